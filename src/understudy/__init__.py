@@ -1,0 +1,37 @@
+"""understudy turns a large text classifier into a small one and shows the evidence for the swap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from understudy.errors import UnderstudyError
+from understudy.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from understudy.inference.classifier import Classifier
+    from understudy.pipeline import Run, distill, examine
+
+__all__ = ["Recipe", "Run", "UnderstudyError", "distill", "examine", "load"]
+
+
+def load(path: str | Path, **options: Any) -> Classifier:
+    """Opens a classifier: a Hugging Face folder, or a run directory, whose student it then is.
+
+    Args:
+        path: The folder.
+        **options: `device`, `threads` and `precision`; see `Classifier.load`.
+    """
+    from understudy.inference.classifier import Classifier
+
+    return Classifier.load(path, **options)
+
+
+def __getattr__(name: str) -> Any:
+    # The pipeline imports PyTorch and transformers; that waits until somebody uses it.
+    if name in ("Run", "distill", "examine"):
+        from understudy import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module 'understudy' has no attribute '{name}'")

@@ -1,0 +1,210 @@
+"""What understudy leaves on disk: the run directory, its manifest, the cache, and how files come into being.
+
+Whatever is written appears whole or not at all: it is written beside its place, synced, and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from understudy.errors import RunDirectoryError
+from understudy.recipe import Recipe
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The layout of a run, one property a place."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.root / "recipe.toml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.root / "predictions.parquet"
+
+    @property
+    def teacher(self) -> Path:
+        return self.root / "teacher"
+
+    @property
+    def student(self) -> Path:
+        return self.root / "student"
+
+    def control(self, name: str) -> Path:
+        return self.root / "controls" / name
+
+    @property
+    def dashboard(self) -> Path:
+        return self.root / "report" / "dashboard.png"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where unfinished training keeps its state; gone once a stage is done."""
+        return self.root / ".checkpoints"
+
+    def is_run(self) -> bool:
+        return self.manifest.is_file()
+
+
+class Manifest:
+    """What a run has finished: per stage its fingerprint, what that was made of, and its seconds.
+
+    Saved after every stage, so it never claims more than is on disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "stages": {}}
+        if path.is_file():
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                content["stages"].items()
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise RunDirectoryError(
+                    f"{path} is not a manifest that understudy wrote. Give another --out, or --overwrite to start afresh."
+                ) from None
+            if content.get("schema_version") != SCHEMA_VERSION:
+                raise RunDirectoryError(
+                    f"{path} has schema version {content.get('schema_version')}, this understudy writes "
+                    f"{SCHEMA_VERSION}. Give another --out, or --overwrite to start afresh."
+                )
+            self.content = content
+
+    def fingerprint(self, stage: str) -> str | None:
+        return self.content["stages"].get(stage, {}).get("fingerprint")
+
+    def seconds(self) -> dict[str, float]:
+        return {name: stage["seconds"] for name, stage in self.content["stages"].items()}
+
+    def details(self, stage: str) -> dict[str, Any]:
+        return self.content["stages"].get(stage, {}).get("details", {})
+
+    def finish(self, stage: str, fingerprint: str, seconds: float, details: dict[str, Any]) -> None:
+        self.content["stages"][stage] = {
+            "fingerprint": fingerprint,
+            "seconds": round(seconds, 2),
+            "details": details,
+        }
+        self.save()
+
+    def forget(self, stage: str) -> None:
+        if self.content["stages"].pop(stage, None) is not None:
+            self.save()
+
+    def save(self) -> None:
+        write_json(self.path, self.content)
+
+
+def fingerprint(**parts: Any) -> str:
+    """Digest of named parts that JSON can express; the same parts give the same digest on every machine."""
+    canonical = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of what makes a model: its weights, config and tokenizer; not its model card."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in {".safetensors", ".json", ".txt", ".model"})
+    return fingerprint(**{path.name: file_sha256(path) for path in files})
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes indented JSON; a number that is not finite is a defect and raises `ValueError`."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets `write` fill a temporary file beside `path`, then moves it there; `path` is never half written.
+
+    The temporary name ends like `path`, for writers that go by the suffix.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        write(temporary)
+        _sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+@contextmanager
+def write_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `path` that takes its place, whole, when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = (path.with_name(f".{os.getpid()}-{kind}-{path.name}") for kind in ("new", "old"))
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            _sync(file)
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    _sync(path.parent)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    with write_folder(target) as temporary:
+        shutil.copytree(source, temporary, dirs_exist_ok=True)
+
+
+def default_cache() -> Path:
+    """`$UNDERSTUDY_CACHE`, else `understudy` in the user's cache folder."""
+    chosen = os.environ.get("UNDERSTUDY_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "understudy"
+
+
+def read_recipe(run: RunDirectory) -> Recipe:
+    """The recipe of a run.
+
+    Raises:
+        RunDirectoryError: there is no run there.
+    """
+    if not run.recipe.is_file():
+        raise RunDirectoryError(f"{run.root} holds no run: expected {run.recipe.name} in it. Give a run directory.")
+    return Recipe.load(run.recipe)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,192 @@
+"""The data doctor: looks over the data before anything is trained.
+
+`audit` finds what would make a run fail (errors), what would make its figures mean less than they seem to (warnings),
+and what is good to know (notes). `understudy check` shows all of it; `understudy run` stops at errors.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, combinations, islice
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+from understudy.data.findings import EXAMPLES, Audit, Finding, Row, counted, examples
+from understudy.data.label_checks import check_labels
+from understudy.data.labels import kind, normalise_splits
+from understudy.data.near_duplicates import THRESHOLD, Shingler, near_duplicates
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from understudy.data.sources import Table
+
+# The rows of each distinct text that is not empty, by split and `_key`.
+Rows = Mapping[str, Mapping[str, list[int]]]
+
+__all__ = ["Audit", "Finding", "Row", "audit", "truncation"]
+
+TINY_TEST = 500
+_ORDER = ("train", "validation", "test")
+_LEVELS = ("error", "warning", "note")
+
+
+def audit(tables: Mapping[str, Table], classes: list[str] | None = None) -> Audit:
+    """Examines all splits, each alone and all of them together.
+
+    Near duplicates across splits are texts whose sets of five-word runs have a Jaccard similarity of at least 0.7
+    (A. Broder, "On the resemblance and containment of documents", 1997); see `data.near_duplicates`.
+
+    Args:
+        tables: "train" and "test", and perhaps "validation".
+        classes: Names that the user gave (`data.labels`).
+
+    Returns:
+        Every finding; nothing is raised before `Audit.raise_errors`.
+    """
+    tables = {split: tables[split] for split in _ORDER if split in tables}
+    findings = [*_check_sizes(tables), *check_labels(tables, classes), *_check_texts(tables, classes)]
+    return Audit(tuple(sorted(findings, key=lambda finding: _LEVELS.index(finding.level))))
+
+
+def truncation(split: str, lengths: NDArray[np.integer[Any]], max_length: int) -> Finding:
+    """Says how much of the texts `data.max_length` cuts off.
+
+    Args:
+        split: Whose texts these are.
+        lengths: Tokens of each whole text, special tokens included.
+        max_length: Tokens that are kept.
+    """
+    over = lengths[lengths > max_length]
+    if not len(over):
+        return Finding("note", "truncated_texts", f"{split}: no text is longer than {max_length} tokens.")
+    lost = int(over.sum()) - len(over) * max_length
+    message = (
+        f"{split}: {counted(len(over), 'text')} of {len(lengths):,} ({len(over) / len(lengths):.1%}) cut after "
+        f"{max_length} tokens, which loses {lost / int(lengths.sum()):.1%} of all tokens; the longest has "
+        f"{int(over.max()):,}. A larger --data.max_length keeps more and takes longer."
+    )
+    return Finding("note", "truncated_texts", message, count=len(over))
+
+
+def _check_sizes(tables: Mapping[str, Table]) -> Iterator[Finding]:
+    for split, table in tables.items():
+        if not len(table):
+            message = (
+                f"{split} ({table.source}) has no rows: expected labelled texts. Check the source, and that it is the "
+                "right split."
+            )
+            yield Finding("error", "empty_set", message)
+    size = len(tables["test"])
+    if 0 < size < TINY_TEST:
+        message = (
+            f"test has {counted(size, 'text')}, fewer than {TINY_TEST}: an accuracy measured on it is uncertain by up "
+            f"to ±{100 * 1.96 * sqrt(0.25 / size):.1f} points (95 %), and small differences will stay unproven. Add "
+            "test texts if you can."
+        )
+        yield Finding("warning", "tiny_test", message, count=size)
+
+
+def _check_texts(tables: Mapping[str, Table], classes: Sequence[str] | None) -> Iterator[Finding]:
+    keys = {split: [_key(text) for text in table.texts] for split, table in tables.items()}
+    for split, its_keys in keys.items():
+        empty = [(split, row) for row, key in enumerate(its_keys) if not key]
+        if empty:
+            message = (
+                f"{split}: {counted(len(empty), 'text')} of {len(its_keys):,} empty or only white space. Expected "
+                "something to classify: drop the rows, or check --data.text."
+            )
+            yield Finding("warning", "empty_texts", message, examples(tables, empty), len(empty))
+
+    rows: dict[str, dict[str, list[int]]] = {split: defaultdict(list) for split in keys}
+    for split, its_keys in keys.items():
+        for row, key in enumerate(its_keys):
+            if key:
+                rows[split][key].append(row)
+
+    yield from _duplicates(tables, rows)
+    yield from _conflicts(tables, rows, classes)
+    yield from _leaks(tables, rows)
+
+
+def _leaks(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:
+    shingler = Shingler()
+    shingles = {split: {key: shingler(key) for key in its_rows} for split, its_rows in rows.items()}
+    for earlier, later in combinations(tables, 2):
+        leaked = [key for key in rows[later] if key in rows[earlier]]
+        if leaked:
+            message = (
+                f"{len(leaked):,} of {counted(len(rows[later]), 'distinct text')} of {later} found in {earlier}, word "
+                f"for word. {_leak_advice(earlier, later)}"
+            )
+            places = _places(rows, (((later, key), (earlier, key)) for key in leaked))
+            yield Finding("warning", "leaked_texts", message, examples(tables, places), len(leaked))
+
+        fresh = [key for key in rows[later] if key not in rows[earlier]]
+        known = list(rows[earlier])
+        near = near_duplicates([shingles[later][key] for key in fresh], [shingles[earlier][key] for key in known])
+        if near:
+            message = (
+                f"{len(near):,} of {counted(len(rows[later]), 'distinct text')} of {later} nearly the same as one in "
+                f"{earlier} (Jaccard similarity of their five-word runs {THRESHOLD} or more). "
+                f"{_leak_advice(earlier, later)}"
+            )
+            matches = (((later, fresh[text]), (earlier, known[other])) for text, other in sorted(near.items()))
+            yield Finding("warning", "near_leaked_texts", message, examples(tables, _places(rows, matches)), len(near))
+
+
+def _duplicates(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:
+    for split, its_rows in rows.items():
+        repeated = [found for found in its_rows.values() if len(found) > 1]
+        if repeated:
+            again = sum(len(found) - 1 for found in repeated)
+            places = ((split, row) for found in repeated for row in found)
+            message = (
+                f"{split}: {counted(len(repeated), 'text')} more than once, which makes {counted(again, 'row')} too "
+                "many."
+            )
+            yield Finding("note", "duplicates", message, examples(tables, places), len(repeated))
+
+
+def _conflicts(tables: Mapping[str, Table], rows: Rows, classes: Sequence[str] | None) -> Iterator[Finding]:
+    usable = {"missing", "string", "integer"}
+    if any(kind(label) not in usable for table in tables.values() for label in table.labels or []):
+        return
+    labels = normalise_splits(tables, classes)
+    conflicts: list[list[tuple[str, int]]] = []
+    for key in dict.fromkeys(chain.from_iterable(rows.values())):
+        first_of: dict[object, tuple[str, int]] = {}
+        for split, its_rows in rows.items():
+            for row in its_rows.get(key, ()):
+                if labels[split][row] is not None:
+                    first_of.setdefault(labels[split][row], (split, row))
+        if len(first_of) > 1:
+            conflicts.append(list(first_of.values()))
+    if conflicts:
+        one = " and ".join(f"{labels[split][row]!r} in {split} row {row + 1}" for split, row in conflicts[0])
+        message = (
+            f"{counted(len(conflicts), 'text')} with more than one label, such as the one with {one}. Expected one: "
+            "correct the labels, or drop the texts that people disagree on."
+        )
+        places = chain.from_iterable(conflicts)
+        yield Finding("warning", "conflicting_labels", message, examples(tables, places), len(conflicts))
+
+
+def _key(text: str) -> str:
+    """What makes two texts the same: Unicode in its composed form, and runs of white space as one space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _places(rows: Rows, matches: Iterable[tuple[tuple[str, str], ...]]) -> Iterator[tuple[str, int]]:
+    """Where matching texts, given as split and key, first stand; whole matches only, as far as there are examples."""
+    for match in islice(matches, EXAMPLES // 2):
+        for split, key in match:
+            yield split, rows[split][key][0]
+
+
+def _leak_advice(earlier: str, later: str) -> str:
+    what = "the final figures come" if later == "test" else "what is chosen by it comes"
+    return f"The models meet these texts in {earlier}, so {what} out too good. Expected none: drop them from {earlier}."

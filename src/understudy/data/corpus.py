@@ -1,0 +1,129 @@
+"""From sources to numbered splits: read, audit, number the labels, set the validation texts apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from understudy.artifacts import fingerprint
+from understudy.data.labels import number_labels
+from understudy.data.sources import Table, read
+from understudy.data.tokens import text_ids
+from understudy.errors import DataError
+from understudy.recipe import DataOptions
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled texts.
+
+    Attributes:
+        texts: One string a text.
+        ids: Text ids, bytes of shape (texts,).
+        labels: Class numbers, int64 of shape (texts,).
+    """
+
+    texts: list[str]
+    ids: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def digest(self) -> str:
+        content = self.ids.tobytes() + self.labels.astype("<i8").tobytes()
+        return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+    def select(self, rows: np.ndarray) -> Split:
+        return Split([self.texts[row] for row in rows], self.ids[rows], self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All texts of a run."""
+
+    classes: list[str]
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def digest(self) -> str:
+        splits = {name: getattr(self, name).digest for name in ("train", "validation", "test")}
+        return fingerprint(classes=self.classes, **splits)
+
+    @property
+    def class_counts(self) -> list[int]:
+        """Training texts of each class."""
+        return np.bincount(self.train.labels, minlength=len(self.classes)).tolist()
+
+
+def read_tables(options: DataOptions) -> dict[str, Table]:
+    """Reads every source that the recipe names, keyed by split."""
+    sources = {"train": options.train, "test": options.test}
+    if isinstance(options.validation, str):
+        sources["validation"] = options.validation
+    return {split: read(source, options.text, options.label) for split, source in sources.items()}
+
+
+def build_corpus(
+    tables: dict[str, Table], options: DataOptions, seed: int, teacher_labels: Sequence[str] | None = None
+) -> Corpus:
+    """Numbers the labels and sets the validation texts apart.
+
+    Args:
+        tables: What `read_tables` returned, after its audit found no error.
+        options: The recipe's.
+        seed: Fixes which training texts become validation texts.
+        teacher_labels: Class names of a ready-made teacher. Where the data's string labels are the same names, its
+            order is taken; where the data's labels are integers without names, its names are.
+
+    Raises:
+        DataError: fewer training texts than the validation set needs.
+    """
+    classes, labels = number_labels(tables, options.labels)
+    if teacher_labels and options.labels is None and not any(table.classes for table in tables.values()):
+        integers = classes == [str(index) for index in range(len(classes))]
+        if set(teacher_labels) == set(classes) or (integers and len(teacher_labels) == len(classes)):
+            classes, labels = number_labels(tables, list(teacher_labels))
+    splits = {name: Split(table.texts, text_ids(table.texts), labels[name]) for name, table in tables.items()}
+    train = splits["train"]
+    if "validation" in splits:
+        return Corpus(classes, train, splits["validation"], splits["test"])
+    assert not isinstance(options.validation, str)
+    share = options.validation if isinstance(options.validation, float) else options.validation / len(train)
+    if share >= 1:
+        raise DataError(
+            f"data.validation = {options.validation}, but {options.train} has {len(train)} texts. Ask for fewer."
+        )
+    chosen = stratified_share(train.labels, share, seed)
+    return Corpus(classes, train.select(np.flatnonzero(~chosen)), train.select(np.flatnonzero(chosen)), splits["test"])
+
+
+def stratified_share(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Chooses a share of the rows with the classes in proportion; every class keeps a row that is not chosen.
+
+    Args:
+        labels: Class numbers, shape (rows,).
+        share: Between 0 and 1.
+        seed: Fixes the choice.
+
+    Returns:
+        Booleans of shape (rows,); round(share * rows) of them are true, fewer where classes are tiny.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    wanted = counts * share
+    sizes = np.floor(wanted).astype(int)
+    # The largest remainders get what rounding down left over.
+    for index in np.argsort(sizes - wanted, kind="stable")[: round(float(wanted.sum())) - int(sizes.sum())]:
+        sizes[index] += 1
+    random = np.random.default_rng(seed)
+    chosen = np.zeros(len(labels), dtype=bool)
+    for name, size, count in zip(classes, sizes, counts, strict=True):
+        rows = random.permutation(np.flatnonzero(labels == name))
+        chosen[rows[: min(size, count - 1)]] = True
+    return chosen

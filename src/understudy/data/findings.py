@@ -1,0 +1,118 @@
+"""What the audit says: findings with examples, and the error that stops a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from understudy.errors import DataError
+
+if TYPE_CHECKING:
+    from understudy.data.sources import Table
+
+Level = Literal["error", "warning", "note"]
+
+EXAMPLES = 5
+_EXCERPT = 80
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row that a finding is about.
+
+    Attributes:
+        split: "train", "validation" or "test".
+        row: Its number, from 1; a file's header is not counted.
+        text: How the text begins, on one line.
+    """
+
+    split: str
+    row: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the audit noticed.
+
+    Attributes:
+        level: An error stops a run.
+        code: Stable name of this kind of finding; it may come once for each split.
+        message: What was found, what was expected and what to do.
+        rows: The first few of the rows.
+        count: How many rows there are (for texts that occur more than once: how many distinct texts); 0 where the
+            finding is not about rows.
+    """
+
+    level: Level
+    code: str
+    message: str
+    rows: tuple[Row, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All findings: errors first, then warnings, then notes."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        return self._of("error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        return self._of("warning")
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        return self._of("note")
+
+    def raise_errors(self) -> None:
+        """Raises one `DataError` that lists every error with its rows; does nothing where there is none."""
+        if not self.errors:
+            return
+        lines = [f"{len(self.errors)} problem{'s' if len(self.errors) > 1 else ''} in the data:"]
+        for finding in self.errors:
+            lines.append(f"  {finding.code}: {finding.message}")
+            lines += [f"    {row.split} row {row.row}: {row.text or '(empty text)'}" for row in finding.rows]
+            if finding.rows and finding.count > len(finding.rows):
+                lines.append(f"    ... {finding.count:,} rows in all")
+        raise DataError("\n".join(lines))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The findings as plain dicts and lists."""
+        return [{**asdict(finding), "rows": [asdict(row) for row in finding.rows]} for finding in self.findings]
+
+    def _of(self, level: Level) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.level == level)
+
+
+def examples(tables: Mapping[str, Table], places: Iterable[tuple[str, int]]) -> tuple[Row, ...]:
+    """The first few places, given as split and index from 0, with their texts."""
+    return tuple(
+        Row(split, index + 1, excerpt(tables[split].texts[index]))
+        for (split, index), _ in zip(places, range(EXAMPLES), strict=False)
+    )
+
+
+def excerpt(text: str) -> str:
+    """How a text begins: one line of printable characters."""
+    # Cut before cleaning, so that a text of a megabyte costs no more than a short one.
+    start = " ".join(text.lstrip()[: 10 * _EXCERPT].split())
+    start = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in start)
+    return start if len(start) <= _EXCERPT else start[: _EXCERPT - 1] + "…"
+
+
+def listed(items: Iterable[object], most: int = 5) -> str:
+    """`'a', 'b' and 3 more`."""
+    shown = [repr(item) for item in items]
+    more = len(shown) - most
+    return ", ".join(shown[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def counted(count: int, thing: str, things: str | None = None) -> str:
+    """`1 text`, `2 texts`."""
+    return f"{count:,} {thing if count == 1 else things or thing + 's'}"

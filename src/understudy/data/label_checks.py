@@ -1,0 +1,279 @@
+"""The part of the audit that looks at labels."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from understudy.data.findings import Finding, Row, counted, examples, listed
+from understudy.data.labels import (
+    Classes,
+    Label,
+    find_classes,
+    kind,
+    looks_fractional,
+    looks_numeric,
+    normalise_splits,
+)
+
+if TYPE_CHECKING:
+    from understudy.data.sources import Table
+
+Labels = Mapping[str, Sequence[Label | None]]
+
+FEW = 10
+IMBALANCE = 10
+_ID_COLUMN_ROWS = 50
+_BALANCE_CLASSES = 10
+
+
+def check_labels(tables: Mapping[str, Table], classes: Sequence[str] | None) -> Iterator[Finding]:
+    """All findings about labels; those that need sound labels are left out where labels are not sound."""
+    yield from _missing(tables)
+    unusable = [*_unsupported(tables), *_continuous(tables, classes)]
+    yield from unusable
+    if unusable:
+        return
+    labels = normalise_splits(tables, classes)
+    unusable = [*_mixed(tables, labels), *_different_names(tables, classes), *_too_many(tables, labels)]
+    yield from unusable
+    if unusable:
+        return
+    found = find_classes(tables, [label for values in labels.values() for label in values], classes)
+    yield from _similar(tables, labels, found)
+    yield from _unknown(tables, labels, found)
+    yield from _one_class(tables, labels, found)
+    # From here on only labels that are classes; the others have their own error.
+    labels = {
+        split: [label if label in found.numbers else None for label in values] for split, values in labels.items()
+    }
+    trained = Counter(label for label in labels["train"] if label is not None)
+    if trained:
+        yield from _unseen(tables, labels, trained, found)
+        yield from _without_texts(labels, found)
+        yield from _imbalance(trained, found)
+        yield from _few(tables, labels, trained, found)
+    yield from _balance(labels, found)
+
+
+def _missing(tables: Mapping[str, Table]) -> Iterator[Finding]:
+    for split, table in tables.items():
+        if table.labels is None and len(table):
+            message = (
+                f"{split} ({table.source}) has no labels: expected a label in every row. "
+                "Name the column with --data.label, or take a labelled source."
+            )
+            yield Finding("error", "missing_labels", message, (), len(table))
+            continue
+        rows = [row for row, label in enumerate(table.labels or []) if kind(label) == "missing"]
+        if rows:
+            message = (
+                f"{split} ({table.source}): {counted(len(rows), 'label')} of {len(table):,} missing; expected one in "
+                "every row. Fill them in or drop the rows; unlabelled texts cannot be trained on."
+            )
+            yield Finding("error", "missing_labels", message, _examples(tables, split, rows), len(rows))
+
+
+def _unsupported(tables: Mapping[str, Table]) -> Iterator[Finding]:
+    for split, table in tables.items():
+        labels = table.labels or []
+        rows = [row for row, label in enumerate(labels) if kind(label) == "unsupported"]
+        if rows:
+            types = listed(sorted({type(labels[row]).__name__ for row in rows}))
+            message = (
+                f"{split} ({table.source}): {counted(len(rows), 'label')} of the type {types}; expected one string or "
+                "integer a text. Multi-label classification (several classes a text) is not supported: keep one class "
+                "a text, or make one data set a class."
+            )
+            yield Finding("error", "unsupported_labels", message, _examples(tables, split, rows), len(rows))
+
+
+def _continuous(tables: Mapping[str, Table], classes: Sequence[str] | None) -> Iterator[Finding]:
+    strings = {
+        label for table in tables.values() for label in table.labels or [] if isinstance(label, str) and label.strip()
+    }
+    # One class that happens to be called "0.5" makes no regression: all strings have to be numbers.
+    numeric = all(looks_numeric(string) for string in strings) and not strings <= set(classes or ())
+    for split, table in tables.items():
+        labels = table.labels or []
+        rows = [
+            row
+            for row, label in enumerate(labels)
+            if kind(label) == "fraction" or (numeric and isinstance(label, str) and looks_fractional(label))
+        ]
+        if rows:
+            values = listed(list(dict.fromkeys(labels[row] for row in rows)), most=3)
+            message = (
+                f"{split} ({table.source}): {counted(len(rows), 'label')} of {len(table):,} with a fraction "
+                f"({values}), as in a regression target; expected one class a text, a string or an integer. Name "
+                "another column with --data.label, or turn ranges of the value into classes."
+            )
+            yield Finding("error", "continuous_labels", message, _examples(tables, split, rows), len(rows))
+
+
+def _mixed(tables: Mapping[str, Table], labels: Labels) -> Iterator[Finding]:
+    types = {split: {type(label) for label in values if label is not None} for split, values in labels.items()}
+    if len(set().union(*types.values())) < 2:
+        return
+    words = {str: "strings", int: "integers"}
+    described = ", ".join(
+        f"{split} has {' and '.join(sorted(words[each] for each in found))}" for split, found in types.items() if found
+    )
+    of_each: dict[type, list[tuple[str, int]]] = defaultdict(list)
+    for split, values in labels.items():
+        for row, label in enumerate(values):
+            if label is not None:
+                of_each[type(label)].append((split, row))
+    rarer = min(of_each.values(), key=len)
+    message = (
+        f"Labels are strings in some rows and integers in others: {described}; expected the same kind in every split. "
+        "Write them the same way, for example all as names."
+    )
+    yield Finding("error", "mixed_labels", message, examples(tables, rarer), len(rarer))
+
+
+def _different_names(tables: Mapping[str, Table], classes: Sequence[str] | None) -> Iterator[Finding]:
+    named = {split: table.classes for split, table in tables.items() if table.classes}
+    if classes is not None:
+        # Other names for the same integers are welcome; the same names in another order would swap classes.
+        named = {split: names for split, names in named.items() if set(names) == set(classes)}
+        named["data.labels"] = list(classes)
+    if len({tuple(names) for names in named.values()}) > 1:
+        described = "; ".join(f"{split}: {listed(names, most=10)}" for split, names in named.items())
+        message = (
+            f"The classes are not the same, or not in the same order ({described}), so that one integer would mean "
+            "two classes; expected one order everywhere. Renumber the labels of one source, or correct data.labels."
+        )
+        yield Finding("error", "different_class_names", message)
+
+
+def _too_many(tables: Mapping[str, Table], labels: Labels) -> Iterator[Finding]:
+    trained = [label for label in labels["train"] if label is not None]
+    distinct = list(dict.fromkeys(trained))
+    if len(trained) >= _ID_COLUMN_ROWS and 2 * len(distinct) > len(trained):
+        message = (
+            f"train ({tables['train'].source}): {len(distinct):,} different labels in {len(trained):,} rows "
+            f"({listed(distinct, most=3)}), as in a column of ids or of free text; expected a few classes with many "
+            "texts each. Name another column with --data.label."
+        )
+        yield Finding("error", "too_many_classes", message, count=len(trained))
+
+
+def _similar(tables: Mapping[str, Table], labels: Labels, found: Classes) -> Iterator[Finding]:
+    places: dict[str, dict[str, list[tuple[str, int]]]] = defaultdict(lambda: defaultdict(list))
+    for name in found.names:
+        _ = places[name.strip().casefold()][name]
+    for split, values in labels.items():
+        for row, label in enumerate(values):
+            if isinstance(label, str):
+                places[label.strip().casefold()][label].append((split, row))
+    order = list(tables)
+    for spellings in places.values():
+        if len(spellings) > 1:
+            usual = max(spellings, key=lambda spelling: (spelling in found.names, len(spellings[spelling])))
+            odd = [place for spelling, found_at in spellings.items() if spelling != usual for place in found_at]
+            odd.sort(key=lambda place: (order.index(place[0]), place[1]))
+            message = (
+                f"The labels {listed(sorted(spellings))} differ only by case or surrounding spaces, and count as "
+                f"different classes. Expected one spelling: if they are one class, write {usual!r} everywhere."
+            )
+            yield Finding("warning", "similar_labels", message, examples(tables, odd), len(odd))
+
+
+def _unknown(tables: Mapping[str, Table], labels: Labels, found: Classes) -> Iterator[Finding]:
+    for split, values in labels.items():
+        rows = [row for row, label in enumerate(values) if label is not None and label not in found.numbers]
+        if rows:
+            wrong = listed(dict.fromkeys(values[row] for row in rows))
+            message = (
+                f"{split} ({tables[split].source}): {counted(len(rows), 'label')} ({wrong}) not among the classes; "
+                f"expected one of {listed(found.names, most=10)}, or an integer from 0 to {len(found.names) - 1}. "
+                "Mend these rows, or name all classes in data.labels."
+            )
+            yield Finding("error", "unknown_label", message, _examples(tables, split, rows), len(rows))
+
+
+def _one_class(tables: Mapping[str, Table], labels: Labels, found: Classes) -> Iterator[Finding]:
+    trained = [label for label in labels["train"] if label is not None]
+    if len(set(trained)) == 1 and trained[0] in found.numbers:
+        message = (
+            f"train ({tables['train'].source}): all {counted(len(trained), 'label')} are {_name(trained[0], found)!r}; "
+            "expected at least two classes. Check that --data.label names the right column, and that the source is "
+            "whole."
+        )
+        yield Finding("error", "one_class", message, count=len(trained))
+
+
+def _unseen(tables: Mapping[str, Table], labels: Labels, trained: Counter[Label], found: Classes) -> Iterator[Finding]:
+    for split, values in labels.items():
+        rows = [row for row, label in enumerate(values) if label is not None and label not in trained]
+        if rows:
+            unseen = sorted({_name(label, found) for label in values if label is not None and label not in trained})
+            message = (
+                f"{split} ({tables[split].source}): {counted(len(rows), 'text')} of {listed(unseen)}, which no "
+                f"training text has (train has {listed(sorted(_name(label, found) for label in trained))}); expected "
+                "only classes that can be learned. Add training texts of them, or drop these rows."
+            )
+            yield Finding("error", "unseen_test_class", message, _examples(tables, split, rows), len(rows))
+
+
+def _without_texts(labels: Labels, found: Classes) -> Iterator[Finding]:
+    # A class that only another split has is an error already.
+    used = {_name(label, found) for values in labels.values() for label in values if label is not None}
+    absent = [name for name in found.names if name not in used]
+    if absent:
+        message = (
+            f"{counted(len(absent), 'class', 'classes')} without any text: {listed(absent)}. The "
+            "models keep a place for each and will hardly ever predict it. Expected texts of every class: add some, "
+            "or take the name out of data.labels."
+        )
+        yield Finding("warning", "class_without_texts", message)
+
+
+def _imbalance(trained: Counter[Label], found: Classes) -> Iterator[Finding]:
+    ranked = trained.most_common()
+    (largest, most), (smallest, least) = ranked[0], ranked[-1]
+    if most >= IMBALANCE * least:
+        message = (
+            f"train: the largest class {_name(largest, found)!r} has {most:,} texts and the smallest "
+            f"{_name(smallest, found)!r} {least:,} ({most / least:.0f} to 1). Accuracy says little about the small "
+            "one: look at F1, and consider --teacher.class_weights balanced."
+        )
+        yield Finding("warning", "imbalance", message)
+
+
+def _few(tables: Mapping[str, Table], labels: Labels, trained: Counter[Label], found: Classes) -> Iterator[Finding]:
+    few = {label: count for label, count in trained.items() if count < FEW}
+    if few:
+        rows = [row for row, label in enumerate(labels["train"]) if label in few]
+        described = ", ".join(
+            f"{_name(label, found)!r} {count}" for label, count in sorted(few.items(), key=lambda item: item[1])[:5]
+        )
+        more = f" and {len(few) - 5:,} more" if len(few) > 5 else ""
+        message = (
+            f"train: too few texts to learn a class from: {described}{more}. Expected at least {FEW} a class: add "
+            "texts, or merge the class with another."
+        )
+        yield Finding("warning", "few_per_class", message, _examples(tables, "train", rows), len(rows))
+
+
+def _balance(labels: Labels, found: Classes) -> Iterator[Finding]:
+    for split, values in labels.items():
+        ranked = Counter(label for label in values if label is not None).most_common()
+        if not ranked:
+            continue
+        total = sum(count for _, count in ranked)
+        shown = [f"{_name(label, found)!r} {count:,} ({count / total:.1%})" for label, count in ranked]
+        if len(shown) > _BALANCE_CLASSES:
+            shown = [*shown[:3], "...", *shown[-3:]]
+        message = f"{split}: {counted(total, 'text')}, distinct labels {len(ranked):,}: {', '.join(shown)}."
+        yield Finding("note", "balance", message, count=total)
+
+
+def _name(label: Label, found: Classes) -> str:
+    return found.names[found.numbers[label]]
+
+
+def _examples(tables: Mapping[str, Table], split: str, rows: Sequence[int]) -> tuple[Row, ...]:
+    return examples(tables, ((split, row) for row in rows))

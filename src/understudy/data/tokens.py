@@ -1,0 +1,170 @@
+"""Texts as token ids: ragged, flat in memory, cached as an Arrow file that is memory-mapped when read."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from understudy.artifacts import fingerprint, write_file
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of many texts, special tokens included.
+
+    Attributes:
+        ids: All ids, one text after the other, int32 of shape (tokens,).
+        offsets: Where each text begins, and the end, int64 of shape (texts + 1,).
+        full_lengths: Length of each text before it was cut, int32 of shape (texts,).
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    full_lengths: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    def select(self, rows: np.ndarray) -> Tokens:
+        """The texts at `rows`, in that order."""
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(self.lengths[rows], out=offsets[1:])
+        ids = np.concatenate([np.empty(0, np.int32), *(self[row] for row in rows)])
+        return Tokens(ids, offsets, self.full_lengths[rows])
+
+
+def text_ids(texts: Sequence[str]) -> np.ndarray:
+    """Ids of texts: the hex BLAKE2b digest of their UTF-8 bytes, bytes of shape (texts,). Equal texts share an id."""
+    return np.array(
+        [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() for text in texts],
+        dtype="S32",
+    )
+
+
+def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokens:
+    """Tokenises with the Rust tokenizer, cutting at `max_length` tokens."""
+    backend = tokenizer.backend_tokenizer
+    backend.enable_truncation(max_length)
+    backend.no_padding()
+    special = backend.num_special_tokens_to_add(False)
+    pieces: list[np.ndarray] = []
+    full_lengths = np.empty(len(texts), dtype=np.int32)
+    for start in range(0, len(texts), _CHUNK):
+        for row, encoding in enumerate(backend.encode_batch(list(texts[start : start + _CHUNK])), start):
+            pieces.append(np.array(encoding.ids, dtype=np.int32))
+            cut = sum(len(piece.ids) - special for piece in encoding.overflowing)
+            full_lengths[row] = len(encoding.ids) + cut
+    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+    return Tokens(np.concatenate(pieces) if pieces else np.empty(0, np.int32), offsets, full_lengths)
+
+
+def tokenise_cached(
+    texts: Sequence[str], ids: np.ndarray, tokenizer: PreTrainedTokenizerBase, max_length: int, cache: Path
+) -> Tokens:
+    """`tokenise`, or what an earlier call for the same texts, tokenizer and length left in the cache."""
+    key = fingerprint(
+        texts=hashlib.blake2b(ids.tobytes(), digest_size=16).hexdigest(),
+        tokenizer=tokenizer_digest(tokenizer),
+        max_length=max_length,
+    )
+    path = cache / "tokens" / f"{key}.arrow"
+    if path.is_file():
+        tokens = _load(path)
+        if tokens is not None and len(tokens) == len(texts):
+            return tokens
+        log.warning("%s is damaged; tokenising again", path)
+    tokens = tokenise(texts, tokenizer, max_length)
+    _save(tokens, path)
+    return tokens
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Digest of what decides the ids: the Rust tokenizer's own description, without truncation and padding."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    return hashlib.blake2b(backend.to_str().encode(), digest_size=16).hexdigest()
+
+
+def length_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
+    """Yields row numbers, longest texts first, in batches of at most `budget` tokens after padding."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(1, int(lengths[order[start]])))
+        yield order[start : start + size]
+        start += size
+
+
+def pad(tokens: Tokens, rows: Sequence[int] | np.ndarray, pad_id: int, to: int = 0) -> dict[str, torch.Tensor]:
+    """A batch for a model: `input_ids` and `attention_mask`, int64 of shape (rows, longest or `to`)."""
+    import torch
+
+    width = max(to, max((int(tokens.offsets[row + 1] - tokens.offsets[row]) for row in rows), default=0))
+    input_ids = np.full((len(rows), width), pad_id, dtype=np.int64)
+    attention_mask = np.zeros((len(rows), width), dtype=np.int64)
+    for line, row in enumerate(rows):
+        ids = tokens[row]
+        input_ids[line, : len(ids)] = ids
+        attention_mask[line, : len(ids)] = 1
+    return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(attention_mask)}
+
+
+def _save(tokens: Tokens, path: Path) -> None:
+    import pyarrow as pa
+
+    column = pa.LargeListArray.from_arrays(pa.array(tokens.offsets), pa.array(tokens.ids))
+    table = pa.table({"input_ids": column, "full_length": pa.array(tokens.full_lengths)})
+    table = table.replace_schema_metadata({"digest": _digest(tokens)})
+
+    def write(temporary: Path) -> None:
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    write_file(path, write)
+
+
+def _load(path: Path) -> Tokens | None:
+    import pyarrow as pa
+
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        (column,), (lengths,) = table["input_ids"].chunks or [pa.array([])], table["full_length"].chunks
+        tokens = Tokens(
+            column.values.to_numpy(zero_copy_only=True),
+            column.offsets.to_numpy(zero_copy_only=True),
+            lengths.to_numpy(zero_copy_only=True),
+        )
+        expected = (table.schema.metadata or {}).get(b"digest", b"").decode()
+        return tokens if _digest(tokens) == expected else None
+    except (pa.ArrowException, ValueError, KeyError, AttributeError, OSError):
+        return None
+
+
+def _digest(tokens: Tokens) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for array in (tokens.ids, tokens.offsets, tokens.full_lengths):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()

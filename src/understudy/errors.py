@@ -1,0 +1,67 @@
+"""Everything that understudy raises on purpose.
+
+    UnderstudyError
+    ├── UserError                  the user can fix it                exit status 2
+    │   ├── RecipeError            an option is unknown or out of range
+    │   ├── DataError              a source cannot be read, or the audit found it unfit
+    │   ├── ModelError             a model folder or name cannot be used
+    │   │   └── HubUnreachable     it would have to come from the Hub, which does not answer
+    │   ├── RunDirectoryError      the output folder belongs to something else
+    │   ├── TrainingDiverged       the loss is no longer a number
+    │   └── MissingExtra           an optional dependency is not installed
+    └── GateRefused                a quality gate said no             exit status 3
+
+A message says what was given, what was expected and what to do.
+"""
+
+
+class UnderstudyError(Exception):
+    """Base of the tree; `exit_status` is what the command line returns for it."""
+
+    exit_status = 1
+
+
+class UserError(UnderstudyError):
+    """Something that the person at the keyboard can put right."""
+
+    exit_status = 2
+
+
+class RecipeError(UserError):
+    """An option is unknown, of the wrong type or out of range."""
+
+
+class DataError(UserError):
+    """A source cannot be read, or what it holds cannot be trained on."""
+
+
+class ModelError(UserError):
+    """A model name or folder cannot be used."""
+
+
+class HubUnreachable(ModelError):
+    """Something has to come from the Hugging Face Hub, and the Hub does not answer."""
+
+
+class RunDirectoryError(UserError):
+    """The output folder holds something that must not be overwritten."""
+
+
+class TrainingDiverged(UserError):
+    """The training loss became NaN or infinite."""
+
+
+class MissingExtra(UserError):
+    """An optional dependency is missing; the message carries its install line."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed. "
+            f"Install it with: pip install 'understudy[{extra}]'"
+        )
+
+
+class GateRefused(UnderstudyError):
+    """A quality gate refused to let a result through."""
+
+    exit_status = 3

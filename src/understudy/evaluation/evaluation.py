@@ -1,0 +1,121 @@
+"""Puts the evidence together: from test probabilities to `Metrics` and `predictions.parquet`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from understudy.artifacts import write_file
+from understudy.data.corpus import Split
+from understudy.evaluation.metrics import agreement, quality
+from understudy.evaluation.results import Controls, Metrics, ModelMetrics, Speed
+from understudy.evaluation.significance import gain, mcnemar, retention
+from understudy.evaluation.verdict import judge
+from understudy.recipe import EvaluationOptions
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model's answers on the test set and its size.
+
+    Attributes:
+        probabilities: Shape (texts, classes).
+        parameters: How many it has.
+        bytes: Size of its saved weights.
+    """
+
+    probabilities: np.ndarray
+    parameters: int
+    bytes: int
+
+    @property
+    def predicted(self) -> np.ndarray:
+        return self.probabilities.argmax(axis=-1)
+
+    def metrics(self, labels: np.ndarray) -> ModelMetrics:
+        found = quality(self.probabilities, labels)
+        return ModelMetrics(found.accuracy, found.f1, found.auc, found.ece, self.parameters, self.bytes)
+
+
+def evaluate(
+    test: Split,
+    candidates: dict[str, Candidate],
+    options: EvaluationOptions,
+    classes: int,
+    seed: int,
+    speed: Speed,
+    seconds: dict[str, float],
+) -> Metrics:
+    """All of `metrics.json`.
+
+    Args:
+        test: The test texts.
+        candidates: `teacher`, `student` and the controls that there are.
+        options: The recipe's.
+        classes: Number of classes.
+        seed: Of the bootstrap.
+        speed: As measured.
+        seconds: By stage.
+    """
+    labels = test.labels
+    teacher, student = candidates["teacher"], candidates["student"]
+    figures = {name: candidate.metrics(labels) for name, candidate in candidates.items()}
+    controls = Controls(figures.get("no_distillation"), figures.get("linear"))
+    kept = retention(teacher.predicted, student.predicted, labels, classes, options.resamples, seed)
+    parameter_fraction = student.parameters / teacher.parameters
+    gained = linear_p_value = None
+    if "no_distillation" in candidates:
+        control = candidates["no_distillation"].predicted
+        gained = gain(student.predicted, control, labels, options.resamples, seed)
+    if "linear" in candidates:
+        right, linear_right = student.predicted == labels, candidates["linear"].predicted == labels
+        linear_p_value = mcnemar(int((right & ~linear_right).sum()), int((~right & linear_right).sum()))
+    return Metrics(
+        teacher=figures["teacher"],
+        student=figures["student"],
+        controls=controls,
+        retention=kept,
+        parameter_fraction=parameter_fraction,
+        efficiency_ratio=kept.accuracy / parameter_fraction,
+        agreement=agreement(teacher.predicted, student.predicted),
+        distillation_gain=gained,
+        verdict=judge(
+            figures["student"],
+            kept,
+            controls,
+            gained,
+            linear_p_value,
+            required=options.required_retention,
+            texts=len(test),
+        ),
+        speed=speed,
+        seconds=seconds,
+    )
+
+
+def write_predictions(
+    path: Path, test: Split, candidates: dict[str, Candidate], classes: list[str], texts: bool
+) -> None:
+    """Writes `predictions.parquet`: `id`, `label`, and per model `<model>_label` and `<model>_probability_<class>`.
+
+    Args:
+        path: Where to.
+        test: The test texts.
+        candidates: By model name.
+        classes: Class names.
+        texts: Whether a column `text` goes with it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = np.array(classes, dtype=object)
+    columns: dict[str, pa.Array] = {"id": pa.array(test.ids.astype(str)), "label": pa.array(names[test.labels])}
+    if texts:
+        columns["text"] = pa.array(test.texts)
+    for model, candidate in candidates.items():
+        columns[f"{model}_label"] = pa.array(names[candidate.predicted])
+        for index, name in enumerate(classes):
+            columns[f"{model}_probability_{name}"] = pa.array(candidate.probabilities[:, index])
+    write_file(path, lambda temporary: pq.write_table(pa.table(columns), temporary))

@@ -1,0 +1,207 @@
+"""The strong linear control: what can be had without a neural network.
+
+Logistic regression on binary n-grams, each scaled by its naive Bayes log-count ratio (Wang and Manning 2012, "Baselines
+and Bigrams: Simple, Good Sentiment and Topic Classification"); one model against the rest for more than two classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from understudy.artifacts import file_sha256, write_file, write_json
+from understudy.errors import ModelError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+FORMAT = 1
+_WEIGHTS = "linear.safetensors"
+_SETTINGS = "linear.json"
+_TOKEN = r"(?u)\b\w+\b"
+_LONGEST = 3
+_LARGE = 10_000
+
+
+class LinearModel:
+    """Scores of lower-cased word n-grams, up to three words long.
+
+    An n-gram must stand in 2 texts, or in 3 where there are 10,000 texts. On held-out parts of IMDb's training set, at
+    500 to 22,000 texts, C = 1 came within 0.4 points of the best setting and was far better calibrated than C = 0.1.
+    """
+
+    def __init__(self, ngrams: list[str], weights: np.ndarray, intercepts: np.ndarray, classes: int) -> None:
+        """Takes what `fit` found.
+
+        Args:
+            ngrams: The vocabulary, words joined by one space.
+            weights: float32 of shape (outputs, ngrams); one output for two classes, else one a class.
+            intercepts: float32 of shape (outputs,).
+            classes: Number of classes.
+        """
+        self._ngrams = ngrams
+        self._weights = weights
+        self._intercepts = intercepts
+        self.classes = classes
+
+    @classmethod
+    def fit(
+        cls, texts: Sequence[str], labels: np.ndarray, classes: int, sample_weight: np.ndarray | None = None
+    ) -> LinearModel:
+        """Trains on hard labels; the same input gives the same model.
+
+        A class without any text, or with all of them, gets its smoothed log odds and no n-gram.
+
+        Args:
+            texts: The training texts.
+            labels: Shape (texts,), class indices.
+            classes: Number of classes, at least 2.
+            sample_weight: Shape (texts,); a text of weight 2 counts like two texts, except for the vocabulary.
+
+        Raises:
+            ValueError: there are not as many labels or weights as texts, no text, or a label is no class.
+        """
+        labels = np.asarray(labels)
+        amounts = np.ones(len(texts)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        if not len(texts) or labels.shape != (len(texts),) or amounts.shape != (len(texts),):
+            raise ValueError(
+                f"Got {len(texts)} texts, labels of shape {labels.shape} and weights of shape {amounts.shape}; "
+                "expected one label and one weight a text, and at least one text."
+            )
+        if classes < 2 or labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(
+                f"Got {classes} classes and labels from {labels.min()} to {labels.max()}; "
+                "expected at least 2 classes and labels below their number."
+            )
+        counts, ngrams = _vocabulary(texts, min_df=2 if len(texts) < _LARGE else 3)
+        positives = [1] if classes == 2 else range(classes)
+        fitted = [_against_the_rest(counts, labels == index, amounts) for index in positives]
+        weights = np.stack([weight for weight, _ in fitted]).astype(np.float32)
+        intercepts = np.array([intercept for _, intercept in fitted], dtype=np.float32)
+        used = np.flatnonzero(weights.any(axis=0))
+        return cls([ngrams[place] for place in used], np.ascontiguousarray(weights[:, used]), intercepts, classes)
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """Probabilities as float64 of shape (texts, classes), rows summing to 1; each text for itself.
+
+        Against the rest, the classes' own probabilities are divided by their sum.
+        """
+        from scipy.special import expit, log_expit, softmax
+
+        scores = self._intercepts.astype(np.float64) + np.zeros((len(texts), 1))
+        if self._ngrams and len(texts):
+            scores += _vectorizer(vocabulary=self._ngrams).transform(texts) @ self._weights.T.astype(np.float64)
+        if self.classes == 2:
+            return np.hstack([expit(-scores), expit(scores)])
+        return np.asarray(softmax(log_expit(scores), axis=1))
+
+    @property
+    def parameters(self) -> int:
+        """Coefficients that are not zero, intercepts included."""
+        return int(np.count_nonzero(self._weights) + np.count_nonzero(self._intercepts))
+
+    def save(self, folder: Path) -> None:
+        """Writes `linear.safetensors` and then `linear.json`, which carries the vocabulary and the weights' digest."""
+        from safetensors.numpy import save_file
+
+        arrays = {"weights": self._weights, "intercepts": self._intercepts}
+        write_file(folder / _WEIGHTS, lambda path: save_file(arrays, path))
+        settings = {
+            "format": FORMAT,
+            "classes": self.classes,
+            "weights_sha256": file_sha256(folder / _WEIGHTS),
+            "ngrams": self._ngrams,
+        }
+        write_json(folder / _SETTINGS, settings)
+
+    @classmethod
+    def load(cls, folder: Path) -> LinearModel:
+        """Reads what `save` wrote; the probabilities are the same to the last bit.
+
+        Raises:
+            ModelError: a file is missing or damaged, or the two do not belong together.
+        """
+        from safetensors.numpy import load_file
+
+        for name in (_SETTINGS, _WEIGHTS):
+            if not (folder / name).is_file():
+                raise ModelError(
+                    f"No {name} in {folder}: expected {_SETTINGS} and {_WEIGHTS}. "
+                    "Give the folder of a linear model, or make it again."
+                )
+        settings = _read_settings(folder / _SETTINGS)
+        if file_sha256(folder / _WEIGHTS) != settings["weights_sha256"]:
+            raise ModelError(
+                f"{folder / _WEIGHTS} is not the file that {_SETTINGS} was written with (its SHA-256 differs): it is "
+                "damaged, or from another model. Copy the folder again, or make it again."
+            )
+        arrays = load_file(folder / _WEIGHTS)
+        got = {name: array.shape for name, array in sorted(arrays.items())}
+        outputs = 1 if settings["classes"] == 2 else settings["classes"]
+        expected = {"intercepts": (outputs,), "weights": (outputs, len(settings["ngrams"]))}
+        if got != expected:
+            raise ModelError(
+                f"{folder / _WEIGHTS} holds {got}; expected {expected} for the classes and n-grams of {_SETTINGS}. "
+                "Copy the folder again, or make it again."
+            )
+        return cls(settings["ngrams"], arrays["weights"], arrays["intercepts"], settings["classes"])
+
+
+def _against_the_rest(counts: csr_array, positive: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights of shape (ngrams,) and the intercept that tell `positive` texts from the others."""
+    from sklearn.linear_model import LogisticRegression
+
+    inside, outside = amounts * positive, amounts * ~positive
+    if not counts.shape[1] or not inside.any() or not outside.any():
+        return np.zeros(counts.shape[1]), float(np.log((inside.sum() + 1) / (outside.sum() + 1)))
+    p, q = 1 + inside @ counts, 1 + outside @ counts
+    ratio = np.log(p / p.sum()) - np.log(q / q.sum())
+    scaled = counts.copy()
+    scaled.data = ratio[counts.indices]
+    # liblinear's primal solver draws nothing at random; the seed only keeps it from touching NumPy's global generator.
+    model = LogisticRegression(C=1.0, solver="liblinear", max_iter=1000, random_state=0)
+    model.fit(scaled, positive, sample_weight=amounts)
+    return model.coef_[0] * ratio, float(model.intercept_[0])
+
+
+def _vocabulary(texts: Sequence[str], min_df: int) -> tuple[csr_array, list[str]]:
+    """Binary counts of shape (texts, ngrams), and the n-grams that stand in `min_df` texts at least."""
+    from scipy.sparse import csr_array
+
+    vectorizer = _vectorizer(min_df=min(min_df, len(texts)))
+    try:
+        counts = vectorizer.fit_transform(texts)
+    except ValueError:  # its way to say that no n-gram is left
+        return csr_array((len(texts), 0)), []
+    return csr_array(counts), vectorizer.get_feature_names_out().tolist()
+
+
+def _vectorizer(**options: Any) -> Any:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    return CountVectorizer(binary=True, ngram_range=(1, _LONGEST), token_pattern=_TOKEN, dtype=np.float64, **options)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = settings["format"]
+        well_formed = (
+            isinstance(settings["classes"], int)
+            and settings["classes"] >= 2
+            and isinstance(settings["weights_sha256"], str)
+            and all(isinstance(ngram, str) for ngram in settings["ngrams"])
+            and len(set(settings["ngrams"])) == len(settings["ngrams"])
+        )
+    except (ValueError, KeyError, TypeError):
+        found = well_formed = None
+    if found != FORMAT or not well_formed:
+        raise ModelError(
+            f"{path} is cut short, or not what this version writes (got format {found}; expected {FORMAT}, the classes "
+            "and n-grams). Copy the folder again, or make it again."
+        )
+    return settings

@@ -1,0 +1,120 @@
+"""How good predictions are: accuracy, F1, AUC and calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What `ModelMetrics` says about predictions.
+
+    Attributes:
+        accuracy: Share of texts with the right label.
+        f1: Binary for two classes (positive: index 1), macro otherwise.
+        auc: Area under the ROC curve, one against the rest, macro; None where a class has no test text.
+        ece: Expected calibration error, 15 equal-width bins of the top probability.
+    """
+
+    accuracy: float
+    f1: float
+    auc: float | None
+    ece: float
+
+
+def quality(probabilities: np.ndarray, labels: np.ndarray) -> Quality:
+    """All figures of one model. Of equally probable classes the lowest index counts as predicted.
+
+    Args:
+        probabilities: Shape (texts, classes).
+        labels: Shape (texts,), class indices.
+
+    Raises:
+        ValueError: the shapes disagree, there is no text, or a label is no class.
+    """
+    probabilities, labels = _checked(probabilities, labels)
+    predicted = probabilities.argmax(axis=1)
+    return Quality(
+        accuracy=agreement(predicted, labels),
+        f1=f1_score(predicted, labels, probabilities.shape[1]),
+        auc=_auc(probabilities, labels),
+        ece=expected_calibration_error(probabilities, labels),
+    )
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """Gap between the top probability and the accuracy, averaged over texts in bins of equal width.
+
+    A bin holds its upper edge and not its lower one (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+
+    Args:
+        probabilities: Shape (texts, classes).
+        labels: Shape (texts,), class indices.
+        bins: Number of bins between 0 and 1.
+
+    Raises:
+        ValueError: the shapes disagree, there is no text, or a label is no class.
+    """
+    probabilities, labels = _checked(probabilities, labels)
+    confidence = probabilities.max(axis=1)
+    excess = confidence - (probabilities.argmax(axis=1) == labels)
+    place = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.int64)
+    return float(np.abs(np.bincount(place, weights=excess)).sum() / len(labels))
+
+
+def agreement(predicted_a: np.ndarray, predicted_b: np.ndarray) -> float:
+    """Share of texts on which two arrays of class indices, both of shape (texts,), are the same.
+
+    Raises:
+        ValueError: the shapes disagree, or there is no text.
+    """
+    predicted_a, predicted_b = np.asarray(predicted_a), np.asarray(predicted_b)
+    if predicted_a.shape != predicted_b.shape or predicted_a.ndim != 1 or not predicted_a.size:
+        raise ValueError(
+            f"Got class indices of shapes {predicted_a.shape} and {predicted_b.shape}; "
+            "expected one shape (texts,) with at least one text."
+        )
+    return float(np.mean(predicted_a == predicted_b))
+
+
+def f1_score(predicted: np.ndarray, labels: np.ndarray, classes: int) -> float:
+    """Harmonic mean of precision and recall: of index 1 for two classes, else the mean over all classes.
+
+    A class that is neither predicted nor present counts as 0.
+
+    Args:
+        predicted: Shape (texts,), class indices.
+        labels: Shape (texts,), class indices.
+        classes: Number of classes of the task, whether or not all of them occur.
+    """
+    from sklearn.metrics import f1_score as sklearn_f1
+
+    averaged = [1] if classes == 2 else list(range(classes))
+    return float(sklearn_f1(labels, predicted, labels=averaged, average="macro", zero_division=0))
+
+
+def _auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
+    """Mean over the classes of Hand and Till's (2001) ranking figure, one class against the rest."""
+    from sklearn.metrics import roc_auc_score
+
+    classes = probabilities.shape[1]
+    if len(np.unique(labels)) < max(classes, 2):
+        return None
+    ranked = [1] if classes == 2 else range(classes)
+    return float(np.mean([roc_auc_score(labels == index, probabilities[:, index]) for index in ranked]))
+
+
+def _checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    probabilities, labels = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not labels.size:
+        raise ValueError(
+            f"Got probabilities of shape {probabilities.shape} and labels of shape {labels.shape}; "
+            "expected (texts, classes) and (texts,) with at least one text."
+        )
+    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise ValueError(
+            f"Got labels from {labels.min()} to {labels.max()}; expected 0 to {probabilities.shape[1] - 1}."
+        )
+    return probabilities, labels

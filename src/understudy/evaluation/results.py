@@ -1,0 +1,176 @@
+"""What an evaluation found: `metrics.json` as frozen dataclasses, one field a key."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from understudy.artifacts import SCHEMA_VERSION, write_json
+from understudy.errors import RunDirectoryError
+
+Interval = tuple[float, float]
+"""Lower and upper end of a 95 % interval."""
+
+
+@dataclass(frozen=True)
+class ModelMetrics:
+    """One model on the test set.
+
+    Attributes:
+        accuracy: Share of texts with the right label.
+        f1: Binary for two classes (positive: index 1), macro otherwise.
+        auc: Area under the ROC curve, one against the rest, macro; None where a class has no test text.
+        ece: Expected calibration error, 15 equal-width bins of the top probability.
+        parameters: Trainable parameters; non-zero coefficients of a linear model.
+        bytes: Size of the saved weights.
+    """
+
+    accuracy: float
+    f1: float
+    auc: float | None
+    ece: float
+    parameters: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The baselines beside the student; None where the recipe left one out."""
+
+    no_distillation: ModelMetrics | None = None
+    linear: ModelMetrics | None = None
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Student / teacher, with paired bootstrap intervals over the test texts."""
+
+    accuracy: float
+    accuracy_ci95: Interval
+    f1: float
+    f1_ci95: Interval
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Student minus the control that had no teacher.
+
+    Attributes:
+        accuracy: Difference of the accuracies.
+        ci95: Its paired bootstrap interval.
+        p_value: McNemar's exact test, two-sided.
+    """
+
+    accuracy: float
+    ci95: Interval
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the figures mean for somebody who would swap the models."""
+
+    code: Literal["replace", "inconclusive", "keep_teacher"]
+    distillation: Literal["helped", "unproven", "hurt"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds for one text at a time."""
+
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True)
+class ModelSpeed:
+    """One model on the test set's real lengths."""
+
+    documents_per_second: float
+    latency_ms: Latency
+
+
+@dataclass(frozen=True)
+class BatchTime:
+    """Milliseconds for one batch of 128 texts padded to the maximum length."""
+
+    teacher_ms: float
+    student_ms: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Teacher and student side by side, measured in turn.
+
+    Attributes:
+        device: `cpu`, `cuda` and so on.
+        threads: Threads that PyTorch used.
+        dtype: Compute type.
+        max_length: Tokens to which `batch128` is padded.
+        batch128: The original's way of measuring.
+        speedup: Teacher time / student time of `batch128`.
+    """
+
+    device: str
+    threads: int
+    dtype: str
+    max_length: int
+    batch128: BatchTime
+    speedup: float
+    teacher: ModelSpeed
+    student: ModelSpeed
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """All of `metrics.json`. Everything outside `speed` and `seconds` is deterministic.
+
+    `distillation_gain` is None when the control without a teacher was left out.
+    """
+
+    teacher: ModelMetrics
+    student: ModelMetrics
+    controls: Controls
+    retention: Retention
+    parameter_fraction: float
+    efficiency_ratio: float
+    agreement: float
+    distillation_gain: Gain | None
+    verdict: Verdict
+    speed: Speed
+    seconds: dict[str, float]
+
+    def save(self, path: Path) -> None:
+        write_json(path, {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> Metrics:
+        """Reads `metrics.json`.
+
+        Raises:
+            RunDirectoryError: it is missing, or another schema than this version's.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.pop("schema_version") != SCHEMA_VERSION:
+                raise KeyError("schema_version")
+            return _build(cls, content)
+        except FileNotFoundError:
+            raise RunDirectoryError(f"No {path}: the run is not finished. Start it again to go on.") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunDirectoryError(f"{path} is not what this version writes ({error}). Run it again.") from None
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """Turns JSON into the dataclass (or tuple, or optional of one) that a type hint names."""
+    if dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{name: _build(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
+    options = [option for option in getattr(kind, "__args__", ()) if dataclasses.is_dataclass(option)]
+    if value is not None and options:
+        return _build(options[0], value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,133 @@
+"""How fast teacher and student are on this machine, measured in turn."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from understudy.data.tokens import Tokens, pad, tokenise
+from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
+from understudy.hardware import Dtype, Hardware, torch_dtype
+from understudy.inference.logits import predict_logits
+from understudy.models.loading import load_classifier, load_tokenizer
+
+log = logging.getLogger(__name__)
+
+BATCH = 128
+LATENCY_TEXTS = 50
+_ROUNDS = 3
+
+
+class _Side:
+    """One model with everything that it needs to answer."""
+
+    def __init__(self, folder: Path, max_length: int, hardware: Hardware, dtype: Dtype) -> None:
+        self._tokenizer = load_tokenizer(folder)
+        self._model = load_classifier(folder)
+        self._max_length = max_length
+        self._hardware = hardware
+        self._dtype = dtype
+
+    def classify(self, texts: Sequence[str]) -> None:
+        """From texts to logits, batches by length."""
+        predict_logits(self._model, self._tokens(texts), self._pad_id, self._hardware, self._dtype)
+
+    def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
+        """A forward pass over one batch that is padded to the maximum length, as the original's notebook measures it."""
+        import torch
+
+        batch = pad(self._tokens(texts), range(len(texts)), self._pad_id, to=self._max_length)
+        batch = {name: tensor.to(self._hardware.device) for name, tensor in batch.items()}
+        model = self._model.to(self._hardware.device)
+        enabled = self._dtype != "fp32"
+
+        def forward() -> None:
+            with torch.inference_mode(), torch.autocast(self._hardware.kind, torch_dtype(self._dtype), enabled=enabled):
+                model(**batch).logits.float().cpu()  # copying back waits for the device
+
+        return forward
+
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
+        return tokenise(texts, self._tokenizer, self._max_length)
+
+    @property
+    def _pad_id(self) -> int:
+        return int(self._tokenizer.pad_token_id)
+
+
+def measure_speed(
+    teacher: Path,
+    student: Path,
+    texts: Sequence[str],
+    *,
+    max_length: int,
+    sample: int,
+    hardware: Hardware,
+    dtype: Dtype,
+    seed: int,
+) -> Speed:
+    """Measures both models alternately on real texts.
+
+    Documents per second: from texts to logits, in batches by length. Latency: the same for one text at a time. Batches
+    of 128: the forward pass only, padded to the maximum length. Each is the median of three rounds after a warm-up.
+
+    Args:
+        teacher: Its folder.
+        student: Its folder.
+        texts: The test texts.
+        max_length: Tokens after which a text is cut.
+        sample: How many texts are used for documents per second.
+        hardware: Where to measure.
+        dtype: Compute type.
+        seed: Chooses the texts.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(texts))[: max(sample, LATENCY_TEXTS)]
+    bulk = [texts[row] for row in chosen[:sample]]
+    single = [texts[row] for row in chosen[:LATENCY_TEXTS]]
+    padded = [texts[chosen[index % len(chosen)]] for index in range(BATCH)]
+    sides = {
+        name: _Side(folder, max_length, hardware, dtype)
+        for name, folder in (("teacher", teacher), ("student", student))
+    }
+    log.info("speed: %s, %d threads, %s", hardware.device, hardware.threads, dtype)
+    for side in sides.values():
+        side.classify(single[:8])
+    bulk_seconds = _alternate({name: (lambda side=side: side.classify(bulk)) for name, side in sides.items()})
+    latencies = {name: [_seconds(lambda t=t, s=side: s.classify([t])) for t in single] for name, side in sides.items()}
+    batches = _alternate({name: side.padded_batch(padded) for name, side in sides.items()})
+
+    def speed(name: str) -> ModelSpeed:
+        p50, p95 = np.percentile(latencies[name], [50, 95]) * 1000
+        latency = Latency(round(float(p50), 2), round(float(p95), 2))
+        return ModelSpeed(round(len(bulk) / bulk_seconds[name], 2), latency)
+
+    return Speed(
+        device=hardware.device,
+        threads=hardware.threads,
+        dtype=dtype,
+        max_length=max_length,
+        batch128=BatchTime(round(batches["teacher"] * 1000, 2), round(batches["student"] * 1000, 2)),
+        speedup=round(batches["teacher"] / batches["student"], 3),
+        teacher=speed("teacher"),
+        student=speed("student"),
+    )
+
+
+def _alternate(tasks: dict[str, Callable[[], None]]) -> dict[str, float]:
+    """Median seconds of each task, the tasks taking turns so that a drift of the machine meets all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(_ROUNDS):
+        for name, task in tasks.items():
+            seconds[name].append(_seconds(task))
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _seconds(task: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    task()
+    return time.perf_counter() - start

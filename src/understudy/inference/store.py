@@ -1,0 +1,162 @@
+"""Logits that were computed once and are kept, by text id.
+
+A store is a folder of shards in the cache, one store for each combination of model weights, tokenizer, maximum length
+and compute type. A shard is a NumPy structured array of (text id, logits), named by its own SHA-256: it is read
+memory-mapped after its checksum held, found by text id and never by position, and adding texts adds shards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from understudy.artifacts import file_sha256, fingerprint, write_file, write_json
+from understudy.data.tokens import Tokens
+from understudy.hardware import Dtype, Hardware
+from understudy.inference.logits import predict_logits
+from understudy.progress import progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+log = logging.getLogger(__name__)
+
+SHARD_TEXTS = 2048
+
+
+class LogitsStore:
+    """Logits by text id.
+
+    Args:
+        folder: Holds the shards; made when the first one is written.
+        classes: Columns of the logits.
+    """
+
+    def __init__(self, folder: Path, classes: int) -> None:
+        self._folder = folder
+        self._record = np.dtype([("id", "S32"), ("logits", "<f4", (classes,))])
+        self._shards: list[np.ndarray] = []
+        for path in sorted(folder.glob("*.npy")):
+            shard = self._open(path)
+            if shard is None:
+                log.warning("%s is damaged; its logits are computed again", path)
+                path.unlink()
+            else:
+                self._shards.append(shard)
+        self._index()
+
+    def missing(self, ids: np.ndarray) -> np.ndarray:
+        """Positions in `ids` (bytes of shape (texts,)) of the first occurrence of each id that is not stored."""
+        _, first = np.unique(ids, return_index=True)
+        return np.sort(first[~np.isin(ids[first], self._ids)])
+
+    def lookup(self, ids: np.ndarray) -> np.ndarray:
+        """Logits for `ids`, float32 of shape (texts, classes).
+
+        Raises:
+            KeyError: an id is not stored.
+        """
+        if len(self.missing(ids)):
+            raise KeyError(f"{len(self.missing(ids))} of {len(ids)} texts have no logits in {self._folder}")
+        place = np.searchsorted(self._ids, ids)
+        result = np.empty((len(ids), self._record["logits"].shape[0]), dtype=np.float32)
+        shards, rows = self._shard[place], self._row[place]
+        for number in np.unique(shards):
+            chosen = shards == number
+            result[chosen] = self._shards[number]["logits"][rows[chosen]]
+        return result
+
+    def add(self, ids: np.ndarray, logits: np.ndarray) -> None:
+        """Writes one shard."""
+        shard = np.empty(len(ids), dtype=self._record)
+        shard["id"], shard["logits"] = ids, logits
+        buffer = io.BytesIO()
+        np.save(buffer, shard, allow_pickle=False)
+        content = buffer.getvalue()
+        path = self._folder / f"{hashlib.sha256(content).hexdigest()}.npy"
+        write_file(path, lambda temporary: temporary.write_bytes(content))
+        self._shards.append(np.load(path, mmap_mode="r", allow_pickle=False))
+        self._index()
+
+    def _open(self, path: Path) -> np.ndarray | None:
+        try:
+            if file_sha256(path) != path.stem:
+                return None
+            shard = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return shard if shard.dtype == self._record else None
+
+    def _index(self) -> None:
+        sizes = [len(shard) for shard in self._shards]
+        ids = np.concatenate([np.empty(0, "S32"), *(shard["id"] for shard in self._shards)])
+        row = np.concatenate([np.empty(0, np.int64), *(np.arange(size) for size in sizes)])
+        shard = np.repeat(np.arange(len(sizes)), sizes)
+        order = np.argsort(ids, kind="stable")
+        self._ids, self._shard, self._row = ids[order], shard[order], row[order]
+
+
+@dataclass(frozen=True)
+class StoredLogits:
+    """Logits of the texts that were asked for.
+
+    Attributes:
+        logits: float32 of shape (texts, classes), in the order of the texts.
+        computed: For how many distinct texts the model had to run.
+        reused: How many distinct texts were in the store.
+    """
+
+    logits: np.ndarray
+    computed: int
+    reused: int
+
+
+def stored_logits(
+    model: PreTrainedModel,
+    tokens: Tokens,
+    ids: np.ndarray,
+    *,
+    model_digest: str,
+    tokenizer_digest: str,
+    max_length: int,
+    pad_id: int,
+    hardware: Hardware,
+    dtype: Dtype,
+    cache: Path,
+    description: str,
+) -> StoredLogits:
+    """Logits from the cache where they are there, else computed; finished shards survive an interruption.
+
+    The key is what the logits of a text depend on: weights, tokenizer, maximum length and compute type, not the batch.
+
+    Args:
+        model: A sequence classifier.
+        tokens: The texts, cut at `max_length` by the model's tokenizer.
+        ids: Their ids, bytes of shape (texts,).
+        model_digest: Of the model's folder.
+        tokenizer_digest: Of its tokenizer.
+        max_length: Tokens after which a text is cut.
+        pad_id: The padding token.
+        hardware: Where to compute.
+        dtype: Compute type.
+        cache: The cache folder.
+        description: Names the work in messages.
+    """
+    classes = model.config.num_labels
+    parts = {"model": model_digest, "tokenizer": tokenizer_digest, "max_length": max_length, "dtype": dtype}
+    folder = cache / "logits" / fingerprint(**parts)
+    store = LogitsStore(folder, classes)
+    missing = store.missing(ids)
+    if len(missing):
+        write_json(folder / "key.json", {**parts, "classes": classes})
+        with progress(description, len(missing)) as advance:
+            for start in range(0, len(missing), SHARD_TEXTS):
+                rows = missing[start : start + SHARD_TEXTS]
+                store.add(ids[rows], predict_logits(model, tokens.select(rows), pad_id, hardware, dtype, advance))
+    return StoredLogits(store.lookup(ids), len(missing), len(np.unique(ids)) - len(missing))

@@ -1,0 +1,84 @@
+"""Where a student starts: a checkpoint, or some of its teacher's layers."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from understudy.errors import ModelError
+from understudy.models.loading import load_classifier, load_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Per model_type: the state dict's prefix of the layers. Only families that the tests cover.
+_LAYERS = {
+    "bert": "bert.encoder.layer",
+    "roberta": "roberta.encoder.layer",
+    "xlm-roberta": "roberta.encoder.layer",
+    "electra": "electra.encoder.layer",
+    "mpnet": "mpnet.encoder.layer",
+    "deberta-v2": "deberta.encoder.layer",
+    "distilbert": "distilbert.transformer.layer",
+}
+
+
+def spread(teacher_layers: int, student_layers: int) -> list[int]:
+    """Which of the teacher's layers the student takes: every (n/k)-th, from the first (Sanh et al. 2019)."""
+    return [index * teacher_layers // student_layers for index in range(student_layers)]
+
+
+def check_layers(folder: Path, layers: int) -> None:
+    """Refuses what `from_layers` could not do.
+
+    Raises:
+        ModelError: the family is not supported, or has not that many layers.
+    """
+    config = load_config(folder)
+    if config.model_type not in _LAYERS:
+        raise ModelError(
+            f"student.layers: cannot take layers from a '{config.model_type}' model; supported are "
+            f"{', '.join(sorted(_LAYERS))}. Give student.model instead."
+        )
+    if layers > config.num_hidden_layers:
+        raise ModelError(
+            f"student.layers = {layers}, but {folder} has only {config.num_hidden_layers}. Give that many or fewer."
+        )
+
+
+def from_layers(
+    folder: Path, layers: int, classes: list[str], seed: int, attention_dropout: float | None = None
+) -> PreTrainedModel:
+    """A classifier made of some layers of another, with its embeddings and, if it has one, its head.
+
+    Args:
+        folder: The model whose layers are taken.
+        layers: How many.
+        classes: Names of the classes.
+        seed: Seed of the head, where `folder` has none.
+        attention_dropout: Dropout on the attention weights; None keeps the folder's own.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    check_layers(folder, layers)
+    source = load_classifier(folder, classes, seed, attention_dropout)
+    config = copy.deepcopy(source.config)
+    taken = spread(config.num_hidden_layers, layers)
+    config.num_hidden_layers = layers
+    student = AutoModelForSequenceClassification.from_config(config)
+    student.load_state_dict(_renumbered(source.state_dict(), _LAYERS[config.model_type], taken))
+    return student
+
+
+def _renumbered(state: dict, prefix: str, taken: list[int]) -> dict:
+    pattern = re.compile(rf"^{re.escape(prefix)}\.(\d+)\.(.+)$")
+    result = {}
+    for name, value in state.items():
+        match = pattern.match(name)
+        if match is None:
+            result[name] = value
+        elif int(match[1]) in taken:
+            result[f"{prefix}.{taken.index(int(match[1]))}.{match[2]}"] = value
+    return result

@@ -1,0 +1,131 @@
+"""The evidence for the terminal: one table, the intervals, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
+from understudy.report import formats
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+PLAIN_WIDTH = 100
+"""Columns where there is no terminal to ask, at the least."""
+
+WIDTH_WITH_INTERVALS = 96
+"""Below this the table leaves out the intervals, which the lines under it repeat."""
+
+NOT_MEASURED = "-"
+
+
+def show_metrics(metrics: Metrics, console: Console, title: str) -> None:
+    """Prints what `metrics.json` says, in words and figures that need neither colours nor a terminal.
+
+    Args:
+        metrics: What the evaluation found.
+        console: Where to print. One that is no terminal gets plain text, `PLAIN_WIDTH` columns at the least.
+        title: The line above the table, such as the run's name.
+    """
+    from rich.console import Group
+    from rich.segment import Segments
+    from rich.text import Text
+
+    width = console.width if console.is_terminal else max(console.width, PLAIN_WIDTH)
+    table = _table(metrics, intervals=width >= WIDTH_WITH_INTERVALS)
+    everything: RenderableType = Group(Text(title, style="bold"), table, _findings(metrics))
+    if not console.is_terminal:
+        everything = Segments(console.render(everything, console.options.update(width=width)))
+    console.print(everything, end="", crop=False)
+
+
+def _table(metrics: Metrics, intervals: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    controls = {
+        name: control
+        for name, control in (
+            ("no distillation", metrics.controls.no_distillation),
+            ("linear", metrics.controls.linear),
+        )
+        if control is not None
+    }
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("", overflow="fold")
+    for name in ("teacher", "student", "student / teacher", *controls):
+        table.add_column(name, justify="right", overflow="fold", style="bold" if name == "student" else "")
+    teacher, student, retention = metrics.teacher, metrics.student, metrics.retention
+    accuracy_ci95, f1_ci95 = (retention.accuracy_ci95, retention.f1_ci95) if intervals else (None, None)
+
+    def row(name: str, write: Callable[[ModelMetrics], str], ratio: str) -> None:
+        cells = (write(teacher), write(student), ratio, *map(write, controls.values()))
+        table.add_row(name, *map(Text, cells))
+
+    def speed_row(name: str, read: Callable[[ModelSpeed], float], write: Callable[[float], str]) -> None:
+        slow, fast = read(metrics.speed.teacher), read(metrics.speed.student)
+        cells = (write(slow), write(fast), _times(fast, slow), *(NOT_MEASURED for _ in controls))
+        table.add_row(name, *map(Text, cells))
+
+    row("accuracy", lambda model: formats.score(model.accuracy), _kept(retention.accuracy, accuracy_ci95))
+    row("F1", lambda model: formats.score(model.f1), _kept(retention.f1, f1_ci95))
+    row("AUC", lambda model: formats.score(model.auc), _share(student.auc, teacher.auc))
+    row("ECE", lambda model: formats.score(model.ece), _times(student.ece, teacher.ece))
+    row("parameters", lambda model: formats.count(model.parameters), formats.percent(metrics.parameter_fraction))
+    row("size", lambda model: formats.size(model.bytes), _share(student.bytes, teacher.bytes))
+    speed_row("documents / s", lambda model: model.documents_per_second, formats.significant)
+    speed_row("latency p50", lambda model: model.latency_ms.p50, formats.milliseconds)
+    return table
+
+
+def _findings(metrics: Metrics) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    retention, gain, speed, verdict = metrics.retention, metrics.distillation_gain, metrics.speed, metrics.verdict
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+
+    def line(name: str, text: str) -> None:
+        grid.add_row(name, Text(text))
+
+    line(
+        "retention",
+        f"accuracy {_kept(retention.accuracy, retention.accuracy_ci95)}, "
+        f"F1 {_kept(retention.f1, retention.f1_ci95)} (95 % intervals)",
+    )
+    line(
+        "distillation gain",
+        "not measured: there is no control without distillation"
+        if gain is None
+        else f"{formats.points(gain.accuracy)} points of accuracy {formats.points_interval(gain.ci95)}, "
+        f"{formats.p_value(gain.p_value)}",
+    )
+    line("agreement", f"{formats.percent(metrics.agreement)} of the test texts get the same label")
+    line(
+        "speedup",
+        f"{formats.times(speed.speedup)} on batches of 128 padded to {speed.max_length} tokens, teacher / student "
+        f"{formats.milliseconds(speed.batch128.teacher_ms, speed.batch128.student_ms)} ({formats.conditions(speed)})",
+    )
+    line("efficiency ratio", f"{formats.ratio(metrics.efficiency_ratio)} (accuracy retention / parameter fraction)")
+    line("", "")
+    code = (verdict.code.replace("_", " ").upper(), "bold")
+    grid.add_row(Text("verdict", style="bold"), Text.assemble(code, f", distillation {verdict.distillation}"))
+    line("", verdict.text)
+    return grid
+
+
+def _kept(retention: float, interval: Interval | None) -> str:
+    return " ".join([formats.percent(retention), *([formats.percent_interval(interval)] if interval else [])])
+
+
+def _share(part: float | None, whole: float | None) -> str:
+    return formats.percent(part / whole) if part is not None and whole else NOT_MEASURED
+
+
+def _times(part: float, whole: float) -> str:
+    return formats.times(part / whole) if whole else NOT_MEASURED

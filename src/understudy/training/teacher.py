@@ -1,0 +1,161 @@
+"""The teacher: fine-tuned once and kept in the cache, or taken as it is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from understudy.artifacts import fingerprint, folder_digest, write_folder, write_json
+from understudy.data.corpus import Corpus
+from understudy.data.tokens import Tokens
+from understudy.errors import ModelError
+from understudy.hardware import Hardware
+from understudy.models.loading import Origin, classifier_labels, load_classifier, load_tokenizer, unnamed
+from understudy.recipe import Recipe
+from understudy.training.objectives import balanced_class_weights, supervised
+from understudy.training.trainer import Examples, TrainingLog, train
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+log = logging.getLogger(__name__)
+
+# What decides a teacher's weights, beside its data, origin and seed. Attention kernels differ by rounding only.
+_IRRELEVANT = {"model", "revision", "precision", "attention", "checkpoint_steps"}
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished model.
+
+    Attributes:
+        folder: A Hugging Face folder.
+        digest: Of its weights, config and tokenizer.
+        seconds: What making it took, when it was made.
+        reused: Whether it was found finished.
+        history: Training log; empty for a model that was taken as it is.
+    """
+
+    folder: Path
+    digest: str
+    seconds: float
+    reused: bool
+    history: list[dict[str, Any]]
+
+
+def teacher_fingerprint(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardware) -> str:
+    """Names a teacher by all that decides its weights."""
+    if is_ready_made(origin, corpus.classes):
+        return fingerprint(kind="teacher", ready_made=origin.sha256, classes=corpus.classes)
+    return fingerprint(
+        kind="teacher",
+        origin=origin.sha256,
+        train=corpus.train.digest,
+        validation=corpus.validation.digest,
+        classes=corpus.classes,
+        max_length=recipe.data.max_length,
+        seed=recipe.seed,
+        options=recipe.teacher.model_dump(exclude=_IRRELEVANT),
+        dtype=hardware.dtype(recipe.teacher.precision),
+    )
+
+
+def is_ready_made(origin: Origin, classes: list[str]) -> bool:
+    """Whether a model already is a classifier for these classes, by its class names or, without names, their number."""
+    labels = classifier_labels(origin.path)
+    if labels is None or len(labels) != len(classes):
+        return False
+    return labels == classes or unnamed(labels)
+
+
+def train_teacher(
+    recipe: Recipe,
+    corpus: Corpus,
+    tokens: dict[str, Tokens],
+    origin: Origin,
+    hardware: Hardware,
+    cache: Path,
+    checkpoints: Path,
+) -> TrainedModel:
+    """Fine-tunes the teacher, or finds it in the cache.
+
+    Args:
+        recipe: Its `teacher` section, seed and maximum length.
+        corpus: Training and validation texts.
+        tokens: Of the splits `train` and `validation`.
+        origin: The encoder, or a ready-made classifier.
+        hardware: Where to train.
+        cache: The cache folder.
+        checkpoints: Folder for unfinished state.
+
+    Raises:
+        TrainingDiverged: the loss is no longer finite.
+    """
+    key = teacher_fingerprint(recipe, corpus, origin, hardware)
+    entry = cache / "teachers" / key
+    found = _from_cache(entry)
+    if found is not None:
+        log.info("teacher: found in the cache, %s", entry)
+        return found
+
+    tokenizer = load_tokenizer(origin.path)
+    training = TrainingLog([], 0.0)
+    if is_ready_made(origin, corpus.classes):
+        labels = classifier_labels(origin.path)
+        if labels != corpus.classes:
+            log.warning(
+                "teacher: %s names its classes %s; they are matched by number with %s. Check that the order is the same.",
+                origin.name,
+                ", ".join(labels or []),
+                ", ".join(corpus.classes),
+            )
+        log.info("teacher: %s is a classifier with these classes and is taken as it is", origin.name)
+        model = load_classifier(origin.path, corpus.classes)
+    else:
+        model = load_classifier(origin.path, corpus.classes, recipe.seed, recipe.teacher.attention_dropout)
+        weights = balanced_class_weights(corpus.class_counts) if recipe.teacher.class_weights == "balanced" else None
+        training = train(
+            model,
+            Examples(tokens["train"], corpus.train.labels),
+            Examples(tokens["validation"], corpus.validation.labels),
+            recipe.teacher,
+            supervised(weights),
+            pad_id=tokenizer.pad_token_id,
+            seed=recipe.seed,
+            hardware=hardware,
+            checkpoints=checkpoints / key,
+            description="teacher",
+        )
+    with write_folder(entry) as folder:
+        digest = save_model(model, origin.path, folder / "model", recipe.data.max_length)
+        record = {"digest": digest, "seconds": round(training.seconds, 2), "history": training.history}
+        write_json(folder / "training.json", record)
+    shutil.rmtree(checkpoints / key, ignore_errors=True)
+    return TrainedModel(entry / "model", digest, training.seconds, False, training.history)
+
+
+def save_model(model: PreTrainedModel, tokenizer_folder: Path, folder: Path, max_length: int) -> str:
+    """Writes a Hugging Face folder, tokenizer included, and returns its digest."""
+    tokenizer = load_tokenizer(tokenizer_folder)
+    tokenizer.model_max_length = max_length
+    model.to("cpu").save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder_digest(folder)
+
+
+def _from_cache(entry: Path) -> TrainedModel | None:
+    try:
+        record = json.loads((entry / "training.json").read_text(encoding="utf-8"))
+        if folder_digest(entry / "model") != record["digest"]:
+            raise ModelError("checksum")
+    except FileNotFoundError:
+        return None
+    except (ModelError, OSError, ValueError, KeyError):
+        log.warning("%s is damaged and is made again", entry)
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+    return TrainedModel(entry / "model", record["digest"], record["seconds"], True, record["history"])

@@ -1,0 +1,262 @@
+"""The only training loop: Hugging Face's Trainer, with a loss passed in and checkpoints that are whole or absent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from understudy.artifacts import file_sha256, write_json
+from understudy.data.batching import LengthGroupedSampler
+from understudy.data.tokens import Tokens, pad
+from understudy.errors import TrainingDiverged
+from understudy.hardware import Hardware
+from understudy.progress import progress
+from understudy.recipe import TrainingOptions
+from understudy.training.objectives import Objective
+
+log = logging.getLogger(__name__)
+
+_MARKER = "complete.json"
+_EVALUATION_BATCH = 64
+_LOGS_PER_EPOCH = 20
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a model is trained on, or validated with.
+
+    Attributes:
+        tokens: One entry a text.
+        labels: int64 of shape (texts,); -100 where a text has none.
+        teacher_logits: float32 of shape (texts, classes), or None.
+    """
+
+    tokens: Tokens
+    labels: np.ndarray
+    teacher_logits: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """How a training went.
+
+    Attributes:
+        history: One entry per logged step and per validation.
+        seconds: Time spent, that of interrupted tries included up to the checkpoint from which they went on.
+    """
+
+    history: list[dict[str, Any]]
+    seconds: float
+
+
+def train(
+    model: PreTrainedModel,
+    examples: Examples,
+    validation: Examples | None,
+    options: TrainingOptions,
+    objective: Objective,
+    *,
+    pad_id: int,
+    seed: int,
+    hardware: Hardware,
+    checkpoints: Path,
+    description: str,
+) -> TrainingLog:
+    """Trains `model` in place, going on from the last whole checkpoint if there is one.
+
+    Args:
+        model: A sequence classifier.
+        examples: The training texts.
+        validation: Evaluated after every epoch; decides early stopping.
+        options: Epochs, rates and the like.
+        objective: Maps (logits, labels, teacher logits) to the loss.
+        pad_id: The padding token.
+        seed: Of batches and dropout.
+        hardware: Where to train.
+        checkpoints: Folder for unfinished state.
+        description: Names the stage in messages.
+
+    Raises:
+        TrainingDiverged: the loss is no longer finite.
+    """
+    dtype = hardware.dtype(options.precision)
+    attention = hardware.attention(options.attention, dtype, training=True)
+    model.set_attn_implementation(attention)
+    steps = math.ceil(len(examples.tokens) / options.batch_size) * options.epochs
+    log.info("%s: %d steps of %d texts, %s, %s attention", description, steps, options.batch_size, dtype, attention)
+
+    keep_best = options.early_stopping > 0 and validation is not None
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=options.epochs,
+        per_device_train_batch_size=options.batch_size,
+        per_device_eval_batch_size=_EVALUATION_BATCH,
+        learning_rate=options.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if options.schedule == "constant" else options.schedule,
+        warmup_steps=round(options.warmup * steps),
+        weight_decay=options.weight_decay,
+        max_grad_norm=options.max_grad_norm,
+        bf16=dtype == "bf16",
+        fp16=dtype == "fp16",
+        use_cpu=hardware.kind == "cpu",
+        seed=seed,
+        logging_steps=max(1, steps // options.epochs // _LOGS_PER_EPOCH),
+        logging_nan_inf_filter=False,
+        eval_strategy="epoch" if validation is not None else "no",
+        save_strategy="epoch" if keep_best else "steps",
+        save_steps=options.checkpoint_steps,
+        save_total_limit=2,
+        load_best_model_at_end=keep_best,
+        metric_for_best_model="accuracy" if keep_best else None,
+        dataloader_pin_memory=hardware.kind == "cuda",
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
+    with progress(description, steps, "steps") as advance:
+        resume = last_whole_checkpoint(checkpoints)
+        guard = _Guard(advance, _earlier_seconds(resume))
+        callbacks: list[TrainerCallback] = [guard]
+        if keep_best:
+            callbacks.append(EarlyStoppingCallback(options.early_stopping))
+        trainer = _Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=_Rows(examples),
+            eval_dataset=_Rows(validation) if validation is not None else None,
+            data_collator=_Collator(pad_id),
+            compute_metrics=_accuracy,
+            callbacks=callbacks,
+        )
+        trainer.objective = objective
+        trainer.remove_callback(_printer())
+        if resume is not None:
+            log.info("%s: going on from %s", description, resume.name)
+            advance(int(resume.name.rpartition("-")[2]))
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    model.eval()
+    return TrainingLog(trainer.state.log_history, guard.seconds())
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint whose marker is there and whose files have the checksums it names; others are removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in found:
+        if _is_whole(checkpoint):
+            return checkpoint
+        log.warning("%s is incomplete and is removed", checkpoint)
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        marker = json.loads((checkpoint / _MARKER).read_text(encoding="utf-8"))
+        return all(file_sha256(checkpoint / name) == digest for name, digest in marker["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _earlier_seconds(checkpoint: Path | None) -> float:
+    return json.loads((checkpoint / _MARKER).read_text(encoding="utf-8"))["seconds"] if checkpoint else 0.0
+
+
+class _Trainer(Trainer):
+    objective: Objective
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):  # type: ignore[no-untyped-def]
+        labels = inputs.pop("labels")
+        teacher_logits = inputs.pop("teacher_logits", None)
+        outputs = model(**inputs)
+        loss = self.objective(outputs.logits.float(), labels, teacher_logits)
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: _Rows | None = None) -> LengthGroupedSampler:  # type: ignore[override]
+        rows: _Rows = self.train_dataset
+        return LengthGroupedSampler(rows.examples.tokens.lengths, self.args.train_batch_size, self.args.seed)
+
+
+class _Rows(Dataset):
+    """Row numbers: a batch is cut from the flat arrays at once, by the collator."""
+
+    def __init__(self, examples: Examples) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples.tokens)
+
+    def __getitem__(self, row: int) -> tuple[Examples, int]:
+        return self.examples, row
+
+
+@dataclass(frozen=True)
+class _Collator:
+    pad_id: int
+
+    def __call__(self, items: list[tuple[Examples, int]]) -> dict[str, torch.Tensor]:
+        examples, rows = items[0][0], [row for _, row in items]
+        batch = pad(examples.tokens, rows, self.pad_id)
+        batch["labels"] = torch.from_numpy(examples.labels[rows])
+        if examples.teacher_logits is not None:
+            batch["teacher_logits"] = torch.from_numpy(examples.teacher_logits[rows])
+        return batch
+
+
+class _Guard(TrainerCallback):
+    """Marks checkpoints as whole, stops at a loss that is not a number, and reports progress."""
+
+    def __init__(self, advance: Callable[[int], None], earlier_seconds: float) -> None:
+        self._advance = advance
+        self._start = time.monotonic() - earlier_seconds
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._advance(1)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
+    ) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise TrainingDiverged(
+                f"The training loss is {loss} at step {state.global_step}. Lower the learning rate "
+                f"(it was {args.learning_rate:g}), or train with precision fp32."
+            )
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != _MARKER)
+        sums = {path.relative_to(checkpoint).as_posix(): file_sha256(path) for path in files}
+        write_json(checkpoint / _MARKER, {"seconds": self.seconds(), "files": sums})
+
+
+def _printer() -> type[TrainerCallback]:
+    from transformers.trainer_callback import PrinterCallback
+
+    return PrinterCallback
+
+
+def _accuracy(prediction: Any) -> dict[str, float]:
+    return {"accuracy": float((prediction.predictions.argmax(axis=-1) == prediction.label_ids).mean())}

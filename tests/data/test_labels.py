@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from understudy.data.labels import kind, looks_fractional, normalise, normalise_splits, number_labels
+from understudy.data.sources import Table
+from understudy.errors import DataError
+
+
+def table(labels: list[Any] | None, classes: list[str] | None = None) -> Table:
+    return Table("some.csv", [f"text {row}" for row in range(len(labels or []))], labels, classes)
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        (None, "missing"),
+        (float("nan"), "missing"),
+        (np.float32("nan"), "missing"),
+        ("", "missing"),
+        (" \t", "missing"),
+        ("nan", "string"),
+        ("0", "string"),
+        (0, "integer"),
+        (True, "integer"),
+        (np.int64(3), "integer"),
+        (1.0, "integer"),
+        (np.float32(2), "integer"),
+        (0.5, "fraction"),
+        (float("inf"), "fraction"),
+        (["a"], "unsupported"),
+        ({"a": 1}, "unsupported"),
+        (b"a", "unsupported"),
+    ],
+)
+def test_kind(label: Any, expected: str) -> None:
+    assert kind(label) == expected
+
+
+@pytest.mark.parametrize(
+    ("string", "expected"),
+    [(string, True) for string in ("0.5", "-1.25", " .5 ", "5e-1")]
+    + [(string, False) for string in ("1.0", "3", "1e2", "v1.5", "nan", "inf", "1_0.5", "1.2.3")],
+)
+def test_looks_fractional(string: str, expected: bool) -> None:
+    assert looks_fractional(string) is expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["b", "a"], ["b", "a"]),
+        ([1, 0], [1, 0]),
+        ([1.0, 0.0], [1, 0]),
+        ([True, False], [1, 0]),
+        (["1", "0"], [1, 0]),
+        (["1.0", " 2", "-1"], [1, 2, -1]),
+        (["1", 0], [1, 0]),
+        (["1", "x"], ["1", "x"]),
+        (["1", "x", 2], ["1", "x", 2]),
+        (["01", "1"], ["01", "1"]),
+        (["1234567890123456789"], ["1234567890123456789"]),
+        (["a", None, "", float("nan")], ["a", None, None, None]),
+        (["a ", "a"], ["a ", "a"]),
+        ([], []),
+    ],
+)
+def test_normalise(labels: list[Any], expected: list[Any]) -> None:
+    result = normalise(labels)
+    assert result == expected
+    assert [type(label) for label in result] == [type(label) for label in expected]
+
+
+def test_normalise_keeps_strings_that_are_names() -> None:
+    assert normalise(["1", "2"], classes=["1", "2", "3"]) == ["1", "2"]
+
+
+def test_normalise_makes_integers_of_strings_that_are_not_names() -> None:
+    assert normalise(["0", "1"], classes=["neg", "pos"]) == [0, 1]
+
+
+@pytest.mark.parametrize(("label", "words"), [(0.5, r"0\.5 \(float\)"), (["a"], r"\['a'\] \(list\)")])
+def test_normalise_refuses_what_is_no_label(label: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        normalise(["a", label])
+
+
+def test_splits_are_normalised_together() -> None:
+    labels = normalise_splits({"train": table(["a", "1"]), "test": table(["1"])})
+    assert labels == {"train": ["a", "1"], "test": ["1"]}
+
+
+def test_a_table_without_labels_has_missing_ones() -> None:
+    assert normalise_splits({"train": Table("x", ["one", "two"])}) == {"train": [None, None]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "own", "given", "names", "numbers"),
+    [
+        (["b", "a", "b"], None, None, ["a", "b"], [1, 0, 1]),
+        (["b", "B"], None, None, ["B", "b"], [1, 0]),
+        ([10, 9], None, None, ["9", "10"], [1, 0]),
+        (["10", "9"], None, None, ["9", "10"], [1, 0]),
+        ([1, -1], None, None, ["-1", "1"], [1, 0]),
+        ([1, 0], ["neg", "pos"], None, ["neg", "pos"], [1, 0]),
+        ([2, 0], ["x", "y", "z"], None, ["x", "y", "z"], [2, 0]),
+        ([1, 0], None, ["neg", "pos"], ["neg", "pos"], [1, 0]),
+        ([1, 0], ["0", "1"], ["neg", "pos"], ["neg", "pos"], [1, 0]),
+        (["a", "b"], None, ["b", "a", "c"], ["b", "a", "c"], [1, 0]),
+        (["1", "2"], None, ["2", "1"], ["2", "1"], [1, 0]),
+        (["1", "0"], None, ["neg", "pos"], ["neg", "pos"], [1, 0]),
+    ],
+)
+def test_number_labels(
+    labels: list[Any], own: list[str] | None, given: list[str] | None, names: list[str], numbers: list[int]
+) -> None:
+    found, numbered = number_labels({"train": table(labels, own)}, given)
+    assert found == names
+    assert numbered["train"].dtype == np.int64
+    assert numbered["train"].tolist() == numbers
+
+
+def test_splits_share_their_numbers() -> None:
+    names, numbered = number_labels({"train": table(["a", "b", "c"]), "test": table(["c"])})
+    assert names == ["a", "b", "c"]
+    assert numbered["test"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "words"),
+    [
+        (["a", None], None, "test row 2 has no label"),
+        (["a", "c"], ["a", "b"], "test row 2 has the label 'c'.*a, b"),
+        ([0, 2], ["a", "b"], "test row 2 has the label 2.*from 0 to 1"),
+        ([0, -1], ["a", "b"], "test row 2 has the label -1"),
+        (["a", 1], None, r"strings \('a'\) and integers \(1\)"),
+    ],
+)
+def test_number_labels_refuses(labels: list[Any], given: list[str] | None, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        number_labels({"test": table(labels)}, given)

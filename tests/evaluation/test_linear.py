@@ -1,0 +1,263 @@
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from understudy.errors import ModelError
+from understudy.evaluation import linear
+from understudy.evaluation.linear import LinearModel
+
+GOOD = ["a good film", "good and warm", "very good", "warm, good acting"]
+BAD = ["a bad film", "bad and cold", "very bad", "cold, bad acting"]
+TEXTS = GOOD + BAD
+LABELS = np.array([1] * 4 + [0] * 4)
+
+
+@pytest.fixture(scope="module")
+def model() -> LinearModel:
+    return LinearModel.fit(TEXTS, LABELS, 2)
+
+
+def topics(classes: int, each: int, seed: int = 0) -> tuple[list[str], np.ndarray]:
+    """Texts of one telling word among shared ones."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(classes), each)
+    filler = np.array(["the", "of", "and", "card", "please", "my"])
+    return [f"{' '.join(rng.choice(filler, 4))} topic{label} now" for label in labels], labels
+
+
+def test_two_classes_are_learned_and_positive_is_index_1(model):
+    probabilities = model.predict_proba(["what a good one", "bad bad bad", "zzz"])
+
+    assert probabilities.dtype == np.float64
+    assert probabilities[0, 1] > 0.6
+    assert probabilities[1, 0] > 0.6
+    assert probabilities[2] == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_weights_are_naive_bayes_ratios_times_logistic_regression():
+    # x is in all texts and carries nothing; u: p = 3/6 against q = 1/6, and for v the same turned round.
+    texts, labels = ["x u", "x u", "x v", "x v"], np.array([1, 1, 0, 0])
+    fitted = LinearModel.fit(texts, labels, 2)
+
+    assert fitted._ngrams == ["u", "v", "x u", "x v"]  # that of x is exactly zero, and is gone
+    ratio = np.log(3)
+    # By symmetry u, v, x u and x v have the same LR coefficient w, the intercept is 0, and w minimises
+    # 4 w^2 / 2 + 4 log(1 + exp(-2 ratio w)).
+    grid = np.linspace(0, 3, 300_001)
+    w = grid[np.argmin(2 * grid**2 + 4 * np.log1p(np.exp(-2 * ratio * grid)))]
+    assert fitted._weights == pytest.approx(np.array([[1, -1, 1, -1]]) * w * ratio, abs=1e-3)
+    assert fitted._intercepts == pytest.approx([0], abs=1e-6)
+
+
+def test_counts_are_binary(model):
+    assert np.array_equal(model.predict_proba(["good zzz good zzz good"]), model.predict_proba(["good"]))
+
+
+def test_up_to_three_words_are_seen_together():
+    texts = ["not at all bad", "not at all good", "so bad at all", "so good at all"] * 5
+    labels = np.array([1, 0, 0, 1] * 5)
+    fitted = LinearModel.fit(texts, labels, 2)
+
+    assert (fitted.predict_proba(texts[:4]).argmax(axis=1) == labels[:4]).all()
+    assert "at all bad" in fitted._ngrams
+
+
+def test_small_sets_need_an_ngram_twice_and_large_ones_three_times(monkeypatch):
+    texts, labels = ["aa"] * 3 + ["bb"] * 3 + ["cc"] * 2 + ["dd"], np.array([0, 0, 0, 1, 1, 1, 0, 0, 1])
+    small = LinearModel.fit(texts, labels, 2)
+    monkeypatch.setattr(linear, "_LARGE", 9)
+    large = LinearModel.fit(texts, labels, 2)
+
+    assert small._ngrams == ["aa", "bb", "cc"]
+    assert large._ngrams == ["aa", "bb"]
+
+
+def test_parameters_are_the_coefficients_that_are_not_zero(model):
+    fitted = LinearModel(
+        ["a", "b"], np.array([[0.5, 0.0], [0.0, 0.25], [1, 1]], np.float32), np.array([0, 1, 2], np.float32), 3
+    )
+
+    assert fitted.parameters == 4 + 2
+    assert model.parameters == len(model._ngrams) + np.count_nonzero(model._intercepts)
+
+
+def test_seventy_seven_classes_of_few_texts_each():
+    texts, labels = topics(77, 6)
+    fitted = LinearModel.fit(texts, labels, 77)
+    fresh, expected = topics(77, 2, seed=1)
+    probabilities = fitted.predict_proba(fresh)
+
+    assert probabilities.shape == (154, 77)
+    assert np.abs(probabilities.sum(axis=1) - 1).max() < 1e-12
+    assert (probabilities.argmax(axis=1) == expected).mean() > 0.95
+
+
+def test_classes_without_a_text_get_little_and_never_nan():
+    fitted = LinearModel.fit(TEXTS, LABELS * 2, 4)
+    probabilities = fitted.predict_proba(["good", "bad", ""])
+
+    assert probabilities[:2].argmax(axis=1).tolist() == [2, 0]
+    assert (probabilities[:2, [1, 3]] < 0.25).all()
+    assert np.isfinite(probabilities).all()
+
+
+def test_one_class_only_is_the_smoothed_prior():
+    fitted = LinearModel.fit(GOOD, np.ones(4, int), 2)
+
+    assert fitted.parameters == 1
+    assert fitted.predict_proba(["bad"]) == pytest.approx(np.array([[1 / 6, 5 / 6]]))
+
+
+@pytest.mark.parametrize("texts", [["", "", ""], ["?!", "...", "*"], ["a b", "c d", "e f"]])
+def test_texts_that_share_no_word_give_the_prior(texts):
+    fitted = LinearModel.fit(texts, np.array([0, 1, 1]), 2)
+
+    assert fitted.predict_proba(["a"]) == pytest.approx(np.array([[0.4, 0.6]]))  # (1 + 1) : (2 + 1)
+
+
+def test_a_single_text():
+    assert LinearModel.fit(["hello"], np.array([0]), 2).predict_proba(["hello"])[0, 0] > 0.5
+
+
+def test_scores_far_out_stay_probabilities():
+    fitted = LinearModel(["w"], np.array([[-5e3], [-9e3], [-9e3]], np.float32), np.zeros(3, np.float32), 3)
+
+    assert fitted.predict_proba(["w", ""]) == pytest.approx(np.array([[1, 0, 0], [1 / 3, 1 / 3, 1 / 3]]))
+
+
+def test_a_text_of_weight_two_counts_like_two_texts():
+    texts, labels = TEXTS * 2, np.tile(LABELS, 2)  # every n-gram stands in two texts, so the vocabulary stays the same
+    weights = np.array([2, 1, 1, 1, 1, 3, 1, 1] * 2)
+    weighted = LinearModel.fit(texts, labels, 2, sample_weight=weights)
+    repeated = LinearModel.fit(list(np.repeat(texts, weights)), np.repeat(labels, weights), 2)
+    plain = LinearModel.fit(texts, labels, 2)
+
+    assert weighted.predict_proba(TEXTS) == pytest.approx(repeated.predict_proba(TEXTS), abs=1e-3)
+    assert np.abs(plain.predict_proba(TEXTS) - weighted.predict_proba(TEXTS)).max() > 0.02
+
+
+@given(st.lists(st.tuples(st.text(max_size=20), st.integers(0, 2)), min_size=1, max_size=12), st.sampled_from([3, 5]))
+@settings(max_examples=25, deadline=None)
+def test_whatever_the_texts_rows_sum_to_one_without_a_warning(rows, classes):
+    texts, labels = [text for text, _ in rows], np.array([label for _, label in rows])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probabilities = LinearModel.fit(texts, labels, classes).predict_proba([*texts, ""])
+
+    assert probabilities.shape == (len(rows) + 1, classes)
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-12)
+
+
+def test_a_text_alone_and_among_others_gets_the_same(model):
+    assert np.array_equal(model.predict_proba(TEXTS)[3:4], model.predict_proba(TEXTS[3:4]))
+    assert model.predict_proba([]).shape == (0, 2)
+
+
+def test_fitting_again_gives_the_same_bits_and_leaves_the_global_generator_alone():
+    np.random.seed(1)
+    state = np.random.get_state()[1].copy()
+    first, second = (LinearModel.fit(TEXTS, LABELS, 2) for _ in range(2))
+
+    assert np.array_equal(first._weights, second._weights)
+    assert np.array_equal(state, np.random.get_state()[1])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_saved_and_loaded_is_the_same_to_the_last_bit(tmp_path, classes):
+    texts = [*TEXTS, "größer als naïve Übermut", "größer 日本語 naïve"]
+    labels = np.append(LABELS, [classes - 1] * 2)
+    fitted = LinearModel.fit(texts, labels, classes)
+    fitted.save(tmp_path / "new" / "linear")
+    loaded = LinearModel.load(tmp_path / "new" / "linear")
+
+    assert "größer" in loaded._ngrams
+    assert np.array_equal(loaded.predict_proba(texts), fitted.predict_proba(texts))
+    assert (loaded.parameters, loaded.classes) == (fitted.parameters, classes)
+
+
+def test_a_model_without_ngrams_can_be_saved(tmp_path):
+    fitted = LinearModel.fit(["", "?"], np.array([0, 1]), 2)
+    fitted.save(tmp_path)
+
+    assert np.array_equal(LinearModel.load(tmp_path).predict_proba(["x"]), fitted.predict_proba(["x"]))
+
+
+def test_a_folder_holds_two_files_and_the_same_bytes_each_time(model, tmp_path):
+    for name in ("one", "two"):
+        model.save(tmp_path / name)
+
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["linear.json", "linear.safetensors"]
+    for name in ("linear.json", "linear.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def drop(name: str):
+    return lambda folder: (folder / name).unlink()
+
+
+def cut(name: str):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-9])
+
+
+def flip(folder: Path) -> None:
+    content = bytearray((folder / "linear.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "linear.safetensors").write_bytes(content)
+
+
+def edit(**changes):
+    def change(folder: Path) -> None:
+        settings = json.loads((folder / "linear.json").read_text("utf-8"))
+        (folder / "linear.json").write_text(json.dumps({**settings, **changes}), "utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (drop("linear.json"), r"No linear\.json .*expected"),
+        (drop("linear.safetensors"), r"No linear\.safetensors .*expected"),
+        (cut("linear.json"), "cut short"),
+        (cut("linear.safetensors"), "SHA-256 differs"),
+        (flip, "SHA-256 differs"),
+        (edit(format=2), "got format 2; expected 1"),
+        (edit(ngrams=["good"]), r"holds .*expected .*\(1, 1\)"),
+        (edit(ngrams=["good", "good"]), "expected"),
+        (edit(ngrams=None), "expected"),
+        (edit(ngrams=[1]), "expected"),
+        (edit(classes=3), r"expected .*\(3,\)"),
+        (edit(classes=1), "expected"),
+        (edit(classes="two"), "expected"),
+        (lambda folder: (folder / "linear.json").write_text("[]"), "expected"),
+        (lambda folder: (folder / "linear.json").write_bytes(b"\xff\xfe"), "expected"),
+    ],
+)
+def test_a_damaged_folder_is_refused(model, tmp_path, damage, message):
+    model.save(tmp_path)
+    damage(tmp_path)
+
+    with pytest.raises(ModelError, match=message) as refused:
+        LinearModel.load(tmp_path)
+    assert "again" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "classes", "weight"),
+    [
+        ([], [], 2, None),
+        (["a"], [0, 1], 2, None),
+        (["a", "b"], [0, 1], 2, [1.0]),
+        (["a", "b"], [0, 2], 2, None),
+        (["a", "b"], [0, -100], 2, None),
+        (["a", "b"], [0, 0], 1, None),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(texts, labels, classes, weight):
+    with pytest.raises(ValueError, match=r"Got .*expected"):
+        LinearModel.fit(texts, np.array(labels), classes, sample_weight=weight)

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from understudy.evaluation.metrics import agreement, expected_calibration_error, f1_score, quality
+
+
+def two_classes(*positive: float) -> np.ndarray:
+    return np.array([[1 - p, p] for p in positive])
+
+
+def test_quality_of_hand_counted_binary_predictions():
+    found = quality(two_classes(0.9, 0.6, 0.3, 0.2), np.array([1, 0, 1, 0]))
+
+    assert found.accuracy == 0.5
+    assert found.f1 == pytest.approx(0.5)  # precision 1/2, recall 1/2
+    assert found.auc == 0.75  # of the four pairs (positive, negative) only (0.3, 0.6) is the wrong way round
+    # tops 0.9 right, 0.6 wrong, 0.7 wrong, 0.8 right, each in a bin of its own
+    assert found.ece == pytest.approx((0.1 + 0.6 + 0.7 + 0.2) / 4)
+
+
+def test_binary_f1_is_about_index_1():
+    predicted, labels = np.array([1, 0, 0, 0]), np.array([1, 1, 0, 0])
+
+    assert f1_score(predicted, labels, 2) == pytest.approx(2 / 3)  # precision 1, recall 1/2; of index 0 it is 0.8
+
+
+def test_macro_f1_counts_every_class_of_the_task():
+    predicted, labels = np.array([0, 0, 1]), np.array([0, 1, 1])
+
+    assert f1_score(predicted, labels, 3) == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+
+
+def test_f1_of_a_class_nobody_has_is_zero_without_a_warning(recwarn):
+    assert f1_score(np.zeros(3, int), np.zeros(3, int), 2) == 0.0
+    assert not recwarn.list
+
+
+def test_auc_of_three_classes_is_the_mean_of_one_against_the_rest():
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.5, 0.4, 0.1], [0.6, 0.1, 0.3], [0.1, 0.2, 0.7]])
+    # class 0: 0.8 beats the others' 0.5, 0.6, 0.1; class 1: 0.4 beats all; class 2: 0.3 and 0.7 beat both 0.1
+    assert quality(probabilities, np.array([0, 1, 2, 2])).auc == 1.0
+    # class 0: 0.8 and 0.6 beat 0.5 and 0.1; class 1: 0.2 beats two of three; class 2: 0.1 ties with one of three
+    assert quality(probabilities, np.array([0, 2, 0, 1])).auc == pytest.approx((1 + 2 / 3 + 1 / 6) / 3)
+
+
+def test_equal_probabilities_give_an_auc_of_a_half_and_the_lowest_index():
+    found = quality(two_classes(0.5, 0.5, 0.5, 0.5), np.array([0, 1, 0, 0]))
+
+    assert found.auc == 0.5
+    assert found.accuracy == 0.75
+
+
+def test_auc_is_none_where_a_class_has_no_text():
+    assert quality(two_classes(0.9, 0.8), np.array([1, 1])).auc is None
+    assert quality(np.full((2, 3), 1 / 3), np.array([0, 1])).auc is None
+
+
+def test_one_text():
+    found = quality(two_classes(0.75), np.array([1]))
+
+    assert (found.accuracy, found.f1, found.auc, found.ece) == (1.0, 1.0, None, 0.25)
+
+
+def test_ece_averages_within_a_bin_before_it_takes_the_gap():
+    # All four tops are in (10/15, 11/15]: mean confidence 0.7, accuracy 0.75. Text by text the gap would be far larger.
+    probabilities = two_classes(0.68, 0.72, 0.69, 0.71)
+
+    assert expected_calibration_error(probabilities, np.array([1, 1, 1, 0])) == pytest.approx(0.05)
+
+
+def test_ece_puts_an_edge_into_the_bin_below_it():
+    # With two bins 0.5 belongs to the lower one and 0.9 to the upper: gaps 0.5 (right) and 0.9 (wrong). In one bin
+    # they would cancel to 0.4 / 2.
+    probabilities = np.array([[0.5, 0.5], [0.1, 0.9]])
+
+    assert expected_calibration_error(probabilities, np.array([0, 0]), bins=2) == pytest.approx((0.5 + 0.9) / 2)
+
+
+def test_certainty_falls_into_the_last_bin():
+    assert expected_calibration_error(two_classes(1.0, 1.0, 0.0, 0.0), np.array([1, 0, 0, 0])) == 0.25
+
+
+def test_agreement_is_the_share_of_equal_labels():
+    assert agreement(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1])) == 0.75
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_perfect_model_of_many_classes(data):
+    classes = data.draw(st.sampled_from([2, 3, 77]))
+    labels = np.array([*range(classes), *data.draw(st.lists(st.integers(0, classes - 1), max_size=20))])
+    sure = np.eye(classes)[labels]
+
+    found = quality(sure, labels)
+
+    assert (found.accuracy, found.f1, found.auc, found.ece) == (1.0, 1.0, 1.0, 0.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=1, max_size=30))
+@settings(deadline=None)
+def test_ece_is_between_the_overall_gap_and_one(rows):
+    probabilities, labels = two_classes(*(p for p, _ in rows)), np.array([label for _, label in rows])
+    overall = abs(probabilities.max(axis=1).mean() - agreement(probabilities.argmax(axis=1), labels))
+
+    assert overall - 1e-9 <= expected_calibration_error(probabilities, labels) <= 1
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels"),
+    [
+        (np.zeros((0, 2)), np.zeros(0, int)),
+        (np.full((3, 2), 0.5), np.zeros(2, int)),
+        (np.full(3, 0.5), np.zeros(3, int)),
+        (np.full((2, 2), 0.5), np.array([0, 2])),
+        (np.full((2, 2), 0.5), np.array([0, -100])),
+    ],
+)
+def test_shapes_and_labels_that_do_not_fit_are_refused(probabilities, labels):
+    with pytest.raises(ValueError, match=r"Got .*expected"):
+        quality(probabilities, labels)
+
+
+def test_agreement_refuses_other_lengths_and_nothing():
+    with pytest.raises(ValueError, match=r"\(1,\) and \(2,\)"):
+        agreement(np.array([1]), np.array([1, 1]))
+    with pytest.raises(ValueError, match="at least one text"):
+        agreement(np.array([]), np.array([]))

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from understudy.evaluation.results import Controls, Metrics, Verdict
+from understudy.report.terminal import show_metrics
+
+
+def shown(metrics: Metrics, title: str = "a run", **options: Any) -> str:
+    file = io.StringIO()
+    show_metrics(metrics, Console(file=file, **options), title)
+    return file.getvalue()
+
+
+def cells(output: str, row: str) -> list[str]:
+    """The cells of a row of the table, which are two blanks apart."""
+    (line,) = [line for line in output.splitlines() if line.strip().startswith(f"{row}  ")]
+    return [cell.strip() for cell in line.split("  ") if cell.strip()][1:]
+
+
+def joined(output: str) -> str:
+    return " ".join(output.split())
+
+
+def test_rows_hold_both_models_their_ratio_and_the_controls(imdb: Metrics) -> None:
+    output = shown(imdb)
+    assert cells(output, "accuracy") == ["0.9211", "0.9111", "98.9 % [98.6, 99.2]", "0.9063", "0.8931"]
+    assert cells(output, "F1") == ["0.9210", "0.9106", "98.9 % [98.5, 99.2]", "0.9060", "0.8934"]
+    assert cells(output, "AUC") == ["0.9748", "0.9702", "99.5 %", "0.9688", "0.9581"]
+    assert cells(output, "ECE") == ["0.0213", "0.0187", "0.88x", "0.0342", "0.0419"]
+    assert cells(output, "parameters") == ["109.5 M", "67.0 M", "61.2 %", "67.0 M", "1.2 M"]
+    assert cells(output, "size") == ["438.0 MB", "267.8 MB", "61.2 %", "267.8 MB", "14.5 MB"]
+    assert cells(output, "documents / s") == ["104", "202", "1.9x", "-", "-"]
+    assert cells(output, "latency p50") == ["9.60 ms", "5.10 ms", "0.53x", "-", "-"]
+
+
+def test_below_the_table_stand_the_findings_and_last_the_verdict(imdb: Metrics) -> None:
+    output = joined(shown(imdb))
+    findings = (
+        "retention accuracy 98.9 % [98.6, 99.2], F1 98.9 % [98.5, 99.2] (95 % intervals)",
+        "distillation gain +0.48 points of accuracy [+0.18, +0.78], p = 0.002",
+        "agreement 95.5 % of the test texts get the same label",
+        "speedup 1.9x on batches of 128 padded to 256 tokens, teacher / student 1.21 / 0.637 s "
+        "(cuda (Tesla T4), 2 threads, float16)",
+        "efficiency ratio 1.62 (accuracy retention / parameter fraction)",
+        f"verdict REPLACE, distillation helped {imdb.verdict.text}",
+    )
+    places = [output.find(finding) for finding in findings]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert output.endswith(imdb.verdict.text)
+
+
+def test_plain_text_without_a_terminal(case: Any) -> None:
+    lines = shown(case.metrics, case.title).splitlines()
+    assert lines[0].strip() == case.title
+    assert "\x1b" not in "".join(lines)
+    assert max(len(line.rstrip()) for line in lines) > 80
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_figure_is_cut_at_any_width(case: Any, width: int) -> None:
+    output = shown(case.metrics, width=width, force_terminal=True, color_system=None)
+    assert "…" not in output
+    assert max(map(len, output.splitlines())) <= width
+
+
+def test_a_narrow_terminal_gets_the_intervals_below_the_table_only(imdb: Metrics) -> None:
+    narrow = shown(imdb, width=80, force_terminal=True, color_system=None)
+    assert cells(narrow, "accuracy")[2] == "98.9 %"
+    assert "accuracy 98.9 % [98.6, 99.2]" in joined(narrow)
+
+
+def test_colours_add_nothing_to_the_words(imdb: Metrics) -> None:
+    from rich.text import Text
+
+    coloured = shown(imdb, width=120, force_terminal=True, color_system="truecolor")
+    assert "\x1b[" in coloured
+    assert Text.from_ansi(coloured).plain.split() == shown(imdb, width=120).split()
+
+
+def test_controls_that_were_left_out_have_no_column(imdb: Metrics) -> None:
+    without = shown(dataclasses.replace(imdb, controls=Controls(), distillation_gain=None))
+    assert cells(without, "accuracy") == ["0.9211", "0.9111", "98.9 % [98.6, 99.2]"]
+    assert "distillation gain not measured: there is no control without distillation" in joined(without)
+    assert "linear" not in without
+    half = shown(dataclasses.replace(imdb, controls=Controls(linear=imdb.controls.linear)))
+    assert cells(half, "accuracy") == ["0.9211", "0.9111", "98.9 % [98.6, 99.2]", "0.8931"]
+
+
+def test_what_has_no_ratio_has_a_dash(imdb: Metrics) -> None:
+    teacher = dataclasses.replace(imdb.teacher, auc=None, ece=0.0)
+    output = shown(dataclasses.replace(imdb, teacher=teacher, controls=Controls()))
+    assert cells(output, "AUC") == ["-", "0.9702", "-"]
+    assert cells(output, "ECE") == ["0.0000", "0.0187", "-"]
+
+
+def test_brackets_are_not_markup(imdb: Metrics) -> None:
+    verdict = Verdict("keep_teacher", "hurt", "See [bold]this[/bold] and [link].")
+    speed = dataclasses.replace(imdb.speed, device="[red]cpu", threads=1)
+    output = shown(dataclasses.replace(imdb, verdict=verdict, speed=speed), title="[italic]run")
+    assert output.startswith("[italic]run")
+    assert "KEEP TEACHER, distillation hurt See [bold]this[/bold] and [link]." in joined(output)
+    assert "([red]cpu, 1 thread, float16)" in joined(output)
+
+
+def test_an_ascii_stream_gets_ascii(imdb: Metrics) -> None:
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding="ascii") as file:
+        show_metrics(imdb, Console(file=file), "a run")
+        file.flush()
+        output = raw.getvalue().decode("ascii")
+    assert "98.9 % [98.6, 99.2]" in output
