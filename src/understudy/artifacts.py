@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,7 +80,8 @@ class Manifest:
         if path.is_file():
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
-                content["stages"].items()
+                for stage in content["stages"].values():
+                    stage["fingerprint"], stage["seconds"], stage["details"].items()
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise RunDirectoryError(
                     f"{path} is not a manifest that understudy wrote. Give another --out, or --overwrite to start afresh."
@@ -148,7 +150,7 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     The temporary name ends like `path`, for writers that go by the suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
     try:
         write(temporary)
         _sync(temporary)
@@ -162,16 +164,21 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 def write_folder(path: Path) -> Iterator[Path]:
     """Yields an empty folder beside `path` that takes its place, whole, when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = (path.with_name(f".{os.getpid()}-{kind}-{path.name}") for kind in ("new", "old"))
-    shutil.rmtree(temporary, ignore_errors=True)
+    token = secrets.token_hex(4)
+    temporary, old = (path.with_name(f".{token}-{kind}-{path.name}") for kind in ("new", "old"))
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.rglob("*"):
+        for file in [temporary, *temporary.rglob("*")]:
             _sync(file)
         if path.exists():
             path.rename(old)
-        temporary.rename(path)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

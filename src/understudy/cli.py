@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from understudy.errors import UnderstudyError, UserError
+from understudy.flags import Parser, RecipeFlags, VersionAction, thread_count
+from understudy.wording import suggestion
 
 log = logging.getLogger("understudy")
 
 INTERRUPTED = 130
 _DEFECT = 1
+
+# What the machine refuses is for the user to put right; any other OSError is a defect of ours.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,10 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _log_to_stderr()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        options = _parser(arguments).parse_args(arguments)
+        options = _parsed(arguments)
         options.command(options)
+        sys.stdout.flush()
         return 0
-    except SystemExit as exit_:  # argparse: --help is 0, a wrong flag 2
+    except SystemExit as exit_:  # --help and --version
         return int(exit_.code or 0)
     except UnderstudyError as error:
         print(f"understudy: {error}", file=sys.stderr)
@@ -39,19 +47,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nunderstudy: interrupted; the same command goes on from the last whole checkpoint", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has left
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader of stdout has left; Python must not try to flush it once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno in _REFUSED:
+            print(
+                f"understudy: {error.filename or 'the disk'}: {error.strerror}. Free it, or name another place.",
+                file=sys.stderr,
+            )
+            return UserError.exit_status
+        return _defect()
     except Exception:
-        log.exception("understudy: this is a defect of understudy, please report it with these lines")
-        return _DEFECT
+        return _defect()
+
+
+def _defect() -> int:
+    log.exception("understudy: this is a defect of understudy, please report it with these lines")
+    return _DEFECT
 
 
 def _run(options: argparse.Namespace) -> None:
+    recipe = _recipe(options)  # a typo must not wait for PyTorch to be imported
+
     from understudy.pipeline import distill
     from understudy.report.terminal import show_metrics
 
-    recipe = _recipe(options)
     run = distill(
         recipe,
         options.out,
@@ -67,9 +88,11 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
+    recipe = _recipe(options)
+
     from understudy.pipeline import examine
 
-    found = examine(_recipe(options), options.cache_dir)
+    found = examine(recipe, options.cache_dir)
     if options.json:
         _print_json({"findings": found.to_json()})
     for finding in found.findings:
@@ -93,15 +116,16 @@ def _recipes(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from understudy.inference.bulk import predict_file, stream_texts
-    from understudy.inference.classifier import Classifier
-
     if options.texts and options.input:
         raise UserError("predict got texts and --input: give one or the other.")
     if options.output and not options.input:
         raise UserError("predict got --output without --input: name the file to read, or - for lines on stdin.")
     if not options.texts and not options.input and sys.stdin.isatty():
         raise UserError("predict got nothing to classify: give texts, --input FILE, or lines on stdin.")
+
+    from understudy.inference.bulk import predict_file, stream_texts
+    from understudy.inference.classifier import Classifier
+
     classifier = Classifier.load(
         options.model, device=options.device, threads=options.threads, precision=options.precision
     )
@@ -148,38 +172,64 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
 }
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _parser(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        flag = unknown[0].partition("=")[0]
+        if flag.startswith("-"):
+            options.parser.error(f"no such flag {flag}{suggestion(flag, options.parser.flags())}")
+        options.parser.error(f"got '{unknown[0]}' beyond what it takes")
+    return options
+
+
+def _parser(arguments: Sequence[str]) -> Parser:
     """The parser; only the chosen command's flags are built, for the recipe's take a while to derive."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="understudy",
         description="Turns a large text classifier into a small one and shows the evidence for the swap.",
         epilog="understudy COMMAND --help lists a command's flags.",
+        allow_abbrev=False,
     )
-    parser.add_argument("--version", action=_Version)
+    parser.add_argument("--version", action=VersionAction)
+    _add_common_flags(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
+    chosen = next((argument for argument in arguments if argument in _COMMANDS), None)
     for name, (command, summary) in _COMMANDS.items():
         subparser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        subparser.set_defaults(command=command)
+        subparser.set_defaults(command=command, parser=subparser)
         if name == chosen:
             _add_flags(subparser, name)
     return parser
 
 
+def _add_common_flags(parser: argparse.ArgumentParser, **default: Any) -> None:
+    parser.add_argument("--device", help="cpu, cuda, mps; by default the best there is", **default)
+    parser.add_argument("--threads", type=thread_count, help="PyTorch's CPU threads; by default one a core", **default)
+    parser.add_argument("--json", action="store_true", help="the result as JSON on stdout", **default)
+
+
 def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
-    parser.add_argument("--device", help="cpu, cuda, mps; by default the best there is")
-    parser.add_argument("--threads", type=_positive, help="PyTorch's CPU threads; by default one a core")
-    parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+    # They may stand before the command as well; a default here would undo what was given there.
+    _add_common_flags(parser, default=argparse.SUPPRESS)
     if command in ("run", "check"):
-        parser.add_argument("recipe", nargs="?", default="quickstart", help="a preset's name or a TOML file")
+        parser.usage = f"understudy {command} [RECIPE] [--section.option VALUE ...] [flags]"
+        parser.add_argument(
+            "recipe",
+            nargs="?",
+            default="quickstart",
+            metavar="RECIPE",
+            help="a preset's name (see understudy recipes) or a TOML file; the preset wins where a file is called like "
+            "one, unless its folder is named: ./imdb (default: quickstart)",
+        )
         parser.add_argument(
             "--cache-dir", type=Path, help="kept work; by default $UNDERSTUDY_CACHE or the user's cache"
         )
-        options = _RecipeFlags(parser)
-        parser.set_defaults(recipe_flags=options)
     if command == "run":
         parser.add_argument("--out", type=Path, help="run directory; by default runs/<recipe name>")
         parser.add_argument("--overwrite", action="store_true", help="replace a run with other data or another teacher")
+    if command in ("run", "check"):
+        parser.set_defaults(recipe_flags=RecipeFlags(parser))
     if command in ("predict", "evaluate"):
         parser.add_argument("model", metavar="MODEL", help="a run directory (its student) or a Hugging Face folder")
         parser.add_argument("--text", default="text", help="column of the text (default: text)")
@@ -190,7 +240,7 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
             help="compute type; auto is the hardware's fastest (default: fp32)",
         )
     if command == "predict":
-        parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts; without them, lines on stdin")
+        parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts; without them, lines on stdin")
         parser.add_argument("--input", help="csv, tsv, jsonl or parquet, or - for lines on stdin")
         parser.add_argument("--output", help="csv, tsv, jsonl or parquet; by default lines on stdout")
     if command == "evaluate":
@@ -198,44 +248,10 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument("--label", default="label", help="column of the label (default: label)")
 
 
-class _RecipeFlags:
-    """The recipe's options as flags under their dotted names."""
-
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        from pydantic_settings import BaseSettings, CliSettingsSource
-
-        from understudy.recipe import Recipe
-
-        settings = type("RecipeFlags", (BaseSettings, Recipe), {"__doc__": None})
-        self._source: Any = CliSettingsSource(settings, root_parser=parser, cli_hide_none_type=True)
-
-    def given(self, options: argparse.Namespace) -> dict[str, Any]:
-        """Only what the user gave, nested."""
-        return self._source(parsed_args=options)()
-
-
 def _recipe(options: argparse.Namespace) -> Any:
     from understudy.recipe import Recipe
 
     return Recipe.load(options.recipe, **options.recipe_flags.given(options))
-
-
-class _Version(argparse.Action):
-    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="show the version")
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib.metadata import version
-
-        print(f"understudy {version('understudy')}")
-        parser.exit()
-
-
-def _positive(value: str) -> int:
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of threads from 1, got {value}")
-    return number
 
 
 def _console() -> Any:

@@ -61,7 +61,7 @@ class Hardware:
             # Without the argument an emulated bf16 counts, and a T4 would get it, slowly.
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
         if self.kind == "cpu":
-            capabilities = torch.cpu.get_capabilities()
+            capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # absent from older versions of PyTorch
             return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
         return "fp32"
 
@@ -79,10 +79,13 @@ def detect(device: str | None = None, threads: int | None = None) -> Hardware:
     if device in (None, "auto"):
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    kind = str(device).partition(":")[0]
-    if not present.get(kind, False):
+    kind, _, number = str(device).partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if not present.get(kind, False) or (number and not (number.isdigit() and int(number) < count)):
         there = ", ".join(name for name, available in present.items() if available)
-        raise UserError(f"--device {device}: no such device here; PyTorch sees: {there}.")
+        raise UserError(
+            f"--device {device}: no such device here; PyTorch sees: {there}. Name one of these, or leave --device out."
+        )
     return Hardware(str(device), torch.get_num_threads())
 
 

@@ -8,59 +8,49 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from understudy import artifacts
-from understudy.artifacts import Manifest, RunDirectory, copy_folder, fingerprint, folder_digest, read_recipe
-from understudy.data.audit import Audit, audit, truncation
-from understudy.data.corpus import Corpus, build_corpus, read_tables
-from understudy.data.tokens import Tokens, tokenise_cached, tokenizer_digest
-from understudy.errors import RunDirectoryError, UserError
+from understudy.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
+from understudy.data.tokens import tokenizer_digest
 from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
 from understudy.evaluation.linear import LinearModel
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.speed import measure_speed
-from understudy.hardware import Hardware, detect, machine
+from understudy.hardware import Dtype, Hardware, detect
 from understudy.inference.classifier import Classifier
 from understudy.inference.logits import softmax
-from understudy.inference.store import stored_logits
-from understudy.models.loading import (
-    Origin,
-    classifier_labels,
-    load_classifier,
-    load_config,
-    load_tokenizer,
-    parameter_count,
-    resolve,
-    unnamed,
+from understudy.inference.store import StoredLogits, stored_logits
+from understudy.models.loading import load_classifier, load_tokenizer, parameter_count
+from understudy.preparation import (
+    Materials,
+    announce,
+    begin,
+    check_directory,
+    check_fingerprints,
+    examine,
+    gather,
+    remove_run,
 )
-from understudy.models.students import check_layers
-from understudy.progress import duration
 from understudy.recipe import Recipe
 from understudy.report.dashboard import draw_dashboard
-from understudy.training.estimate import Work, estimate
 from understudy.training.student import Start, control_start, student_start, train_student
-from understudy.training.teacher import is_ready_made, teacher_fingerprint, train_teacher
+from understudy.training.teacher import TrainedModel, teacher_fingerprint, train_teacher
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["Run", "distill", "examine"]
 
 log = logging.getLogger(__name__)
 
-# Options that no result depends on.
-_IRRELEVANT = {"name", "description", "teacher.checkpoint_steps", "distillation.checkpoint_steps"}
-_OWN = (
-    "recipe.toml",
-    "manifest.json",
-    "metrics.json",
-    "predictions.parquet",
-    "teacher",
-    "student",
-    "controls",
-    "report",
-)
+# What training is told and its result does not depend on; the compute type goes into a fingerprint as it turned out.
+_IRRELEVANT = {"checkpoint_steps", "precision", "attention"}
+_SOFT_LOSS = {"objective", "temperature", "alpha"}
 
 
 @dataclass(frozen=True)
@@ -71,11 +61,11 @@ class Run:
 
     @property
     def _layout(self) -> RunDirectory:
-        return RunDirectory(self.directory)
+        return RunDirectory(Path(self.directory))
 
     @cached_property
     def recipe(self) -> Recipe:
-        return read_recipe(self._layout)
+        return artifacts.read_recipe(self._layout)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -121,240 +111,216 @@ def distill(
         RunDirectoryError: `out` holds something else.
         TrainingDiverged: a loss is no longer finite.
     """
+    started = time.monotonic()
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     run = RunDirectory(Path(out) if out is not None else Path("runs") / recipe.name)
-    changed = _check_directory(run, recipe, overwrite)
-    pipeline = _Pipeline(
-        recipe=recipe,
-        run=run,
-        hardware=detect(device, threads),
-        cache=Path(cache_dir) if cache_dir is not None else artifacts.default_cache(),
-    )
-    pipeline.prepare(overwrite, changed)
-    pipeline.execute()
+    changed = check_directory(run, recipe, overwrite)
+    hardware = detect(device, threads)
+    for options in (recipe.teacher, recipe.distillation, recipe.evaluation):
+        hardware.dtype(options.precision)
+    cache = Path(cache_dir) if cache_dir is not None else artifacts.default_cache()
+    materials = gather(recipe, cache)
+    for finding in materials.findings.warnings:
+        log.warning("%s: %s", finding.code, finding.message)
+
+    teacher_key = teacher_fingerprint(recipe, materials.corpus, materials.teacher, hardware)
+    if not overwrite:
+        check_fingerprints(run, {"data": materials.corpus.digest, "teacher": teacher_key})
+    announce(recipe, materials, run, hardware, afresh=overwrite)
+    if overwrite:
+        remove_run(run)
+    if changed:
+        log.info("changed since the last run: %s; what depends on that is done again", ", ".join(changed))
+    manifest = begin(recipe, run, hardware, materials, time.monotonic() - started)
+    _Stages(recipe, run, hardware, cache, materials, manifest, teacher_key).execute()
     return Run(run.root)
 
 
-def examine(recipe: Recipe, cache_dir: str | Path | None = None) -> Audit:
-    """The data doctor: everything that `distill` would find wrong with data and recipe before it trains.
+@dataclass(frozen=True)
+class _Stages:
+    """The stages behind the data, each a method, in the order in which they run."""
 
-    Raises:
-        DataError: a source cannot be read at all.
-        ModelError: a model is not there or cannot be used.
-    """
-    teacher, _ = _resolve(recipe)
-    tables = read_tables(recipe.data)
-    found = audit(tables, recipe.data.labels)
-    if found.errors:
-        return found
-    corpus = build_corpus(tables, recipe.data, recipe.seed, _named_labels(teacher))
-    cache = Path(cache_dir) if cache_dir is not None else artifacts.default_cache()
-    tokens = _tokenise(corpus, teacher.path, recipe.data.max_length, cache)
-    return Audit((*found.findings, *_truncations(tokens, recipe.data.max_length)))
-
-
-@dataclass
-class _Pipeline:
     recipe: Recipe
     run: RunDirectory
     hardware: Hardware
     cache: Path
-    teacher_origin: Origin = field(init=False)
-    student_origin: Origin | None = field(init=False)
-    corpus: Corpus = field(init=False)
-    tokens: dict[str, Tokens] = field(init=False)
-    student_tokens: dict[str, Tokens] = field(init=False)
-    manifest: Manifest = field(init=False)
-    findings: Audit = field(init=False)
-
-    def prepare(self, overwrite: bool, changed: list[str]) -> None:
-        """Everything that can fail before weights are loaded, and the first write to the run directory."""
-        recipe = self.recipe
-        self.hardware.dtype(recipe.teacher.precision)
-        self.hardware.dtype(recipe.distillation.precision)
-        self.hardware.dtype(recipe.evaluation.precision)
-        self.teacher_origin, self.student_origin = _resolve(recipe)
-        tables = read_tables(recipe.data)
-        found = audit(tables, recipe.data.labels)
-        found.raise_errors()
-        self.corpus = build_corpus(tables, recipe.data, recipe.seed, _named_labels(self.teacher_origin))
-        self.tokens = _tokenise(self.corpus, self.teacher_origin.path, recipe.data.max_length, self.cache)
-        self.student_tokens = self.tokens
-        if self.student_origin is not None:
-            self.student_tokens = _tokenise(self.corpus, self.student_origin.path, recipe.data.max_length, self.cache)
-        self.findings = Audit((*found.findings, *_truncations(self.tokens, recipe.data.max_length)))
-        for finding in self.findings.warnings:
-            log.warning("%s: %s", finding.code, finding.message)
-
-        fingerprints = {"data": self.corpus.digest, "teacher": self._teacher_fingerprint()}
-        if self.run.is_run() and not overwrite:
-            earlier = Manifest(self.run.manifest)
-            for stage, present in fingerprints.items():
-                if earlier.fingerprint(stage) not in (None, present):
-                    raise RunDirectoryError(
-                        f"{self.run.root} holds a run with another {stage}: the options are the same, but the "
-                        f"{'texts or labels' if stage == 'data' else 'model, machine or data'} behind them changed. "
-                        "Give another --out, or --overwrite to replace it."
-                    )
-        if overwrite:
-            _remove_run(self.run)
-        self._estimate()
-        self.manifest = Manifest(self.run.manifest)
-        self.manifest.content |= {
-            "understudy": _version(),
-            "versions": _versions(),
-            "machine": {**machine(), "device": self.hardware.device, "threads": self.hardware.threads},
-            "models": {
-                "teacher": self.teacher_origin.record(),
-                "student": self.student_origin.record() if self.student_origin else None,
-            },
-            "classes": self.corpus.classes,
-            "audit": self.findings.to_json(),
-        }
-        if changed:
-            log.info("changed since the last run: %s; the stages behind that run again", ", ".join(changed))
-        self.manifest.save()
-        artifacts.write_text(self.run.recipe, self.recipe.to_toml())
-        if self.manifest.fingerprint("data") is None:
-            self.manifest.finish("data", fingerprints["data"], 0.0, {"texts": self._sizes()})
+    materials: Materials
+    manifest: Manifest
+    teacher_key: str
 
     def execute(self) -> None:
-        """All stages."""
         teacher = self._teacher()
-        soft = self._soft_labels(teacher)
-        student = self._student(
-            "student", self.run.student, soft, student_start(self.recipe, teacher, self.student_origin)
-        )
-        candidates = {"teacher": teacher, "student": student}
+        candidates = {"teacher": teacher, "student": self._student(teacher)}
         if "no_distillation" in self.recipe.evaluation.controls:
-            start = control_start(self.recipe, self.teacher_origin, self.student_origin)
-            folder = self.run.control("no_distillation")
-            candidates["no_distillation"] = self._student("no_distillation", folder, None, start)
+            candidates["no_distillation"] = self._no_distillation()
         if "linear" in self.recipe.evaluation.controls:
             candidates["linear"] = self._linear()
         self._evaluation(candidates)
         shutil.rmtree(self.run.checkpoints, ignore_errors=True)
 
     def _teacher(self) -> Path:
-        key = self._teacher_fingerprint()
-        if self._is_finished("teacher", key, self.run.teacher):
-            return self.run.teacher
-        found = train_teacher(
-            self.recipe,
-            self.corpus,
-            self.tokens,
-            self.teacher_origin,
-            self.hardware,
-            self.cache,
-            self.run.checkpoints / "teacher",
-        )
-        copy_folder(found.folder, self.run.teacher)
-        details = {"digest": found.digest, "reused": found.reused, "history": found.history}
-        self.manifest.finish("teacher", key, found.seconds, details)
-        return self.run.teacher
+        def make() -> TrainedModel:
+            made = train_teacher(
+                self.recipe,
+                self.materials.corpus,
+                self.materials.tokens,
+                self.materials.teacher,
+                self.hardware,
+                self.cache,
+                self.run.checkpoints / "teacher",
+            )
+            copy_folder(made.folder, self.run.teacher)
+            return made
 
-    def _soft_labels(self, teacher: Path) -> np.ndarray:
-        dtype = self.hardware.dtype(self.recipe.teacher.precision)
+        return self._made("teacher", self.teacher_key, self.run.teacher, make)
+
+    def _soft_labels(self, teacher: Path, key: str, dtype: Dtype) -> StoredLogits:
         start = time.monotonic()
-        found = self._logits(teacher, "train", self.tokens, dtype, "soft labels")
+        found = self._logits(load_classifier(teacher), teacher, "train", self.materials.tokens, dtype, "soft labels")
         log.info("soft labels: %d computed, %d from the cache", found.computed, found.reused)
-        key = fingerprint(teacher=folder_digest(teacher), train=self.corpus.train.digest, dtype=dtype)
         if self.manifest.fingerprint("soft_labels") != key or found.computed:
             details = {"computed": found.computed, "reused": found.reused, "dtype": dtype}
             self.manifest.finish("soft_labels", key, time.monotonic() - start, details)
-        return found.logits
+        return found
 
-    def _student(self, stage: str, folder: Path, soft: np.ndarray | None, start: Start) -> Path:
-        options = self.recipe.distillation.model_dump(exclude={"checkpoint_steps", "precision", "attention"})
-        if soft is None:  # what only the soft loss uses does not change the control
-            options = {
-                name: value for name, value in options.items() if name not in ("objective", "temperature", "alpha")
-            }
-        key = fingerprint(
+    def _student(self, teacher: Path) -> Path:
+        dtype = self.hardware.dtype(self.recipe.teacher.precision)
+        soft_key = fingerprint(teacher=folder_digest(teacher), train=self.materials.corpus.train.digest, dtype=dtype)
+        start = student_start(self.recipe, teacher, self.materials.student)
+        key = self._student_key("student", start, soft_key)
+
+        def make() -> TrainedModel:
+            # Here and not before: a finished student needs no pass of the teacher, whatever became of the cache.
+            soft = self._soft_labels(teacher, soft_key, dtype)
+            return self._trained("student", key, self.run.student, start, soft)
+
+        return self._made("student", key, self.run.student, make)
+
+    def _no_distillation(self) -> Path:
+        name = "no_distillation"
+        start = control_start(self.recipe, self.materials.teacher, self.materials.student)
+        key, folder = self._student_key(name, start, None), self.run.control(name)
+        return self._made(name, key, folder, lambda: self._trained(name, key, folder, start, None))
+
+    def _student_key(self, stage: str, start: Start, soft_labels: str | None) -> str:
+        # What only the soft loss uses does not change the control.
+        unused = _IRRELEVANT if soft_labels else _IRRELEVANT | _SOFT_LOSS
+        return fingerprint(
             stage=stage,
-            data=self.corpus.digest,
+            data=self.materials.corpus.digest,
             max_length=self.recipe.data.max_length,
             start=folder_digest(start.folder),
             layers=start.layers,
-            soft_labels=self.manifest.fingerprint("soft_labels") if soft is not None else None,
-            options=options,
+            soft_labels=soft_labels,
+            options=self.recipe.distillation.model_dump(exclude=unused),
             seed=self.recipe.student_seed,
             dtype=self.hardware.dtype(self.recipe.distillation.precision),
         )
-        if self._is_finished(stage, key, folder):
-            return folder
-        checkpoints = self.run.checkpoints / f"{stage}-{key}"
-        made = train_student(
-            self.recipe, self.corpus, self.student_tokens, soft, start, self.hardware, folder, checkpoints, stage
+
+    def _trained(self, stage: str, key: str, folder: Path, start: Start, soft: StoredLogits | None) -> TrainedModel:
+        return train_student(
+            self.recipe,
+            self.materials.corpus,
+            self.materials.student_tokens,
+            soft.logits if soft else None,
+            start,
+            self.hardware,
+            folder,
+            self.run.checkpoints / f"{stage}-{key}",
+            stage,
         )
-        self.manifest.finish(stage, key, made.seconds, {"digest": made.digest, "history": made.history})
-        return folder
 
     def _linear(self) -> Path:
-        folder = self.run.control("linear")
-        key = fingerprint(stage="linear", data=self.corpus.digest)
-        if self._is_finished("linear", key, folder):
-            return folder
-        log.info("linear: fitting the n-gram control")
-        start = time.monotonic()
-        model = LinearModel.fit(self.corpus.train.texts, self.corpus.train.labels, len(self.corpus.classes))
-        with artifacts.write_folder(folder) as temporary:
-            model.save(temporary)
-        self.manifest.finish("linear", key, time.monotonic() - start, {"digest": folder_digest(folder)})
+        folder, corpus = self.run.control("linear"), self.materials.corpus
+
+        def make() -> TrainedModel:
+            log.info("linear: fitting the n-gram control")
+            start = time.monotonic()
+            model = LinearModel.fit(corpus.train.texts, corpus.train.labels, len(corpus.classes))
+            with artifacts.write_folder(folder) as temporary:
+                model.save(temporary)
+            return TrainedModel(folder, folder_digest(folder), time.monotonic() - start, False, [])
+
+        return self._made("linear", fingerprint(stage="linear", data=corpus.digest), folder, make)
+
+    def _made(self, stage: str, key: str, folder: Path, make: Callable[[], TrainedModel]) -> Path:
+        """Makes a stage's folder unless it is finished; the figures, which were its predecessor's, go first."""
+        if self.manifest.fingerprint(stage) == key and folder.is_dir():
+            if folder_digest(folder) == self.manifest.details(stage).get("digest"):
+                log.info("%s: finished before", stage)
+                return folder
+            log.warning("%s: %s was changed since it was made; making it again", stage, folder)
+        self.manifest.forget("evaluation")
+        for path in self._outputs:
+            path.unlink(missing_ok=True)
+        made = make()
+        details = {"digest": made.digest, "reused": made.reused, "history": made.history}
+        self.manifest.finish(stage, key, made.seconds, details)
         return folder
 
+    @property
+    def _outputs(self) -> tuple[Path, ...]:
+        return self.run.metrics, self.run.predictions, self.run.dashboard
+
     def _evaluation(self, folders: dict[str, Path]) -> None:
-        options = self.recipe.evaluation
+        options, corpus = self.recipe.evaluation, self.materials.corpus
         dtype = self.hardware.dtype(options.precision)
         key = fingerprint(
             models={name: folder_digest(folder) for name, folder in folders.items()},
-            data=self.corpus.digest,
+            data=corpus.digest,
             options=options.model_dump(),
             dtype=dtype,
         )
-        outputs = (self.run.metrics, self.run.predictions, self.run.dashboard)
-        if self.manifest.fingerprint("evaluation") == key and all(path.is_file() for path in outputs):
+        written = {path.name: file_sha256(path) for path in self._outputs if path.is_file()}
+        if (
+            self.manifest.fingerprint("evaluation") == key
+            and self.manifest.details("evaluation").get("files") == written
+        ):
             log.info("evaluation: finished before")
             return
         start = time.monotonic()
-        candidates = {name: self._candidate(name, folder) for name, folder in folders.items()}
+        candidates = {name: self._candidate(name, folder, dtype) for name, folder in folders.items()}
         speed = measure_speed(
             folders["teacher"],
             folders["student"],
-            self.corpus.test.texts,
+            corpus.test.texts,
             max_length=self.recipe.data.max_length,
             sample=options.speed_texts,
             hardware=self.hardware,
             dtype=dtype,
             seed=self.recipe.seed,
         )
-        seconds = {**self.manifest.seconds(), "evaluation": round(time.monotonic() - start, 2)}
-        metrics = evaluate(
-            self.corpus.test, candidates, options, len(self.corpus.classes), self.recipe.seed, speed, seconds
-        )
-        write_predictions(self.run.predictions, self.corpus.test, candidates, self.corpus.classes, options.texts)
+        # A control that an earlier recipe asked for keeps its place in the manifest; here it has none.
+        spent = self.manifest.seconds().items()
+        seconds = {stage: value for stage, value in spent if stage in {"data", "soft_labels", *folders}}
+        seconds["evaluation"] = round(time.monotonic() - start, 2)
+        metrics = evaluate(corpus.test, candidates, options, len(corpus.classes), self.recipe.seed, speed, seconds)
+        write_predictions(self.run.predictions, corpus.test, candidates, corpus.classes, options.texts)
         draw_dashboard(metrics, self.run.dashboard, self.recipe.name)
         metrics.save(self.run.metrics)
-        self.manifest.finish("evaluation", key, seconds["evaluation"], {"dtype": dtype})
+        files = {path.name: file_sha256(path) for path in self._outputs}
+        self.manifest.finish("evaluation", key, seconds["evaluation"], {"dtype": dtype, "files": files})
 
-    def _candidate(self, name: str, folder: Path) -> Candidate:
+    def _candidate(self, name: str, folder: Path, dtype: Dtype) -> Candidate:
+        test = self.materials.corpus.test
         if name == "linear":
             linear = LinearModel.load(folder)
             size = sum(path.stat().st_size for path in folder.iterdir())
-            return Candidate(linear.predict_proba(self.corpus.test.texts), linear.parameters, size)
-        tokens = self.tokens if name == "teacher" else self.student_tokens
-        found = self._logits(
-            folder, "test", tokens, self.hardware.dtype(self.recipe.evaluation.precision), f"testing {name}"
-        )
-        parameters = parameter_count(load_classifier(folder))
-        return Candidate(softmax(found.logits), parameters, (folder / "model.safetensors").stat().st_size)
+            return Candidate(linear.predict_proba(test.texts), linear.parameters, size)
+        tokens = self.materials.tokens if name == "teacher" else self.materials.student_tokens
+        model = load_classifier(folder)
+        found = self._logits(model, folder, "test", tokens, dtype, f"testing {name}")
+        size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        return Candidate(softmax(found.logits), parameter_count(model), size)
 
-    def _logits(self, folder: Path, split: str, tokens: dict[str, Tokens], dtype: Any, description: str) -> Any:
+    def _logits(
+        self, model: PreTrainedModel, folder: Path, split: str, tokens: dict[str, Any], dtype: Dtype, description: str
+    ) -> StoredLogits:
         tokenizer = load_tokenizer(folder)
         return stored_logits(
-            load_classifier(folder),
+            model,
             tokens[split],
-            getattr(self.corpus, split).ids,
+            getattr(self.materials.corpus, split).ids,
             model_digest=folder_digest(folder),
             tokenizer_digest=tokenizer_digest(tokenizer),
             max_length=self.recipe.data.max_length,
@@ -364,139 +330,3 @@ class _Pipeline:
             cache=self.cache,
             description=description,
         )
-
-    def _is_finished(self, stage: str, key: str, folder: Path) -> bool:
-        if self.manifest.fingerprint(stage) == key and folder.is_dir():
-            if folder_digest(folder) == self.manifest.details(stage).get("digest"):
-                log.info("%s: finished before", stage)
-                return True
-            log.warning("%s: %s was changed since it was made; making it again", stage, folder)
-        return False
-
-    def _teacher_fingerprint(self) -> str:
-        return teacher_fingerprint(self.recipe, self.corpus, self.teacher_origin, self.hardware)
-
-    def _sizes(self) -> dict[str, int]:
-        return {name: len(getattr(self.corpus, name)) for name in ("train", "validation", "test")}
-
-    def _estimate(self) -> None:
-        """Says what is ahead, and stops where the disk is too small for it."""
-        recipe, sizes = self.recipe, self._sizes()
-        teacher = load_config(self.teacher_origin.path)
-        student = load_config(self.student_origin.path) if self.student_origin else teacher
-        layers = recipe.student.layers or student.num_hidden_layers
-        counts = {name: len(tokens.ids) for name, tokens in self.tokens.items()}
-        length = counts["train"] / max(1, sizes["train"])
-        rounds = recipe.distillation.epochs
-        students = 2 if "no_distillation" in recipe.evaluation.controls else 1
-        finished = Manifest(self.run.manifest)
-        to_train = finished.fingerprint("teacher") is None and not is_ready_made(
-            self.teacher_origin, self.corpus.classes
-        )
-        trained = counts["train"] * recipe.teacher.epochs * to_train
-        ahead = estimate(
-            [
-                Work(teacher, teacher.num_hidden_layers, trained, counts["train"] + counts["test"], length),
-                *[Work(student, layers, counts["train"] * rounds, counts["test"], length)] * students,
-            ],
-            self.hardware,
-            self.hardware.dtype(recipe.teacher.precision),
-        )
-        log.info(
-            "%s: %s training, %s validation and %s test texts, %d classes; about %s where nothing is cached, %.1f GB of disk",
-            recipe.name,
-            *(f"{sizes[name]:,}" for name in ("train", "validation", "test")),
-            len(self.corpus.classes),
-            duration(ahead.seconds),
-            ahead.bytes / 1e9,
-        )
-        place = next(
-            parent for parent in (self.run.root.absolute(), *self.run.root.absolute().parents) if parent.exists()
-        )
-        free = shutil.disk_usage(place).free
-        if free < ahead.bytes:
-            raise UserError(
-                f"{place} has {free / 1e9:.1f} GB left, the run needs about {ahead.bytes / 1e9:.1f} GB. Make room, or give "
-                "another --out."
-            )
-
-
-def _check_directory(run: RunDirectory, recipe: Recipe, overwrite: bool) -> list[str]:
-    """Refuses a folder that holds something else; returns the options in which an earlier run differs."""
-    if run.root.exists() and not run.root.is_dir():
-        raise RunDirectoryError(f"--out {run.root} is a file: expected a folder, or a name that is free.")
-    if not run.is_run():
-        foreign = sorted(path.name for path in run.root.iterdir()) if run.root.is_dir() else []
-        if foreign:
-            raise RunDirectoryError(
-                f"--out {run.root} is not empty ({', '.join(foreign[:3])}) and holds no run. Give another folder."
-            )
-        return []
-    if overwrite:
-        return []
-    earlier = read_recipe(run)
-    differences = {name: values for name, values in recipe.differences(earlier).items() if name not in _IRRELEVANT}
-    fixed = {name: values for name, values in differences.items() if name.split(".")[0] in ("data", "teacher", "seed")}
-    if fixed:
-        lines = "\n".join(f"  {name}: {mine!r} here, {theirs!r} there" for name, (mine, theirs) in fixed.items())
-        raise RunDirectoryError(
-            f"{run.root} holds a run of '{earlier.name}' with another teacher or other data:\n{lines}\n"
-            "Give another --out, or --overwrite to replace it."
-        )
-    return sorted(differences)
-
-
-def _remove_run(run: RunDirectory) -> None:
-    for path in [*(run.root / name for name in _OWN), run.checkpoints]:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _resolve(recipe: Recipe) -> tuple[Origin, Origin | None]:
-    teacher = resolve(recipe.teacher.model, recipe.teacher.revision)
-    load_tokenizer(teacher.path)
-    limit = getattr(load_config(teacher.path), "max_position_embeddings", None)
-    if limit is not None and recipe.data.max_length > limit:
-        raise UserError(
-            f"data.max_length = {recipe.data.max_length}, but {recipe.teacher.model} has positions for {limit} tokens only. "
-            "Give that many or fewer."
-        )
-    if recipe.student.layers is not None:
-        check_layers(teacher.path, recipe.student.layers)
-        return teacher, None
-    student = resolve(str(recipe.student.model), recipe.student.revision)
-    load_tokenizer(student.path)
-    return teacher, student
-
-
-def _named_labels(teacher: Origin) -> list[str] | None:
-    labels = classifier_labels(teacher.path)
-    return None if labels is None or unnamed(labels) else labels
-
-
-def _tokenise(corpus: Corpus, folder: Path, max_length: int, cache: Path) -> dict[str, Tokens]:
-    tokenizer = load_tokenizer(folder)
-    splits = {name: getattr(corpus, name) for name in ("train", "validation", "test")}
-    return {
-        name: tokenise_cached(split.texts, split.ids, tokenizer, max_length, cache) for name, split in splits.items()
-    }
-
-
-def _truncations(tokens: dict[str, Tokens], max_length: int) -> list[Any]:
-    return [truncation(split, tokens[split].full_lengths, max_length) for split in ("train", "test")]
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("understudy")
-
-
-def _versions() -> dict[str, str]:
-    import platform
-    from importlib.metadata import version
-
-    packages = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "numpy")
-    return {"python": platform.python_version(), **{package: version(package) for package in packages}}

@@ -14,17 +14,26 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 @contextmanager
-def progress(description: str, total: int, unit: str = "texts") -> Iterator[Callable[[int], None]]:
-    """Yields a function that is told how much more is done."""
+def progress(
+    description: str, total: int, unit: str = "texts", already: int = 0
+) -> Iterator[Callable[[int], None]]:
+    """Yields a function that is told how much more is done.
+
+    Args:
+        description: Names the work.
+        total: How much there is to do.
+        unit: Of what.
+        already: How much of it an earlier try did; it does not count towards the speed.
+    """
     if sys.stderr.isatty():
-        with _bar(description, total, unit) as advance:
+        with _bar(description, total, unit, already) as advance:
             yield advance
     else:
-        yield _lines(description, total, unit)
+        yield _lines(description, total, unit, already)
 
 
 @contextmanager
-def _bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def _bar(description: str, total: int, unit: str, already: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -45,21 +54,21 @@ def _bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], No
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(description, total=total, completed=already)
         yield lambda amount: bar.advance(task, amount)
 
 
-def _lines(description: str, total: int, unit: str) -> Callable[[int], None]:
+def _lines(description: str, total: int, unit: str, already: int) -> Callable[[int], None]:
     start = last = time.monotonic()
-    done = 0
+    done = already
 
     def advance(amount: int) -> None:
         nonlocal last, done
         done += amount
         now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES and done:
+        if now - last >= _SECONDS_BETWEEN_LINES and done > already:
             last = now
-            left = (now - start) / done * max(0, total - done)
+            left = (now - start) / (done - already) * max(0, total - done)
             log.info("%s: %d of %d %s, about %s left", description, done, total, unit, duration(left))
 
     return advance

@@ -10,23 +10,34 @@ import json
 import tomllib
 from importlib import resources
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from understudy.errors import RecipeError
+from understudy.wording import Takes, accepts, explain, suggestion
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Control = Literal["no_distillation", "linear"]
 
-# Validation messages that pydantic words for programmers, in the words of a recipe.
-_MESSAGES = {"extra_forbidden": "no such option", "missing": "this option is required"}
-
 
 class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """`none` unsets what may be unset, for flags over a file; true and false are no numbers."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if value == "none" and accepts(annotation, NoneType):
+            return None
+        if isinstance(value, bool) and not accepts(annotation, bool):
+            raise ValueError("true and false are no numbers")
+        return value
 
 
 class DataOptions(_Options):
@@ -41,14 +52,17 @@ class DataOptions(_Options):
     """Source of the labelled training texts."""
     test: str
     """Source of the labelled test texts; used for the final figures only."""
-    validation: float | int | str = Field(default=0.1)
+    validation: Annotated[
+        float | int | str,
+        Takes("a share between 0 and 1, a number of texts from 1, or a source", "SHARE|COUNT|SOURCE"),
+    ] = 0.1
     """A source of its own, or a share (0.1) or a number (1000) of the training texts, stratified by class and fixed by
     `seed`."""
     text: str = "text"
     """Column that holds the text."""
     label: str = "label"
     """Column that holds the label: strings or integers."""
-    labels: list[str] | None = None
+    labels: Annotated[list[str] | None, Takes("two or more different names", "NAME,NAME,...")] = None
     """Names of the classes. Integer labels take them in this order; string labels must be among them. Without it the
     names come from the dataset itself, or are the distinct values, sorted."""
     max_length: Annotated[int, Field(ge=4, le=8192)] = 256
@@ -71,14 +85,19 @@ class DataOptions(_Options):
         share = isinstance(value, float) and not 0 < value < 1
         count = isinstance(value, int) and value < 1
         if share or count:
-            raise ValueError("expected a share between 0 and 1 (0.1), a number of texts (1000) or a source")
+            raise ValueError("neither a share nor a number")
         return value
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return value if value == "none" else _listed(value)
 
     @field_validator("labels")
     @classmethod
     def _distinct(cls, value: list[str] | None) -> list[str] | None:
         if value is not None and (len(value) < 2 or len(set(value)) < len(value)):
-            raise ValueError("expected at least two different names")
+            raise ValueError("too few, or twice the same")
         return value
 
 
@@ -115,14 +134,17 @@ class TrainingOptions(_Options):
     training step on a CPU."""
 
 
-class TeacherOptions(TrainingOptions):
-    """The large model that is learned from."""
-
+class _TeacherModel(_Options):
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """Encoder to fine-tune, or a classifier with the same classes, which is then taken as it is: a local folder or a
     name on the Hub."""
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
+
+
+# Bases come in this order so that a section's own options stand before those of the training.
+class TeacherOptions(TrainingOptions, _TeacherModel):
+    """The large model that is learned from."""
 
 
 class StudentOptions(_Options):
@@ -135,21 +157,24 @@ class StudentOptions(_Options):
     layers: PositiveInt | None = None
     """Start from this many of the teacher's layers, spread evenly from the first (6 to 3: layers 0, 2 and 4), with its
     embeddings and head."""
-    seed: Annotated[int, Field(ge=0)] | None = None
+    seed: Seed | None = None
     """Seed of the student's initialisation, batches and dropout; by default the recipe's `seed`."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> StudentOptions:
-        if (self.model is None) == (self.layers is None):
-            raise ValueError("expected exactly one of student.model and student.layers")
+        if self.model is None and self.layers is None:
+            raise ValueError("expected one of student.model and student.layers, got neither")
+        if self.model is not None and self.layers is not None:
+            raise ValueError(
+                f"expected one of student.model and student.layers, got both ({self.model!r} and {self.layers}). "
+                "Leave one out; --student.layers none drops the file's"
+            )
         if self.revision is not None and self.model is None:
-            raise ValueError("student.revision belongs to student.model, which is not given")
+            raise ValueError(f"student.revision is {self.revision!r}, but belongs to student.model, which is not given")
         return self
 
 
-class DistillationOptions(TrainingOptions):
-    """How the student learns from the teacher's soft labels."""
-
+class _SoftLoss(_Options):
     objective: Literal["kl", "mse"] = "kl"
     """Soft loss: Kullback-Leibler divergence of the tempered distributions (Hinton et al. 2015, arXiv 1503.02531), or
     mean squared error of the logits (Kim et al. 2021, arXiv 2105.08919)."""
@@ -159,10 +184,16 @@ class DistillationOptions(TrainingOptions):
     """Weight of the soft loss; the cross-entropy with the given label weighs 1 - alpha."""
 
 
+class DistillationOptions(TrainingOptions, _SoftLoss):
+    """How the student learns from the teacher's soft labels."""
+
+
 class EvaluationOptions(_Options):
     """The evidence."""
 
-    controls: list[Control] = ["no_distillation", "linear"]
+    controls: Annotated[
+        list[Control], Takes("some of no_distillation, linear, or none for no control", "CONTROL,CONTROL|none")
+    ] = ["no_distillation", "linear"]
     """Baselines beside the student: the same student trained without the teacher, and a linear model on NB-weighted
     n-grams. `none` leaves them out, and the verdict says so."""
     required_retention: Annotated[float, Field(gt=0, le=1)] = 0.97
@@ -174,16 +205,13 @@ class EvaluationOptions(_Options):
     """Compute type of the test predictions."""
     speed_texts: Annotated[int, Field(ge=1)] = 256
     """Test texts on which documents per second are measured."""
-
     texts: bool = False
     """Whether `predictions.parquet` holds the test texts themselves."""
 
     @field_validator("controls", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
-        if value in ("none", ["none"]):
-            return []
-        return value.split(",") if isinstance(value, str) else value
+        return [] if value in ("none", ["none"]) else _listed(value)
 
     @field_validator("controls")
     @classmethod
@@ -198,11 +226,15 @@ class Recipe(_Options):
         RecipeError: from `load` and `from_mapping`, naming every wrong option at once.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+        Takes("letters, digits, '.', '_' and '-', a letter or digit first", "TEXT"),
+    ] = "run"
     """Names the run; its default folder is `runs/<name>`."""
     description: str = ""
     """One line for `understudy recipes` and the report."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Seed = 0
     """Seed of the split, the initialisation, the batches, dropout and the bootstrap."""
     data: DataOptions
     teacher: TeacherOptions = TeacherOptions()
@@ -215,10 +247,12 @@ class Recipe(_Options):
         """Reads a preset by name or a TOML file.
 
         Args:
-            source: A preset's name (see `presets`) or the path of a TOML file.
+            source: A preset's name (see `presets`) or the path of a TOML file. A preset's name wins; a file that is
+                called like one is given as a `Path` or with its folder, `./imdb`.
             **overrides: Options that beat the file, nested like it: `data={"train": "reviews.csv"}`.
         """
-        return cls.from_mapping(_merged(_read(source), overrides), origin=str(source))
+        origin = f"recipe '{source}'" + (" with the options given" if overrides else "")
+        return cls.from_mapping(_merged(_read(source), overrides), origin)
 
     @classmethod
     def from_mapping(cls, options: dict[str, Any], origin: str = "the recipe") -> Recipe:
@@ -226,7 +260,7 @@ class Recipe(_Options):
         try:
             return cls.model_validate(options)
         except ValidationError as error:
-            raise RecipeError(_explain(error, origin)) from None
+            raise RecipeError(explain(error, cls, origin)) from None
 
     @property
     def student_seed(self) -> int:
@@ -251,23 +285,44 @@ class Recipe(_Options):
 
 def presets() -> dict[str, Recipe]:
     """The recipes that ship with understudy, by name."""
+    return {name: Recipe.load(name) for name in _packaged()}
+
+
+def _packaged() -> dict[str, Any]:
     folder = resources.files("understudy") / "recipes"
-    names = sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    return {name: Recipe.load(name) for name in names}
+    files = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
+    return dict(sorted(files.items()))
 
 
 def _read(source: str | Path) -> dict[str, Any]:
-    packaged = resources.files("understudy") / "recipes" / f"{source}.toml"
-    path = packaged if isinstance(source, str) and packaged.is_file() else Path(source)
+    packaged = _packaged()
+    file = packaged.get(source) if isinstance(source, str) else None
+    path = file or Path(source)
     if not path.is_file():
-        known = ", ".join(
-            sorted(Path(entry.name).stem for entry in (resources.files("understudy") / "recipes").iterdir())
-        )
-        raise RecipeError(f"No recipe '{source}': expected the path of a TOML file or one of the presets: {known}.")
+        raise RecipeError(_no_recipe(source, list(packaged)))
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{source} is not valid TOML: {error}. Mend that line, or start from a preset.") from None
+        # Editors on Windows put a byte order mark in front, which TOML does not know.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"{source} is not UTF-8 text (byte {error.start}): expected a TOML file. Save it again as UTF-8."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{source} is not valid TOML: {error}. Mend it there; texts stand in quotes.") from None
+    except OSError as error:
+        raise RecipeError(f"{source} cannot be read: {error.strerror}. Give a TOML file that can.") from None
+
+
+def _no_recipe(source: str | Path, names: list[str]) -> str:
+    path = Path(source)
+    if path.is_dir():
+        inside = path / "recipe.toml"
+        hint = f"Give {inside}." if inside.is_file() else "Give the file itself."
+        return f"{source} is a folder: expected a TOML file or a preset. {hint}"
+    return (
+        f"No recipe '{source}': there is no such file, and the presets are {', '.join(names)}"
+        f"{suggestion(str(source), names) or '.'}"
+    )
 
 
 def _merged(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
@@ -285,44 +340,18 @@ def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _listed(value: Any) -> Any:
+    """A list from a flag: `a,b`, or JSON where a name holds a comma."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # no list, which the validation then says
+    return [item.strip() for item in value.split(",")]
+
+
 def _toml_line(key: str, value: Any) -> str:
-    # JSON's spelling of strings, numbers, booleans and lists of them is also TOML's.
-    return f"{key} = {json.dumps(value, ensure_ascii=False)}"
-
-
-def _explain(error: ValidationError, origin: str) -> str:
-    problems: dict[str, str] = {}
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"] if isinstance(part, str) and part in _known_parts())
-        if problem["type"] == "extra_forbidden":
-            place = ".".join(str(part) for part in problem["loc"])
-            text = _MESSAGES["extra_forbidden"] + _suggestion(place)
-        else:
-            text = _MESSAGES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-            if problem["type"] != "missing" and not isinstance(problem["input"], dict):
-                text += f" (got {problem['input']!r})"
-        problems.setdefault(place, text)
-    lines = "\n".join(f"  {place or 'recipe'}: {text}" for place, text in problems.items())
-    return f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {origin}:\n{lines}"
-
-
-def _option_names() -> list[str]:
-    names = []
-    for name, field in Recipe.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            names += [f"{name}.{option}" for option in section.model_fields]
-        else:
-            names.append(name)
-    return names
-
-
-def _known_parts() -> set[str]:
-    return {part for name in _option_names() for part in name.split(".")}
-
-
-def _suggestion(place: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(place, _option_names(), n=1)
-    return f"; did you mean {close[0]}?" if close else "; docs/recipe.md lists them all"
+    # JSON's spelling of strings, numbers, booleans and lists of them is also TOML's, but for the delete character.
+    return f"{key} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from understudy.data.sources import Table
+from understudy.data.sources import Table, text_of, unlabelled_as_none
 from understudy.errors import DataError, HubUnreachable, MissingExtra
+from understudy.models.hub import first_line, hub_failure, require_hub
 
 
 def read_hub_dataset(source: str, text: str, label: str | None) -> Table:
@@ -19,51 +22,79 @@ def read_hub_dataset(source: str, text: str, label: str | None) -> Table:
         import datasets
     except ImportError:
         raise MissingExtra("datasets", "distill", f"Reading {source} from the Hub") from None
-    from understudy.models.loading import require_hub
-
     name, *configuration, split = source.split(":")
-    dataset = _cached(datasets, name, configuration, split)
-    if dataset is None:
-        require_hub(name, "files instead (csv, tsv, jsonl, parquet, or aclImdb_v1.tar.gz:train for IMDb)")
-        dataset = _load(datasets, source, name, configuration, split)
+    if name in datasets.packaged_modules._PACKAGED_DATASETS_MODULES:
+        raise DataError(
+            f"'{source}': {name} is a file format here, not a dataset. Name the files, such as data/*.{name}."
+        )
+    dataset = _find(datasets, source, name, configuration, split)
     for column in [text] if label is None else [text, label]:
         if column not in dataset.column_names:
             raise DataError(
                 f"{source} has no column '{column}'; its columns are: {', '.join(dataset.column_names)}. "
                 "Name the right ones with --data.text and --data.label."
             )
-    texts = ["" if value is None else str(value) for value in dataset[text]]
+    texts = [text_of(value, source, row) for row, value in enumerate(dataset[text], start=1)]
     if label is None:
         return Table(source, texts)
     feature = dataset.features[label]
     classes = list(feature.names) if isinstance(feature, datasets.ClassLabel) else None
-    # ClassLabel's -1 stands for "no label", as in the test splits of benchmarks.
-    labels = [None if classes and value == -1 else value for value in dataset[label]]
-    return Table(source, texts, labels, classes)
+    return Table(source, texts, unlabelled_as_none(list(dataset[label]), classes), classes)
 
 
-def _cached(datasets: Any, name: str, configuration: list[str], split: str) -> Any:
-    """The dataset from the local cache, or None."""
-    from huggingface_hub import constants
+def _find(datasets: Any, source: str, name: str, configuration: list[str], split: str) -> Any:
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
 
-    was_offline = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    with _offline(datasets):
+        try:
+            return datasets.load_dataset(name, *configuration, split=split)
+        except Exception as error:  # whatever is not whole in the cache is asked of the Hub
+            cached = _wrong_part(source, error)
+    try:
+        require_hub(
+            name,
+            "files instead (csv, tsv, jsonl, parquet, or aclImdb_v1.tar.gz:train for IMDb)",
+            datasets.config.HF_DATASETS_CACHE,
+        )
+    except HubUnreachable as error:
+        raise (cached or error) from None
     try:
         return datasets.load_dataset(name, *configuration, split=split)
-    except Exception:  # whatever is not whole in the cache is asked of the Hub
-        return None
-    finally:
-        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = was_offline
-
-
-def _load(datasets: Any, source: str, name: str, configuration: list[str], split: str) -> Any:
-    try:
-        return datasets.load_dataset(name, *configuration, split=split)
-    except (datasets.exceptions.DatasetNotFoundError, FileNotFoundError):
+    except datasets.exceptions.DatasetNotFoundError:
         raise DataError(
             f"No dataset '{name}' on the Hub (or it is private or gated; then log in with: hf auth login)."
         ) from None
-    except ValueError as error:
-        raise DataError(f"{source}: {str(error).splitlines()[0]} Write owner/name:split, as in stanfordnlp/imdb:train.")
-    except ConnectionError as error:
-        raise HubUnreachable(f"{source} could not be downloaded: {error}. Try again, or give files instead.") from None
+    except (HTTPError, ConnectionError, LocalEntryNotFoundError) as error:
+        raise hub_failure(source, error) from None
+    except Exception as error:  # a dataset's files raise whatever their reader raises
+        raise _wrong_part(source, error) or DataError(
+            f"{source} cannot be loaded: {first_line(error.__cause__ or error)}. "
+            "Download its files and name them instead."
+        ) from error
+
+
+def _wrong_part(source: str, error: Exception) -> DataError | None:
+    """The error for a split or configuration that a dataset has not, if `error` says so."""
+    message = first_line(error)
+    if not isinstance(error, ValueError) or not message.startswith(("Unknown split", "BuilderConfig", "Config name")):
+        return None
+    return DataError(
+        f"{source}: {message.rstrip('.')}. Write owner/name:split or owner/name:configuration:split, as in "
+        "stanfordnlp/imdb:train."
+    )
+
+
+@contextmanager
+def _offline(datasets: Any) -> Iterator[None]:
+    """Keeps `datasets` from asking the Hub, and from saying that it does not."""
+    from huggingface_hub import constants
+
+    was_offline = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    verbosity = datasets.logging.get_verbosity()
+    datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    datasets.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = was_offline
+        datasets.logging.set_verbosity(verbosity)

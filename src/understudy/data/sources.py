@@ -1,31 +1,31 @@
 """Reading labelled and unlabelled texts from wherever they are.
 
-`read` collects a source into one `Table`; `stream` goes through a file in chunks, for sources that do not fit in memory.
-Nothing is guessed: columns are named, bytes are UTF-8, and a value is missing only where the file leaves it out.
+`read` collects a source into one `Table`. Files that do not fit in memory are gone through with `files.chunks`.
 """
 
 from __future__ import annotations
 
 import glob
 import io
+import json
+import os
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from understudy.data.files import COMPRESSIONS, FORMATS, chunks, file_format, parquet_classes
 from understudy.errors import DataError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-CHUNK_ROWS = 8192
-_COMPRESSION = (".gz", ".bz2", ".xz", ".zst", ".zip")
-_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _ACL_IMDB_CLASSES = ("neg", "pos")
-_HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?(:[\w.-]+)?:[\w.\[\]%-]+$")
+_BLOCK = 2**20
+_TAR = (".tar.gz", ".tgz", ".tar")
+_HUB_PART = r"[A-Za-z0-9][\w.-]{0,95}"
+_HUB_NAME = re.compile(rf"^{_HUB_PART}(/{_HUB_PART})?(:[\w.-]+)?:[\w.+-]+$")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Table:
     source: str
     texts: list[str]
     labels: list[Any] | None = None
-    classes: list[str] | None = field(default=None)
+    classes: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -62,32 +62,19 @@ def read(source: str, text: str = "text", label: str | None = "label") -> Table:
     """
     if source.startswith("reviews:"):
         return _shipped_reviews(source, with_labels=label is not None)
-    archive, _, split = source.partition(":")
-    if archive.endswith((".tar.gz", ".tgz", ".tar")) or (Path(archive) / "train" / "pos").is_dir():
-        return _acl_imdb(Path(archive), split, source, with_labels=label is not None)
-    if not _names_files(source):
-        if _HUB_NAME.match(source):
-            from understudy.data.hub import read_hub_dataset
-
-            return read_hub_dataset(source, text, label)
+    name, _, split = source.partition(":")
+    if name.endswith(_TAR) or any(os.path.isdir(Path(name, part, "pos")) for part in ("train", "test")):
+        return _acl_imdb(Path(name), split, source, with_labels=label is not None)
+    if _names_files(source):
+        return _read_files(source, text, label)
+    if _names_files(name):
+        files = f"{name}/*.csv, if that is where they are" if os.path.isdir(name) else name
+        raise DataError(f"No data at '{source}': files and folders have no splits. Write {files}.")
+    if not _HUB_NAME.match(source):
         raise DataError(_no_such_source(source))
+    from understudy.data.hub import read_hub_dataset
 
-    texts: list[str] = []
-    labels: list[Any] = []
-    classes = None
-    for path in source_files(source):
-        classes = _parquet_classes(path, label) or classes
-        for chunk in _chunks(path, [text] if label is None else [text, label]):
-            texts += ["" if value is None else str(value) for value in _column(chunk, text)]
-            if label is not None:
-                labels += _column(chunk, label)
-    return Table(source, texts, labels if label is not None else None, classes)
-
-
-def stream(source: str, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
-    """Yields a file source in frames of at most `CHUNK_ROWS` rows, with all or the named columns, in order."""
-    for path in source_files(source):
-        yield from _chunks(path, columns)
+    return read_hub_dataset(source, text, label)
 
 
 def source_files(source: str) -> list[Path]:
@@ -96,8 +83,10 @@ def source_files(source: str) -> list[Path]:
     Raises:
         DataError: there are none, or one has a format that understudy does not read.
     """
-    paths = [Path(source)] if Path(source).is_file() else [Path(found) for found in sorted(glob.glob(source))]
-    paths = [path for path in paths if path.is_file()]
+    found = [source] if os.path.isfile(source) else sorted(glob.glob(source))
+    paths = [Path(path) for path in found if os.path.isfile(path)]
+    if not paths and os.path.isdir(source):
+        raise DataError(f"'{source}' is a folder: expected files. Name them by a glob, such as {source}/*.csv.")
     if not paths:
         raise DataError(_no_such_source(source))
     for path in paths:
@@ -105,17 +94,20 @@ def source_files(source: str) -> list[Path]:
     return paths
 
 
-def file_format(path: Path) -> str:
-    """`csv`, `tsv`, `jsonl` or `parquet`, by the file's name, which may end in a compression's suffix."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSION:
-        suffixes.pop()
-    known = _FORMATS.get(suffixes[-1] if suffixes else "")
-    if known is None:
+def text_of(value: Any, source: str | Path, row: int) -> str:
+    """A cell as a text: numbers are written out, a missing one is the empty string.
+
+    Raises:
+        DataError: it is something else, such as bytes or a list.
+    """
+    if value is None or value != value:
+        return ""
+    if not isinstance(value, str | int | float):
         raise DataError(
-            f"{path}: expected a file that ends in {', '.join(sorted(_FORMATS))} (and perhaps {', '.join(_COMPRESSION)})."
+            f"{source} row {row}: expected a string as text, got {type(value).__name__} ({str(value)[:40]}). "
+            "Name another column with --data.text."
         )
-    return known
+    return str(value)
 
 
 def _no_such_source(source: str) -> str:
@@ -126,106 +118,42 @@ def _no_such_source(source: str) -> str:
 
 
 def _names_files(source: str) -> bool:
-    path = Path(source)
-    return (
-        path.exists() or glob.has_magic(source) or any(s.lower() in {*_FORMATS, *_COMPRESSION} for s in path.suffixes)
-    )
+    # os.path, because pathlib raises for names that are too long to exist.
+    return os.path.exists(source) or glob.has_magic(source) or Path(source).suffix.lower() in {*FORMATS, *COMPRESSIONS}
 
 
-def _chunks(path: Path, columns: list[str] | None) -> Iterator[pd.DataFrame]:
-    import pandas as pd
-    import pyarrow as pa
-
-    kind = file_format(path)
-    try:
-        if path.stat().st_size == 0:
-            raise DataError(f"{path} is empty: expected a header and rows.")
-        if kind == "parquet":
-            yield from _parquet_chunks(path, columns)
-        elif kind == "jsonl":
-            with pd.read_json(path, lines=True, chunksize=CHUNK_ROWS, dtype=False, convert_dates=False) as reader:
-                for chunk in reader:
-                    yield _select(chunk, columns, path)
-        else:
-            separator = "\t" if kind == "tsv" else ","
-            # Every cell is read as text: no "NA" becomes a missing value and no "01" a number.
-            with pd.read_csv(
-                path,
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                na_values={column: [""] for column in columns or []},
-                encoding="utf-8-sig",
-                chunksize=CHUNK_ROWS,
-            ) as reader:
-                for chunk in reader:
-                    yield _select(chunk, columns, path)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 (byte {error.start} of a block: {error.reason}). Convert it, for example with: "
-            f"iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}"
-        ) from None
-    except (ValueError, pa.ArrowException, EOFError, OSError) as error:
-        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path} cannot be read as {kind}: {detail}. Check the file, or its name's ending.") from None
+def _read_files(source: str, text: str, label: str | None) -> Table:
+    texts: list[str] = []
+    labels: list[Any] = []
+    classes: list[str] | None = None
+    for path in source_files(source):
+        names = None if label is None else parquet_classes(path, label)
+        if names and classes and names != classes:
+            raise DataError(
+                f"{path} names its classes {', '.join(names)}, but the files before it {', '.join(classes)}: "
+                "expected the same names in the same order. Write them again from one dataset."
+            )
+        classes = names or classes
+        before = len(texts)
+        for chunk in chunks(path, [text] if label is None else [text, label]):
+            for value in chunk[text]:
+                texts.append(text_of(value, path, len(texts) - before + 1))
+            if label is not None:
+                labels += unlabelled_as_none(chunk[label], names)
+    return Table(source, texts, labels if label is not None else None, classes)
 
 
-def _parquet_chunks(path: Path, columns: list[str] | None) -> Iterator[pd.DataFrame]:
-    import pandas as pd
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(path)
-    _require(columns, file.schema_arrow.names, path)
-    for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
-        # Through Python values: an integer column with a hole in it stays integers and None.
-        yield pd.DataFrame({name: pd.Series(batch[name].to_pylist(), dtype=object) for name in batch.schema.names})
-
-
-def _select(chunk: pd.DataFrame, columns: list[str] | None, path: Path) -> pd.DataFrame:
-    _require(columns, [str(name) for name in chunk.columns], path)
-    return chunk if columns is None else chunk[columns]
-
-
-def _require(columns: list[str] | None, present: list[str], path: Path) -> None:
-    missing = [column for column in columns or [] if column not in present]
-    if missing:
-        raise DataError(
-            f"{path} has no column {' and no column '.join(map(repr, missing))}; its columns are: {', '.join(present)}. "
-            "Name the right ones with --data.text and --data.label."
-        )
-
-
-def _column(chunk: pd.DataFrame, name: str) -> list[Any]:
-    import pandas as pd
-
-    column = chunk[name]
-    return [None if missing else value for value, missing in zip(column.tolist(), pd.isna(column), strict=True)]
-
-
-def _parquet_classes(path: Path, label: str | None) -> list[str] | None:
-    """Class names that `datasets` stored in a parquet file's schema."""
-    if label is None or file_format(path) != "parquet":
-        return None
-    import json
-
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_schema(path).metadata or {}
-    try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return list(features[label]["names"])
-    except (KeyError, TypeError, ValueError):
-        return None
+def unlabelled_as_none(labels: list[Any], classes: list[str] | None) -> list[Any]:
+    """ClassLabel's -1 stands for "no label", as in the test splits of benchmarks, and so does NaN."""
+    return [None if label != label or (classes and label == -1) else label for label in labels]
 
 
 def _shipped_reviews(source: str, with_labels: bool) -> Table:
-    import json
-
     split = source.partition(":")[2]
     if split not in ("train", "test"):
         raise DataError(f"No data at '{source}': the shipped reviews have the splits reviews:train and reviews:test.")
-    lines = (resources.files("understudy.data") / "reviews.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if row["split"] == split]
+    with (resources.files("understudy.data") / "reviews.jsonl").open(encoding="utf-8") as lines:
+        rows = [row for row in map(json.loads, lines) if row["split"] == split]
     return Table(source, [row["text"] for row in rows], [row["label"] for row in rows] if with_labels else None)
 
 
@@ -262,7 +190,11 @@ def _tar_entries(archive: Path, place: re.Pattern[str]) -> Iterator[tuple[str, s
                 if match and member.isfile():
                     file = tar.extractfile(member)
                     yield match[1], match[2], (file or io.BytesIO()).read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+            # tarfile takes a damaged header for the end, and never reads as far as gzip's checksum.
+            while tar.fileobj and (rest := tar.fileobj.read(_BLOCK)):
+                if rest.strip(b"\0"):
+                    raise tarfile.ReadError("damaged in the middle")
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise DataError(f"{archive} cannot be read as a tar archive: {error}. Download it again.") from None
 
 

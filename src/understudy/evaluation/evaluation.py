@@ -12,7 +12,7 @@ from understudy.data.corpus import Split
 from understudy.evaluation.metrics import agreement, quality
 from understudy.evaluation.results import Controls, Metrics, ModelMetrics, Speed
 from understudy.evaluation.significance import gain, mcnemar, retention
-from understudy.evaluation.verdict import judge
+from understudy.evaluation.verdict import Tests, judge
 from understudy.recipe import EvaluationOptions
 
 
@@ -65,13 +65,17 @@ def evaluate(
     controls = Controls(figures.get("no_distillation"), figures.get("linear"))
     kept = retention(teacher.predicted, student.predicted, labels, classes, options.resamples, seed)
     parameter_fraction = student.parameters / teacher.parameters
-    gained = linear_p_value = None
+    gained = None
     if "no_distillation" in candidates:
         control = candidates["no_distillation"].predicted
         gained = gain(student.predicted, control, labels, options.resamples, seed)
-    if "linear" in candidates:
-        right, linear_right = student.predicted == labels, candidates["linear"].predicted == labels
-        linear_p_value = mcnemar(int((right & ~linear_right).sum()), int((~right & linear_right).sum()))
+    majority = int(np.bincount(labels).argmax())
+    linear = candidates["linear"].predicted if "linear" in candidates else None
+    tests = Tests(
+        teacher_majority=_p_value(teacher.predicted, np.full_like(labels, majority), labels),
+        student_linear=None if linear is None else _p_value(student.predicted, linear, labels),
+        teacher_linear=None if linear is None else _p_value(teacher.predicted, linear, labels),
+    )
     return Metrics(
         teacher=figures["teacher"],
         student=figures["student"],
@@ -82,17 +86,25 @@ def evaluate(
         agreement=agreement(teacher.predicted, student.predicted),
         distillation_gain=gained,
         verdict=judge(
+            figures["teacher"],
             figures["student"],
             kept,
             controls,
             gained,
-            linear_p_value,
+            tests,
+            majority=float((labels == majority).mean()),
             required=options.required_retention,
             texts=len(test),
         ),
         speed=speed,
         seconds=seconds,
     )
+
+
+def _p_value(predicted: np.ndarray, other: np.ndarray, labels: np.ndarray) -> float:
+    """McNemar's, for class indices of shape (texts,)."""
+    right, other_right = predicted == labels, other == labels
+    return mcnemar(int((right & ~other_right).sum()), int((~right & other_right).sum()))
 
 
 def write_predictions(

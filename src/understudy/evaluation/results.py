@@ -156,13 +156,21 @@ class Metrics:
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content.pop("schema_version") != SCHEMA_VERSION:
-                raise KeyError("schema_version")
-            return _build(cls, content)
+            version = content.pop("schema_version")
         except FileNotFoundError:
             raise RunDirectoryError(f"No {path}: the run is not finished. Start it again to go on.") from None
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunDirectoryError(f"{path} is not what this version writes ({error}). Run it again.") from None
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise RunDirectoryError(f"{path} is not a metrics.json that understudy wrote. Run it again.") from None
+        if version != SCHEMA_VERSION:
+            raise RunDirectoryError(
+                f"{path} has schema version {version}, this understudy reads {SCHEMA_VERSION}. Run it again."
+            )
+        try:
+            return _build(cls, content)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise RunDirectoryError(
+                f"{path} is not what schema version {SCHEMA_VERSION} holds ({error}). Run it again."
+            ) from None
 
 
 def _build(kind: Any, value: Any) -> Any:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from understudy.data.audit import audit
 from understudy.data.labels import number_labels
-from understudy.data.sources import read
+from understudy.data.sources import Table, read
 from understudy.errors import DataError
 from understudy.evaluation.metrics import quality
 from understudy.evaluation.results import Interval, ModelMetrics
@@ -17,9 +16,6 @@ from understudy.models.loading import parameter_count, unnamed
 from understudy.progress import progress
 
 log = logging.getLogger(__name__)
-
-# Findings that concern labels and so decide whether a model can be held against them at all.
-_FATAL = {"empty_set", "missing_labels", "continuous_labels", "unknown_label", "unsupported_labels", "mixed_labels"}
 
 
 @dataclass(frozen=True)
@@ -59,16 +55,19 @@ def evaluate_model(
         DataError: the source cannot be read, or its labels are not the model's.
     """
     table = read(source, text, label)
-    found = [finding for finding in audit({"test": table, "train": table}, classifier.classes).errors]
-    fatal = [finding for finding in found if finding.code in _FATAL]
-    if fatal:
-        raise DataError("\n".join(dict.fromkeys(f"{finding.code}: {finding.message}" for finding in fatal)))
+    if not len(table):
+        raise DataError(f"{source} has no rows: expected labelled texts. Check that it is the right source.")
+    _, labels = number_labels({source: _in_order(table, classifier.classes)}, classifier.classes)
     if unnamed(classifier.classes):
         log.warning("%s has no class names; labels are matched with it by number", model)
-    _, labels = number_labels({"test": table}, classifier.classes)
+    elif table.classes and set(table.classes) != set(classifier.classes):
+        log.warning(
+            "%s names its classes %s and %s %s; they are matched by number. Check that the order is the same.",
+            *(source, ", ".join(table.classes), model, ", ".join(classifier.classes)),
+        )
     with progress("evaluate", len(table)) as advance:
         probabilities = classifier.predict_proba(table.texts, advance)
-    figures = quality(probabilities, labels["test"])
+    figures = quality(probabilities, labels[source])
     size = sum(parameter.numel() * parameter.element_size() for parameter in classifier.model.parameters())
     return SingleEvaluation(
         model=model,
@@ -78,5 +77,14 @@ def evaluate_model(
         metrics=ModelMetrics(
             figures.accuracy, figures.f1, figures.auc, figures.ece, parameter_count(classifier.model), size
         ),
-        accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels["test"], resamples, seed),
+        accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels[source], resamples, seed),
     )
+
+
+def _in_order(table: Table, classes: list[str]) -> Table:
+    """The table with names for labels where it numbers the same classes in another order."""
+    if not table.classes or table.classes == classes or set(table.classes) != set(classes):
+        return table
+    own = table.classes
+    named = [own[label] if isinstance(label, int) and 0 <= label < len(own) else label for label in table.labels or []]
+    return replace(table, labels=named, classes=None)

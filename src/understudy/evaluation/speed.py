@@ -6,6 +6,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +39,12 @@ class _Side:
         predict_logits(self._model, self._tokens(texts), self._pad_id, self._hardware, self._dtype)
 
     def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
-        """A forward pass over one batch that is padded to the maximum length, as the original's notebook measures it."""
+        """A forward pass over one batch padded to the maximum length, as the original's notebook measures it."""
         import torch
 
         batch = pad(self._tokens(texts), range(len(texts)), self._pad_id, to=self._max_length)
         batch = {name: tensor.to(self._hardware.device) for name, tensor in batch.items()}
-        model = self._model.to(self._hardware.device)
+        model = self._model.to(self._hardware.device)  # type: ignore[arg-type]
         enabled = self._dtype != "fp32"
 
         def forward() -> None:
@@ -74,7 +75,8 @@ def measure_speed(
     """Measures both models alternately on real texts.
 
     Documents per second: from texts to logits, in batches by length. Latency: the same for one text at a time. Batches
-    of 128: the forward pass only, padded to the maximum length. Each is the median of three rounds after a warm-up.
+    of 128: the forward pass only, padded to the maximum length. Rounds of many texts are timed three times, after a
+    warm-up, and the median counts.
 
     Args:
         teacher: Its folder.
@@ -97,8 +99,11 @@ def measure_speed(
     log.info("speed: %s, %d threads, %s", hardware.device, hardware.threads, dtype)
     for side in sides.values():
         side.classify(single[:8])
-    bulk_seconds = _alternate({name: (lambda side=side: side.classify(bulk)) for name, side in sides.items()})
-    latencies = {name: [_seconds(lambda t=t, s=side: s.classify([t])) for t in single] for name, side in sides.items()}
+    bulk_seconds = _alternate({name: partial(side.classify, bulk) for name, side in sides.items()})
+    latencies: dict[str, list[float]] = {name: [] for name in sides}
+    for text in single:
+        for name, side in sides.items():
+            latencies[name].append(_seconds(partial(side.classify, [text])))
     batches = _alternate({name: side.padded_batch(padded) for name, side in sides.items()})
 
     def speed(name: str) -> ModelSpeed:

@@ -1,7 +1,8 @@
-"""The figures in one sentence or two: can the student replace the teacher, and did distilling help?"""
+"""The figures in three sentences: can the student replace the teacher, did distilling help, would a linear model do?"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from understudy.evaluation.results import Controls, Gain, ModelMetrics, Retention, Verdict
@@ -9,34 +10,61 @@ from understudy.evaluation.results import Controls, Gain, ModelMetrics, Retentio
 SIGNIFICANT = 0.05
 
 
+@dataclass(frozen=True)
+class Tests:
+    """McNemar's exact p of pairs of models on the test set; None where there is no linear control.
+
+    Attributes:
+        teacher_majority: The teacher against always answering the most frequent class of the test set.
+        student_linear: The student against the linear control.
+        teacher_linear: The teacher against the linear control.
+    """
+
+    teacher_majority: float
+    student_linear: float | None = None
+    teacher_linear: float | None = None
+
+
 def judge(
+    teacher: ModelMetrics,
     student: ModelMetrics,
     retention: Retention,
     controls: Controls,
     gain: Gain | None,
-    linear_p_value: float | None,
+    tests: Tests,
     *,
+    majority: float,
     required: float,
     texts: int,
 ) -> Verdict:
     """Decides, and says why.
 
-    `replace` needs the whole interval of the accuracy's retention at or above what is required, `keep_teacher` the whole
-    interval below it; in between, the test set cannot tell.
+    `replace` needs the whole interval of the accuracy's retention at or above what is required, `keep_teacher` the
+    whole interval below it; in between, the test set cannot tell. Nor can it where the teacher is not significantly
+    better than always answering the most frequent class, for then there is nothing to retain.
 
     Args:
+        teacher: Its figures.
         student: Its figures.
         retention: Student / teacher.
         controls: The baselines, where there are any.
         gain: Student minus the control without a teacher.
-        linear_p_value: McNemar's test of the student against the linear control.
+        tests: How sure the comparisons are.
+        majority: Share of the most frequent class of the test set.
         required: Share of the teacher's accuracy that the student must keep.
         texts: How many test texts there were.
     """
     low, high = retention.accuracy_ci95
     kept = f"{retention.accuracy:.1%} [{low:.1%}, {high:.1%}] of the teacher's accuracy"
     code: Literal["replace", "inconclusive", "keep_teacher"]
-    if low >= required:
+    if teacher.accuracy <= majority or tests.teacher_majority >= SIGNIFICANT:
+        code = "inconclusive"
+        swap = (
+            f"Inconclusive: the teacher has not learned the task, for on {texts:,} test texts its accuracy of "
+            f"{teacher.accuracy:.4f} is not demonstrably better than always answering the most frequent class "
+            f"({majority:.4f}, p = {tests.teacher_majority:.2g}); the student keeps {kept}."
+        )
+    elif low >= required:
         code = "replace"
         swap = f"The student can replace the teacher: it keeps {kept}; at least {required:.1%} was asked for."
     elif high < required:
@@ -45,11 +73,11 @@ def judge(
     else:
         code = "inconclusive"
         swap = (
-            f"Inconclusive: {texts:,} test texts cannot tell. The student keeps {kept}; {required:.1%} was asked for."
+            f"Inconclusive: {texts:,} test texts cannot tell, for the student keeps {kept}; at least {required:.1%} was "
+            "asked for."
         )
     distillation, helped = _distillation(gain)
-    parts = [swap, helped, _linear(student, controls.linear, linear_p_value)]
-    return Verdict(code, distillation, " ".join(part for part in parts if part))
+    return Verdict(code, distillation, f"{swap} {helped} {_linear(teacher, student, controls.linear, tests)}")
 
 
 def _distillation(gain: Gain | None) -> tuple[Literal["helped", "unproven", "hurt"], str]:
@@ -66,14 +94,18 @@ def _distillation(gain: Gain | None) -> tuple[Literal["helped", "unproven", "hur
     )
 
 
-def _linear(student: ModelMetrics, linear: ModelMetrics | None, p_value: float | None) -> str:
-    if linear is None or p_value is None:
-        return "There is no linear control to compare with." if linear is None else ""
-    both = f"({linear.accuracy:.4f} against {student.accuracy:.4f}, p = {p_value:.2g})"
-    if p_value < SIGNIFICANT and linear.accuracy > student.accuracy:
-        return (
-            f"The linear n-gram model is better than the student {both} and needs no neural network: consider it first."
-        )
-    if p_value < SIGNIFICANT:
-        return f"The student beats the linear n-gram model {both}."
-    return f"The student and the linear n-gram model cannot be told apart {both}."
+def _linear(teacher: ModelMetrics, student: ModelMetrics, linear: ModelMetrics | None, tests: Tests) -> str:
+    if linear is None or tests.student_linear is None or tests.teacher_linear is None:
+        return "How a linear model would do is unknown: the linear control was left out."
+    beats_student = tests.student_linear < SIGNIFICANT and linear.accuracy > student.accuracy
+    beats_teacher = tests.teacher_linear < SIGNIFICANT and linear.accuracy > teacher.accuracy
+    by_student = f"({linear.accuracy:.4f} against {student.accuracy:.4f}, p = {tests.student_linear:.2g})"
+    by_teacher = f"({linear.accuracy:.4f} against {teacher.accuracy:.4f}, p = {tests.teacher_linear:.2g})"
+    if beats_student:
+        than = f"the student {by_student}" + (f" and than the teacher {by_teacher}" if beats_teacher else "")
+        return f"The linear n-gram model is better than {than}, and needs no neural network: consider it first."
+    if tests.student_linear < SIGNIFICANT:
+        found = f"The student beats the linear n-gram model {by_student}"
+    else:
+        found = f"The student and the linear n-gram model cannot be told apart {by_student}"
+    return found + (f", which is better than the teacher {by_teacher}." if beats_teacher else ".")

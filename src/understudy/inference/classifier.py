@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from understudy.artifacts import RunDirectory
 from understudy.data.tokens import tokenise
-from understudy.errors import MissingExtra, ModelError
+from understudy.errors import MissingExtra, ModelError, UserError
 from understudy.hardware import Dtype, Hardware, detect
 from understudy.inference.logits import predict_logits, softmax
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 1024
 _LONGEST = 512
+_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+# RoBERTa and its kin number positions from the padding token's id on, so that many fewer are of use.
+_POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "mpnet", "roberta", "xlm-roberta"}
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,13 @@ class Classifier:
             precision: Compute type: `fp32` gives what `transformers` gives, `auto` the hardware's fastest.
 
         Raises:
-            ModelError: there is no classifier at `path`.
+            ModelError: there is no single-label classifier at `path`.
+            UserError: there is no such device or precision.
         """
+        if precision not in _PRECISIONS:
+            raise UserError(f"precision = {precision!r}: expected one of {', '.join(_PRECISIONS)}.")
         try:
-            from understudy.models.loading import classifier_labels, load_classifier, load_tokenizer, resolve
+            from understudy.models.loading import load_classifier, load_config, load_tokenizer, resolve
         except ImportError:
             raise MissingExtra("transformers", "distill", "Opening a PyTorch model") from None
 
@@ -79,29 +85,30 @@ class Classifier:
         elif not folder.is_dir():
             raise ModelError(f"No model at '{path}': expected a run directory or a Hugging Face folder.")
         origin = resolve(str(folder.absolute()))
-        if classifier_labels(origin.path) is None:
-            raise ModelError(f"{path} is an encoder, not a text classifier. Fine-tune it first: understudy run.")
+        _require_classifier(load_config(origin.path), path)
         hardware = detect(device, threads)
-        model = load_classifier(origin.path).to(hardware.device)
+        dtype = hardware.dtype(precision)
+        model = load_classifier(origin.path)
         tokenizer = load_tokenizer(origin.path)
-        positions = getattr(model.config, "max_position_embeddings", _LONGEST)
-        longest = min(tokenizer.model_max_length, positions)
-        return cls(model, tokenizer, hardware, hardware.dtype(precision), longest)
+        # A tokenizer that knows no limit says 1e30.
+        longest = min(tokenizer.model_max_length, longest_input(model.config) or _LONGEST)
+        return cls(model, tokenizer, hardware, dtype, longest)
 
     @property
     def classes(self) -> list[str]:
-        return [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
+        config: Any = self.model.config
+        return [config.id2label[index] for index in range(config.num_labels)]
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
+    def predict(self, texts: Iterable[str]) -> list[str]:
         """The most probable class of each text.
 
         Args:
             texts: One string a text; a single string is refused, for its letters would be taken for texts.
         """
         names = self.classes
-        return [names[index] for index in self.predict_proba(texts).argmax(axis=-1)] if len(texts) else []
+        return [names[index] for index in self.predict_proba(texts).argmax(axis=-1)]
 
-    def predict_proba(self, texts: Sequence[str], advance: Callable[[int], None] | None = None) -> np.ndarray:
+    def predict_proba(self, texts: Iterable[str], advance: Callable[[int], None] | None = None) -> np.ndarray:
         """Probabilities, float64 of shape (texts, classes); columns in the order of `classes`.
 
         Args:
@@ -111,15 +118,20 @@ class Classifier:
         Raises:
             TypeError: `texts` is a string, or holds something else than strings.
         """
-        if isinstance(texts, str):
-            raise TypeError("expected a sequence of texts, got one string; write predict([text])")
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("expected texts as strings; leave out or fill in missing values first")
-        tokens = tokenise(list(texts), self.tokenizer, self.max_length)
+        _refuse_one_string(texts)
+        texts = list(texts)
+        for place, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"expected texts as strings, got {type(text).__name__} at position {place}; leave out or fill in "
+                    "missing values first"
+                )
+        tokens = tokenise(texts, self.tokenizer, self.max_length)
         return softmax(predict_logits(self.model, tokens, self._pad_id, self.hardware, self.dtype, advance))
 
     def stream(self, texts: Iterable[str], chunk: int = _CHUNK) -> Iterator[Prediction]:
         """Answers in the order of `texts`, holding only `chunk` of them in memory at a time."""
+        _refuse_one_string(texts)
         names = self.classes
         for part in _chunks(texts, chunk):
             for row in self.predict_proba(part):
@@ -128,6 +140,30 @@ class Classifier:
     @property
     def _pad_id(self) -> int:
         return int(self.tokenizer.pad_token_id)
+
+
+def longest_input(config: Any) -> int | None:
+    """Tokens that a model with this config has positions for; None where it does not say."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    if positions is not None and config.model_type in _POSITIONS_AFTER_PADDING:
+        return positions - (config.pad_token_id or 0) - 1
+    return positions
+
+
+def _require_classifier(config: Any, path: str | Path) -> None:
+    if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or []):
+        raise ModelError(f"{path} is an encoder, not a text classifier. Fine-tune it first: understudy run.")
+    if config.problem_type not in (None, "single_label_classification") or config.num_labels < 2:
+        raise ModelError(
+            f"{path} has problem_type = {config.problem_type} and {config.num_labels} outputs; expected a classifier "
+            "that gives a text one label out of two or more. Multi-label classification and regression are not "
+            "supported."
+        )
+
+
+def _refuse_one_string(texts: Iterable[str]) -> None:
+    if isinstance(texts, str):
+        raise TypeError("expected a sequence of texts, got one string; put it into a list: [text]")
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

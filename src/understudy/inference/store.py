@@ -42,11 +42,11 @@ class LogitsStore:
         self._folder = folder
         self._record = np.dtype([("id", "S32"), ("logits", "<f4", (classes,))])
         self._shards: list[np.ndarray] = []
-        for path in sorted(folder.glob("*.npy")):
+        for path in sorted(folder.glob("[!.]*.npy")):  # a dot begins what another process is still writing
             shard = self._open(path)
             if shard is None:
                 log.warning("%s is damaged; its logits are computed again", path)
-                path.unlink()
+                path.unlink(missing_ok=True)
             else:
                 self._shards.append(shard)
         self._index()

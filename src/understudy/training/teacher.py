@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from understudy.artifacts import fingerprint, folder_digest, write_folder, write_json
+from understudy.artifacts import file_sha256, fingerprint, folder_digest, write_folder, write_json
 from understudy.data.corpus import Corpus
-from understudy.data.tokens import Tokens
+from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.errors import ModelError
 from understudy.hardware import Hardware
 from understudy.models.loading import Origin, classifier_labels, load_classifier, load_tokenizer, unnamed
@@ -49,11 +49,19 @@ class TrainedModel:
 
 def teacher_fingerprint(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardware) -> str:
     """Names a teacher by all that decides its weights."""
+    # The same weights with another config or tokenizer are another model.
+    source = {
+        "weights": origin.sha256,
+        "config": file_sha256(origin.path / "config.json"),
+        "tokenizer": tokenizer_digest(load_tokenizer(origin.path)),
+    }
     if is_ready_made(origin, corpus.classes):
-        return fingerprint(kind="teacher", ready_made=origin.sha256, classes=corpus.classes)
+        return fingerprint(
+            kind="teacher", ready_made=source, classes=corpus.classes, max_length=recipe.data.max_length
+        )
     return fingerprint(
         kind="teacher",
-        origin=origin.sha256,
+        origin=source,
         train=corpus.train.digest,
         validation=corpus.validation.digest,
         classes=corpus.classes,
@@ -149,13 +157,13 @@ def save_model(model: PreTrainedModel, tokenizer_folder: Path, folder: Path, max
 
 def _from_cache(entry: Path) -> TrainedModel | None:
     try:
+        if not entry.exists():
+            return None
         record = json.loads((entry / "training.json").read_text(encoding="utf-8"))
         if folder_digest(entry / "model") != record["digest"]:
             raise ModelError("checksum")
-    except FileNotFoundError:
-        return None
-    except (ModelError, OSError, ValueError, KeyError):
+        return TrainedModel(entry / "model", record["digest"], record["seconds"], True, record["history"])
+    except (ModelError, OSError, ValueError, KeyError, TypeError):
         log.warning("%s is damaged and is made again", entry)
         shutil.rmtree(entry, ignore_errors=True)
         return None
-    return TrainedModel(entry / "model", record["digest"], record["seconds"], True, record["history"])

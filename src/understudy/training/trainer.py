@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 from transformers import (
-    EarlyStoppingCallback,
     PreTrainedModel,
     Trainer,
     TrainerCallback,
@@ -37,6 +36,7 @@ from understudy.training.objectives import Objective
 log = logging.getLogger(__name__)
 
 _MARKER = "complete.json"
+_STATE = "trainer_state.json"  # Trainer's name for it
 _EVALUATION_BATCH = 64
 _LOGS_PER_EPOCH = 20
 
@@ -61,7 +61,7 @@ class TrainingLog:
     """How a training went.
 
     Attributes:
-        history: One entry per logged step and per validation.
+        history: One entry per logged step and per validation, without what a clock decides.
         seconds: Time spent, that of interrupted tries included up to the checkpoint from which they went on.
     """
 
@@ -106,9 +106,13 @@ def train(
     log.info("%s: %d steps of %d texts, %s, %s attention", description, steps, options.batch_size, dtype, attention)
 
     keep_best = options.early_stopping > 0 and validation is not None
+    resume = last_whole_checkpoint(checkpoints)
+    state = TrainerState.load_from_json(str(resume / _STATE)) if resume else TrainerState()
+    stopped = keep_best and _epochs_since_best(state.log_history) >= options.early_stopping
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
-        num_train_epochs=options.epochs,
+        # Trainer would go on where early stopping had already ended the interrupted try.
+        num_train_epochs=round(state.epoch or 0) if stopped else options.epochs,
         per_device_train_batch_size=options.batch_size,
         per_device_eval_batch_size=_EVALUATION_BATCH,
         learning_rate=options.learning_rate,
@@ -133,12 +137,8 @@ def train(
         disable_tqdm=True,
         report_to="none",
     )
-    with progress(description, steps, "steps") as advance:
-        resume = last_whole_checkpoint(checkpoints)
-        guard = _Guard(advance, _earlier_seconds(resume))
-        callbacks: list[TrainerCallback] = [guard]
-        if keep_best:
-            callbacks.append(EarlyStoppingCallback(options.early_stopping))
+    with progress(description, steps, "steps", already=state.global_step) as advance:
+        guard = _Guard(advance, _read_marker(resume)["seconds"] if resume else 0.0)
         trainer = _Trainer(
             model=model,
             args=arguments,
@@ -146,39 +146,65 @@ def train(
             eval_dataset=_Rows(validation) if validation is not None else None,
             data_collator=_Collator(pad_id),
             compute_metrics=_accuracy,
-            callbacks=callbacks,
+            callbacks=[guard, _EarlyStopping(options.early_stopping)] if keep_best else [guard],
         )
         trainer.objective = objective
         trainer.remove_callback(_printer())
         if resume is not None:
             log.info("%s: going on from %s", description, resume.name)
-            advance(int(resume.name.rpartition("-")[2]))
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     model.eval()
-    return TrainingLog(trainer.state.log_history, guard.seconds())
+    return TrainingLog(_reproducible(trainer.state.log_history), guard.seconds())
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint whose marker is there and whose files have the checksums it names; others are removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for checkpoint in found:
-        if _is_whole(checkpoint):
-            return checkpoint
-        log.warning("%s is incomplete and is removed", checkpoint)
-        shutil.rmtree(checkpoint)
+    """The newest whole checkpoint; newer ones are removed.
+
+    Whole is one whose marker is there and whose files have the checksums that it names, and whose best predecessor,
+    from which early stopping would take the weights, is whole too. A best predecessor that is gone does no harm: only
+    a better checkpoint displaces it, and going on makes that one again.
+    """
+    found = {int(path.name.rpartition("-")[2]): path for path in folder.glob("checkpoint-*")}
+    for step in sorted(found, reverse=True):
+        if _is_whole(found[step]):
+            best = TrainerState.load_from_json(str(found[step] / _STATE)).best_global_step
+            if best is None or best == step or best not in found or _is_whole(found[best]):
+                return found[step]
+        log.warning("%s is incomplete and is removed", found[step])
+        shutil.rmtree(found[step])
     return None
 
 
 def _is_whole(checkpoint: Path) -> bool:
     try:
-        marker = json.loads((checkpoint / _MARKER).read_text(encoding="utf-8"))
-        return all(file_sha256(checkpoint / name) == digest for name, digest in marker["files"].items())
+        files = _read_marker(checkpoint)["files"]
+        return _STATE in files and all(file_sha256(checkpoint / name) == digest for name, digest in files.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def _earlier_seconds(checkpoint: Path | None) -> float:
-    return json.loads((checkpoint / _MARKER).read_text(encoding="utf-8"))["seconds"] if checkpoint else 0.0
+def _read_marker(checkpoint: Path) -> dict[str, Any]:
+    marker = json.loads((checkpoint / _MARKER).read_text(encoding="utf-8"))
+    return {"seconds": float(marker["seconds"]), "files": dict(marker["files"])}
+
+
+def _epochs_since_best(history: list[dict[str, Any]]) -> int:
+    """How many validations have passed since the first with the highest accuracy."""
+    accuracies = [entry["eval_accuracy"] for entry in history if "eval_accuracy" in entry]
+    return len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
+
+
+def _reproducible(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The log without times and Trainer's closing summary; what JSON cannot hold (fp16's first norms) becomes None."""
+    return [
+        {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in entry.items()
+            if not name.endswith(("_runtime", "_per_second"))
+        }
+        for entry in history
+        if "train_runtime" not in entry
+    ]
 
 
 class _Trainer(Trainer):
@@ -222,18 +248,45 @@ class _Collator:
         return batch
 
 
+class _EarlyStopping(TrainerCallback):
+    """Counts in the log, which checkpoints keep; transformers' own callback forgets its count when training resumes."""
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if _epochs_since_best(state.log_history) >= self._patience:
+            control.should_training_stop = True
+
+
 class _Guard(TrainerCallback):
-    """Marks checkpoints as whole, stops at a loss that is not a number, and reports progress."""
+    """Makes checkpoints exact and marks them as whole, stops at a loss that is not a number, and reports progress."""
 
     def __init__(self, advance: Callable[[int], None], earlier_seconds: float) -> None:
         self._advance = advance
         self._start = time.monotonic() - earlier_seconds
+        self._save_after_validation = False
 
     def seconds(self) -> float:
         return time.monotonic() - self._start
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        # The path in the state is wrong once the run directory has been moved.
+        best = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
+        state.best_model_checkpoint = str(best) if best.is_dir() else None
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._advance(1)
+        if control.should_save and float(state.epoch or 0).is_integer():
+            # The validation behind an epoch's last step draws random numbers: a checkpoint in front of it is not exact.
+            control.should_save, self._save_after_validation = False, True
+        # The sum behind the next logged loss is not in a checkpoint, so it must be empty when one is written.
+        control.should_log |= control.should_save
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        control.should_save |= self._save_after_validation
+        self._save_after_validation = False
+        control.should_log |= control.should_save
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any

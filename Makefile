@@ -1,0 +1,47 @@
+# Two commands do everything on a machine with Python 3.11 and pip: `make quickstart` and `make test`.
+PYTHON ?= python3
+# On Linux PyPI's torch brings CUDA along. For the smaller CPU build:
+#   make quickstart TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch==2.13.0
+
+BIN := .venv/bin
+READY := .venv/ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: quickstart test check acceptance docs lock
+
+quickstart: $(READY)
+	$(BIN)/understudy run quickstart
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not acceptance"
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+acceptance: $(READY)
+	$(BIN)/python -m pytest -m acceptance
+
+docs: $(READY)
+	$(BIN)/python -m understudy.reference > docs/recipe.md
+
+# torch stands apart: which file it is differs between machines, everything else is pinned by hash.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+# Resolves pyproject.toml anew and pins what it finds.
+lock:
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet ".[distill,offline,dev]" setuptools uv
+	$(PIP) freeze --all | grep -vE '^(torch|understudy|pip|uv)( |=|@)' > .venv/pins.txt
+	$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --custom-compile-command "make lock" .venv/pins.txt -o requirements.lock
+	rm -rf .venv build

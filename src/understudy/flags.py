@@ -1,0 +1,78 @@
+"""What `cli.py` asks of argparse: errors on one line, and the recipe's options as flags."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from understudy.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its errors as one line instead of a screen of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        end = "" if message.endswith("?") else "."
+        raise UserError(f"{message}{end} `{self.prog} --help` lists what there is.")
+
+    def flags(self) -> list[str]:
+        return [flag for action in self._actions for flag in action.option_strings]
+
+
+class RecipeFlags:
+    """The recipe's options as flags under their dotted names."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
+
+        from understudy.recipe import Recipe
+        from understudy.wording import options
+
+        self._options = {option.name: option for option in options(Recipe)}
+        self._top = parser.add_argument_group(
+            "recipe options", "These and all below beat the recipe; `none` unsets an option that may be left out."
+        )
+        # Lists are left as they were typed: the recipe reads them.
+        config = SettingsConfigDict(enable_decoding=False)
+        settings = type("RecipeFlags", (BaseSettings, Recipe), {"__doc__": None, "model_config": config})
+        self._source: Any = CliSettingsSource(
+            settings, root_parser=parser, add_argument_method=self._add, cli_use_class_docs_for_groups=True
+        )
+
+    def _add(self, group: Any, flag: str, *, dest: str, **how: Any) -> None:
+        option = self._options.get(dest)
+        if option is None:  # a whole table as JSON
+            return
+        action = {"action": how["action"]} if "action" in how else {}
+        default = "required, here or in the recipe" if option.required else f"default: {option.default_words}"
+        limits = f"{option.takes}; " if option.metavar in ("INTEGER", "NUMBER") else ""
+        (group if option.section else self._top).add_argument(
+            flag,
+            dest=dest,
+            default=argparse.SUPPRESS,
+            metavar=option.metavar,
+            help=f"{option.help} [{limits}{default}]".replace("%", "%%"),
+            **action,
+        )
+
+    def given(self, options: argparse.Namespace) -> dict[str, Any]:
+        """Only what the user gave, nested."""
+        return self._source(parsed_args=options)()
+
+
+class VersionAction(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"understudy {version('understudy')}")
+        parser.exit()
+
+
+def thread_count(value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of threads from 1, got '{value}'")
+    return int(value)

@@ -1,0 +1,173 @@
+"""`metrics.json`: the contract's keys, and reading back what was written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from understudy.errors import RunDirectoryError
+from understudy.evaluation.results import (
+    BatchTime,
+    Controls,
+    Gain,
+    Latency,
+    Metrics,
+    ModelMetrics,
+    ModelSpeed,
+    Retention,
+    Speed,
+    Verdict,
+)
+
+MODEL = {"accuracy": None, "f1": None, "auc": None, "ece": None, "parameters": None, "bytes": None}
+SPEED = {"documents_per_second": None, "latency_ms": {"p50": None, "p95": None}}
+# The key tree of the contract. Lists and plain values are leaves.
+CONTRACT = {
+    "schema_version": None,
+    "teacher": MODEL,
+    "student": MODEL,
+    "controls": {"no_distillation": MODEL, "linear": MODEL},
+    "retention": {"accuracy": None, "accuracy_ci95": None, "f1": None, "f1_ci95": None},
+    "parameter_fraction": None,
+    "efficiency_ratio": None,
+    "agreement": None,
+    "distillation_gain": {"accuracy": None, "ci95": None, "p_value": None},
+    "verdict": {"code": None, "distillation": None, "text": None},
+    "speed": {
+        "device": None,
+        "threads": None,
+        "dtype": None,
+        "max_length": None,
+        "batch128": {"teacher_ms": None, "student_ms": None},
+        "speedup": None,
+        "teacher": SPEED,
+        "student": SPEED,
+    },
+    "seconds": {"teacher": None, "soft_labels": None, "student": None},
+}
+
+
+def model(accuracy: float = 0.9) -> ModelMetrics:
+    return ModelMetrics(accuracy=accuracy, f1=0.8, auc=0.95, ece=0.02, parameters=100, bytes=400)
+
+
+def model_speed(p50: float) -> ModelSpeed:
+    return ModelSpeed(documents_per_second=20.0, latency_ms=Latency(p50=p50, p95=2 * p50))
+
+
+METRICS = Metrics(
+    teacher=model(0.92),
+    student=model(0.91),
+    controls=Controls(no_distillation=model(0.905), linear=model(0.89)),
+    retention=Retention(accuracy=0.989, accuracy_ci95=(0.98, 0.998), f1=0.988, f1_ci95=(0.979, 0.997)),
+    parameter_fraction=0.612,
+    efficiency_ratio=1.617,
+    agreement=0.97,
+    distillation_gain=Gain(accuracy=0.005, ci95=(0.001, 0.009), p_value=0.03),
+    verdict=Verdict("replace", "helped", "It can replace the teacher: 98 % für sich."),
+    speed=Speed("cpu", 2, "fp32", 256, BatchTime(38.0, 20.0), 1.9, model_speed(34.7), model_speed(17.0)),
+    seconds={"teacher": 10.0, "soft_labels": 2.0, "student": 5.0},
+)
+WITHOUT_CONTROLS = dataclasses.replace(METRICS, controls=Controls(), distillation_gain=None)
+WITHOUT_AUC = dataclasses.replace(METRICS, student=dataclasses.replace(METRICS.student, auc=None))
+
+
+def keys(content: Any) -> Any:
+    return {name: keys(value) for name, value in content.items()} if isinstance(content, dict) else None
+
+
+def saved(metrics: Metrics, folder: Path) -> Any:
+    metrics.save(folder / "metrics.json")
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def change(folder: Path, **changes: Any) -> Path:
+    """Writes `METRICS` with other top-level values; None takes a key out."""
+    content = {**saved(METRICS, folder), **changes}
+    path = folder / "metrics.json"
+    path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
+    return path
+
+
+def test_the_keys_are_the_contracts(tmp_path: Path) -> None:
+    assert keys(saved(METRICS, tmp_path)) == CONTRACT
+
+
+def test_the_keys_stand_in_the_contracts_order(tmp_path: Path) -> None:
+    assert json.dumps(keys(saved(METRICS, tmp_path))) == json.dumps(CONTRACT)
+
+
+def test_the_schema_version_is_1(tmp_path: Path) -> None:
+    assert saved(METRICS, tmp_path)["schema_version"] == 1
+
+
+def test_an_interval_is_a_list_of_two(tmp_path: Path) -> None:
+    assert saved(METRICS, tmp_path)["retention"]["accuracy_ci95"] == [0.98, 0.998]
+
+
+def test_what_was_left_out_is_null_not_missing(tmp_path: Path) -> None:
+    content = saved(WITHOUT_CONTROLS, tmp_path)
+    assert content["controls"] == {"no_distillation": None, "linear": None}
+    assert content["distillation_gain"] is None
+
+
+@pytest.mark.parametrize("metrics", [METRICS, WITHOUT_CONTROLS, WITHOUT_AUC], ids=["all", "no controls", "no AUC"])
+def test_what_was_saved_loads_equal(metrics: Metrics, tmp_path: Path) -> None:
+    metrics.save(tmp_path / "metrics.json")
+    assert Metrics.load(tmp_path / "metrics.json") == metrics
+
+
+def test_loading_gives_dataclasses_and_tuples_all_the_way_down(tmp_path: Path) -> None:
+    METRICS.save(tmp_path / "metrics.json")
+    found = Metrics.load(tmp_path / "metrics.json")
+    assert isinstance(found.controls.linear, ModelMetrics)
+    assert isinstance(found.speed.teacher.latency_ms, Latency)
+    assert isinstance(found.distillation_gain, Gain)
+    assert type(found.retention.accuracy_ci95) is tuple
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_not_finite_is_refused_and_nothing_is_written(value: float, tmp_path: Path) -> None:
+    METRICS.save(tmp_path / "metrics.json")
+    before = (tmp_path / "metrics.json").read_bytes()
+    with pytest.raises(ValueError, match="Out of range float"):
+        dataclasses.replace(METRICS, agreement=value).save(tmp_path / "metrics.json")
+    assert (tmp_path / "metrics.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_missing_file_means_an_unfinished_run(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="the run is not finished"):
+        Metrics.load(tmp_path / "metrics.json")
+
+
+def test_another_schema_version_is_refused_by_number(tmp_path: Path) -> None:
+    path = change(tmp_path, schema_version=2)
+    with pytest.raises(RunDirectoryError) as caught:
+        Metrics.load(path)
+    assert str(caught.value) == f"{path} has schema version 2, this understudy reads 1. Run it again."
+
+
+def test_no_schema_version_is_not_ours(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match=r"not a metrics\.json that understudy wrote"):
+        Metrics.load(change(tmp_path, schema_version=None))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"text"', b"1", b"null", b"\xff"])
+def test_a_file_that_is_something_else(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_bytes(content)
+    with pytest.raises(RunDirectoryError, match=r"not a metrics\.json that understudy wrote"):
+        Metrics.load(tmp_path / "metrics.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"agreement": None}, {"extra": 1}, {"teacher": 3}, {"teacher": {"accuracy": 0.9}}, {"controls": {"other": {}}}],
+)
+def test_other_keys_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="is not what schema version 1 holds"):
+        Metrics.load(change(tmp_path, **changes))

@@ -1,0 +1,221 @@
+"""A small Hugging Face Hub on the loopback interface, which serves repositories from folders.
+
+It answers what `huggingface_hub.snapshot_download` and `datasets.load_dataset` ask, and refuses as the Hub does.
+
+    with FakeHub() as hub:
+        hub.add("owner/model", folder)
+        environment = {"HF_ENDPOINT": hub.url, "HF_HOME": ...}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs, unquote, urlsplit
+
+Kind = Literal["models", "datasets"]
+
+TOKEN = "hf_right"
+_NAME = r"(?P<name>[^/]+(?:/[^/]+)?)"
+_API = re.compile(rf"^/api/(?P<kind>models|datasets)/{_NAME}$")
+_API_PART = re.compile(
+    rf"^/api/(?P<kind>models|datasets)/{_NAME}/(?P<part>revision|tree|paths-info)/(?P<revision>[^/]+)(?P<path>/.*)?$"
+)
+_FILE = re.compile(rf"^/(?P<kind>datasets/)?{_NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)$")
+
+
+@dataclass
+class Repository:
+    """One repository: its folders by branch, and who may read it."""
+
+    name: str
+    branches: dict[str, Path] = field(default_factory=dict)
+    private: bool = False
+    gated: bool = False
+
+    def commit(self, branch: str) -> str:
+        digest = hashlib.sha1(f"{self.name} {branch}".encode())
+        for path, content in self.files(branch).items():
+            digest.update(path.encode() + hashlib.sha1(content).digest())
+        return digest.hexdigest()
+
+    def branch(self, revision: str) -> str | None:
+        return next((name for name in self.branches if revision in (name, self.commit(name))), None)
+
+    def files(self, branch: str) -> dict[str, bytes]:
+        folder = self.branches[branch]
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+class FakeHub:
+    """The server; `url` is its endpoint.
+
+    Attributes:
+        requests: Method, path and Authorization header of what was asked, in order.
+        cut: Paths inside repositories whose transfer breaks off in the middle.
+        status: Answer everything with this status, as a Hub that is down does.
+    """
+
+    def __init__(self) -> None:
+        self._repositories: dict[tuple[str, str], Repository] = {}
+        self._moved: dict[str, str] = {}
+        self.requests: list[tuple[str, str, str | None]] = []
+        self.cut: set[str] = set()
+        self.status: int | None = None
+        handler = type("Handler", (_Handler,), {"hub": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def __enter__(self) -> FakeHub:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """From now on nobody answers at `url`."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def add(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        kind: Kind = "models",
+        branch: str = "main",
+        private: bool = False,
+        gated: bool = False,
+    ) -> str:
+        """Serves a folder as a branch of a repository, and returns its commit."""
+        repository = self._repositories.setdefault((kind, name), Repository(name))
+        repository.branches[branch] = folder
+        repository.private, repository.gated = private, gated
+        return repository.commit(branch)
+
+    def move(self, old: str, new: str) -> None:
+        """Redirects a name, as the Hub does with those from before names had owners."""
+        self._moved[old] = new
+
+    def find(self, kind: str, name: str) -> Repository | str | None:
+        """The repository, the name it moved to, or None."""
+        return self._moved.get(name) or self._repositories.get((kind, name))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: FakeHub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = unquote(urlsplit(self.path).path)
+        self.hub.requests.append((self.command, path, self.headers.get("Authorization")))
+        if self.hub.status is not None:
+            return self._send(self.hub.status)
+        if path == "/":
+            return self._send(200, b"<html></html>")
+        api = _API_PART.match(path) or _API.match(path)
+        match = api or _FILE.match(path)
+        if match is None:
+            return self._send(404)
+        groups = match.groupdict()
+        found = self.hub.find((groups["kind"] or "models").rstrip("/"), groups["name"])
+        if isinstance(found, str):
+            return self._send(307, headers={"Location": self.path.replace(groups["name"], found, 1)})
+        authorization = self.headers.get("Authorization")
+        if authorization not in (None, f"Bearer {TOKEN}"):
+            return self._refuse(401, None, "Invalid credentials in Authorization header")
+        if found is None or (found.private and not authorization):
+            return self._refuse(404 if authorization else 401, "RepoNotFound", "Repository not found")
+        branch = found.branch(groups.get("revision") or "main")
+        if branch is None:
+            return self._refuse(404, "RevisionNotFound", f"Invalid rev id: {groups['revision']}")
+        if api:
+            return self._json(_description(found, branch, groups, body))
+        if found.gated and not authorization:
+            return self._refuse(401, "GatedRepo", "Access to this model is restricted")
+        return self._file(found, branch, groups["path"])
+
+    def _file(self, repository: Repository, branch: str, path: str) -> None:
+        content = repository.files(branch).get(path)
+        commit = {"X-Repo-Commit": repository.commit(branch)}
+        if content is None:
+            return self._refuse(404, "EntryNotFound", "Entry not found", commit)
+        headers = commit | {"ETag": f'"{_oid(content)}"', "Accept-Ranges": "bytes"}
+        span = re.match(r"^bytes=(\d+)-(\d*)$", self.headers.get("Range") or "")
+        if span is None:
+            return self._send(200, content, headers, cut=path in self.hub.cut)
+        first, last = int(span[1]), min(int(span[2] or len(content)), len(content) - 1)
+        headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+        return self._send(206, content[first : last + 1], headers)
+
+    def _json(self, content: Any) -> None:
+        self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
+
+    def _refuse(self, status: int, code: str | None, message: str, headers: dict[str, str] | None = None) -> None:
+        named = {"X-Error-Code": code} if code else {}
+        self._send(status, message.encode(), {**named, "X-Error-Message": message, **(headers or {})})
+
+    def _send(
+        self, status: int, content: bytes = b"", headers: dict[str, str] | None = None, cut: bool = False
+    ) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content[: len(content) // 2] if cut else content)
+            self.close_connection = cut
+
+
+def _description(repository: Repository, branch: str, groups: dict[str, str], body: bytes) -> Any:
+    """What the Hub's API says about a repository, or about the files in it."""
+    files = repository.files(branch)
+    entries = [
+        {"type": "file", "path": path, "size": len(content), "oid": _oid(content)} for path, content in files.items()
+    ]
+    folders = {parent.as_posix() for path in files for parent in Path(path).parents if parent.as_posix() != "."}
+    entries += [{"type": "directory", "path": folder, "size": 0, "oid": "0" * 40} for folder in sorted(folders)]
+    part = groups.get("part")
+    if part == "tree":
+        inside = (groups.get("path") or "").strip("/")
+        return [entry for entry in entries if not inside or str(entry["path"]).startswith(f"{inside}/")]
+    if part == "paths-info":
+        text = body.decode()
+        wanted = json.loads(text)["paths"] if text.startswith("{") else parse_qs(text).get("paths", [])
+        return [entry for entry in entries if entry["path"] in wanted]
+    return {
+        "_id": "0" * 24,
+        "id": repository.name,
+        "sha": repository.commit(branch),
+        "private": repository.private,
+        "gated": "auto" if repository.gated else False,
+        "tags": [],
+        "siblings": [{"rfilename": path} for path in files],
+    }
+
+
+def _oid(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import e
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from understudy.data.tokens import tokenise
+from understudy.hardware import Hardware
+from understudy.inference.logits import predict_logits, softmax
+from understudy.models.loading import load_classifier
+
+CPU = Hardware("cpu", 1)
+TEXTS = ["the story was not very good but fine", "bad", "great film", "dull"]
+
+
+@pytest.fixture
+def model(make_model: Callable[..., Path]) -> Any:
+    return load_classifier(make_model(classes=["bad", "fine", "good"]))
+
+
+@pytest.fixture
+def tokens(model: Any) -> Any:
+    return tokenise(TEXTS, AutoTokenizer.from_pretrained(model.name_or_path), 16)
+
+
+def test_logits_are_those_of_each_text_alone_in_the_order_of_the_texts(model: Any, tokens: Any) -> None:
+    logits = predict_logits(model, tokens, 0, CPU)
+    assert logits.shape == (4, 3) and logits.dtype == np.float32
+    with torch.no_grad():
+        alone = [model(input_ids=torch.tensor(tokens[row])[None].long()).logits[0].numpy() for row in range(4)]
+    np.testing.assert_allclose(logits, alone, atol=1e-5)
+    assert np.ptp(logits, axis=0).min() > 0.05
+
+
+def test_dropout_is_off_and_training_mode_does_not_matter(model: Any, tokens: Any) -> None:
+    first = predict_logits(model.train(), tokens, 0, CPU)
+    assert np.array_equal(first, predict_logits(model.train(), tokens, 0, CPU))
+
+
+def test_progress_adds_up_to_the_texts(model: Any, tokens: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("understudy.inference.logits._BUDGET", {"cpu": 8})
+    told: list[int] = []
+    predict_logits(model, tokens, 0, CPU, advance=told.append)
+    assert sum(told) == 4 and len(told) > 1
+
+
+def test_bf16_is_close_and_leaves_the_weights_alone(model: Any, tokens: Any) -> None:
+    exact = predict_logits(model, tokens, 0, CPU)
+    rough = predict_logits(model, tokens, 0, CPU, "bf16")
+    assert rough.dtype == np.float32
+    assert 0 < np.abs(rough - exact).max() < 0.2
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_softmax() -> None:
+    np.testing.assert_allclose(softmax(np.array([[0, 1], [0, 0]], dtype=np.float32))[0], [1 / (1 + e), e / (1 + e)])
+    extreme = softmax(np.array([[1000.0, 0.0, -1000.0]], dtype=np.float32))
+    assert extreme.tolist() == [[1.0, 0.0, 0.0]] and extreme.dtype == np.float64
