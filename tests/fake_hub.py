@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,12 +25,47 @@ from urllib.parse import parse_qs, unquote, urlsplit
 Kind = Literal["models", "datasets"]
 
 TOKEN = "hf_right"
+_CALLS = """
+import dataclasses, json, sys
+for line in json.loads(sys.argv[1]):
+    module, function, arguments = line
+    try:
+        imported = __import__(module, fromlist=[function])
+        answer = {"result": dataclasses.asdict(getattr(imported, function)(*arguments))}
+    except Exception as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    print(json.dumps(answer, default=str))
+"""
 _NAME = r"(?P<name>[^/]+(?:/[^/]+)?)"
 _API = re.compile(rf"^/api/(?P<kind>models|datasets)/{_NAME}$")
 _API_PART = re.compile(
     rf"^/api/(?P<kind>models|datasets)/{_NAME}/(?P<part>revision|tree|paths-info)/(?P<revision>[^/]+)(?P<path>/.*)?$"
 )
 _FILE = re.compile(rf"^/(?P<kind>datasets/)?{_NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)$")
+
+
+def ask(endpoint: str, home: Path, *calls: tuple[str, str, list[Any]], **environment: str) -> list[dict[str, Any]]:
+    """Calls functions in a fresh process, for the Hub's libraries read the environment when they are imported.
+
+    Args:
+        endpoint: The Hub.
+        home: The Hub's cache.
+        *calls: Module, function and arguments of each.
+        **environment: More variables.
+
+    Returns:
+        For each call its `result`, as a dict, or its `error` and `message`; `stderr` is what the process said.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", _CALLS, json.dumps(calls)],
+        env={**kept, **hub, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return [json.loads(line) | {"stderr": done.stderr} for line in done.stdout.splitlines()]
 
 
 @dataclass

@@ -84,7 +84,7 @@ class Manifest:
                     stage["fingerprint"], stage["seconds"], stage["details"].items()
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise RunDirectoryError(
-                    f"{path} is not a manifest that understudy wrote. Give another --out, or --overwrite to start afresh."
+                    f"{path} is no manifest of understudy's. Give another --out, or --overwrite to start afresh."
                 ) from None
             if content.get("schema_version") != SCHEMA_VERSION:
                 raise RunDirectoryError(

@@ -48,7 +48,8 @@ class Hardware:
     def attention(self, choice: str, dtype: Dtype, training: bool) -> str:
         """The attention kernel for a recipe's `attention`.
 
-        Eager bf16 attention trains about a third faster than PyTorch's fused kernel on a CPU; elsewhere the fused one wins.
+        Eager bf16 attention trains about a third faster than PyTorch's fused kernel on a CPU; elsewhere the fused one
+        wins.
         """
         if choice != "auto":
             return choice
@@ -61,7 +62,8 @@ class Hardware:
             # Without the argument an emulated bf16 counts, and a T4 would get it, slowly.
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
         if self.kind == "cpu":
-            capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # absent from older versions of PyTorch
+            # Older versions of PyTorch cannot tell.
+            capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
             return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
         return "fp32"
 

@@ -14,9 +14,7 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 @contextmanager
-def progress(
-    description: str, total: int, unit: str = "texts", already: int = 0
-) -> Iterator[Callable[[int], None]]:
+def progress(description: str, total: int, unit: str = "texts", already: int = 0) -> Iterator[Callable[[int], None]]:
     """Yields a function that is told how much more is done.
 
     Args:

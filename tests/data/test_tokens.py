@@ -172,9 +172,7 @@ def test_the_cache_gives_back_what_went_in(tokenizer: Any, tmp_path: Path, caplo
     assert not caplog.records
 
 
-def test_the_second_time_nothing_is_tokenised(
-    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_time_nothing_is_tokenised(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached(TEXTS, tokenizer, tmp_path)
     monkeypatch.setattr("understudy.data.tokens.tokenise", None)
     assert len(cached(TEXTS, tokenizer, tmp_path)) == len(TEXTS)

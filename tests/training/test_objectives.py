@@ -125,8 +125,6 @@ def test_distilled_validates_with_the_hard_loss() -> None:
     assert loss.item() == pytest.approx((log(4 / 3) + log(2)) / 2)
 
 
-
-
 @pytest.mark.parametrize(
     ("counts", "weights"),
     [

@@ -79,29 +79,43 @@ def build_corpus(
         tables: What `read_tables` returned, after its audit found no error.
         options: The recipe's.
         seed: Fixes which training texts become validation texts.
-        teacher_labels: Class names of a ready-made teacher. Where the data's string labels are the same names, its
-            order is taken; where the data's labels are integers without names, its names are.
+        teacher_labels: Class names of a ready-made teacher. Where the data's classes have the same names, its order is
+            taken; where the data's labels are integers without names, its names are. `data.labels` beats both.
 
     Raises:
-        DataError: fewer training texts than the validation set needs.
+        DataError: the validation set would leave no training texts, or be empty.
     """
     classes, labels = number_labels(tables, options.labels)
-    if teacher_labels and options.labels is None and not any(table.classes for table in tables.values()):
-        integers = classes == [str(index) for index in range(len(classes))]
-        if set(teacher_labels) == set(classes) or (integers and len(teacher_labels) == len(classes)):
-            classes, labels = number_labels(tables, list(teacher_labels))
+    if teacher_labels and options.labels is None:
+        classes, labels = _as_the_teacher(tables, classes, labels, list(teacher_labels))
     splits = {name: Split(table.texts, text_ids(table.texts), labels[name]) for name, table in tables.items()}
     train = splits["train"]
     if "validation" in splits:
         return Corpus(classes, train, splits["validation"], splits["test"])
     assert not isinstance(options.validation, str)
     share = options.validation if isinstance(options.validation, float) else options.validation / len(train)
-    if share >= 1:
+    chosen = stratified_share(train.labels, share, seed) if share < 1 else np.zeros(0, dtype=bool)
+    if not chosen.any():
         raise DataError(
-            f"data.validation = {options.validation}, but {options.train} has {len(train)} texts. Ask for fewer."
+            f"data.validation = {options.validation}, but {options.train} has {len(train)} texts: expected at least "
+            "one for validation and one of each class for training. Ask for another share or number, or give a source."
         )
-    chosen = stratified_share(train.labels, share, seed)
     return Corpus(classes, train.select(np.flatnonzero(~chosen)), train.select(np.flatnonzero(chosen)), splits["test"])
+
+
+def _as_the_teacher(
+    tables: dict[str, Table], classes: list[str], labels: dict[str, np.ndarray], teacher: list[str]
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The classes in the order of a ready-made teacher's, with its names where the data has none."""
+    if any(table.classes for table in tables.values()):  # the data's integers count its own names
+        if set(teacher) != set(classes):
+            return classes, labels
+        numbers = np.array([teacher.index(name) for name in classes])
+        return teacher, {split: numbers[values] for split, values in labels.items()}
+    integers = classes == [str(index) for index in range(len(classes))]
+    if set(teacher) == set(classes) or (integers and len(teacher) == len(classes)):
+        return number_labels(tables, teacher)
+    return classes, labels
 
 
 def stratified_share(labels: np.ndarray, share: float, seed: int) -> np.ndarray:

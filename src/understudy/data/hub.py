@@ -65,7 +65,8 @@ def _find(datasets: Any, source: str, name: str, configuration: list[str], split
             f"No dataset '{name}' on the Hub (or it is private or gated; then log in with: hf auth login)."
         ) from None
     except (HTTPError, ConnectionError, LocalEntryNotFoundError) as error:
-        raise hub_failure(source, error) from None
+        failure = hub_failure(source, error)
+        raise (failure if isinstance(failure, HubUnreachable) else DataError(str(failure))) from None
     except Exception as error:  # a dataset's files raise whatever their reader raises
         raise _wrong_part(source, error) or DataError(
             f"{source} cannot be loaded: {first_line(error.__cause__ or error)}. "

@@ -12,7 +12,7 @@ from understudy.data.corpus import Split
 from understudy.evaluation.metrics import agreement, quality
 from understudy.evaluation.results import Controls, Metrics, ModelMetrics, Speed
 from understudy.evaluation.significance import gain, mcnemar, retention
-from understudy.evaluation.verdict import Tests, judge
+from understudy.evaluation.verdict import Comparisons, judge
 from understudy.recipe import EvaluationOptions
 
 
@@ -71,7 +71,7 @@ def evaluate(
         gained = gain(student.predicted, control, labels, options.resamples, seed)
     majority = int(np.bincount(labels).argmax())
     linear = candidates["linear"].predicted if "linear" in candidates else None
-    tests = Tests(
+    comparisons = Comparisons(
         teacher_majority=_p_value(teacher.predicted, np.full_like(labels, majority), labels),
         student_linear=None if linear is None else _p_value(student.predicted, linear, labels),
         teacher_linear=None if linear is None else _p_value(teacher.predicted, linear, labels),
@@ -91,7 +91,7 @@ def evaluate(
             kept,
             controls,
             gained,
-            tests,
+            comparisons,
             majority=float((labels == majority).mean()),
             required=options.required_retention,
             texts=len(test),

@@ -11,7 +11,7 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class Tests:
+class Comparisons:
     """McNemar's exact p of pairs of models on the test set; None where there is no linear control.
 
     Attributes:
@@ -31,7 +31,7 @@ def judge(
     retention: Retention,
     controls: Controls,
     gain: Gain | None,
-    tests: Tests,
+    comparisons: Comparisons,
     *,
     majority: float,
     required: float,
@@ -49,7 +49,7 @@ def judge(
         retention: Student / teacher.
         controls: The baselines, where there are any.
         gain: Student minus the control without a teacher.
-        tests: How sure the comparisons are.
+        comparisons: How sure the comparisons are.
         majority: Share of the most frequent class of the test set.
         required: Share of the teacher's accuracy that the student must keep.
         texts: How many test texts there were.
@@ -57,12 +57,12 @@ def judge(
     low, high = retention.accuracy_ci95
     kept = f"{retention.accuracy:.1%} [{low:.1%}, {high:.1%}] of the teacher's accuracy"
     code: Literal["replace", "inconclusive", "keep_teacher"]
-    if teacher.accuracy <= majority or tests.teacher_majority >= SIGNIFICANT:
+    if teacher.accuracy <= majority or comparisons.teacher_majority >= SIGNIFICANT:
         code = "inconclusive"
         swap = (
             f"Inconclusive: the teacher has not learned the task, for on {texts:,} test texts its accuracy of "
             f"{teacher.accuracy:.4f} is not demonstrably better than always answering the most frequent class "
-            f"({majority:.4f}, p = {tests.teacher_majority:.2g}); the student keeps {kept}."
+            f"({majority:.4f}, p = {comparisons.teacher_majority:.2g}); the student keeps {kept}."
         )
     elif low >= required:
         code = "replace"
@@ -73,11 +73,11 @@ def judge(
     else:
         code = "inconclusive"
         swap = (
-            f"Inconclusive: {texts:,} test texts cannot tell, for the student keeps {kept}; at least {required:.1%} was "
-            "asked for."
+            f"Inconclusive: {texts:,} test texts cannot tell, for the student keeps {kept}; at least {required:.1%} "
+            "was asked for."
         )
     distillation, helped = _distillation(gain)
-    return Verdict(code, distillation, f"{swap} {helped} {_linear(teacher, student, controls.linear, tests)}")
+    return Verdict(code, distillation, f"{swap} {helped} {_linear(teacher, student, controls.linear, comparisons)}")
 
 
 def _distillation(gain: Gain | None) -> tuple[Literal["helped", "unproven", "hurt"], str]:
@@ -94,17 +94,17 @@ def _distillation(gain: Gain | None) -> tuple[Literal["helped", "unproven", "hur
     )
 
 
-def _linear(teacher: ModelMetrics, student: ModelMetrics, linear: ModelMetrics | None, tests: Tests) -> str:
-    if linear is None or tests.student_linear is None or tests.teacher_linear is None:
+def _linear(teacher: ModelMetrics, student: ModelMetrics, linear: ModelMetrics | None, comparisons: Comparisons) -> str:
+    if linear is None or comparisons.student_linear is None or comparisons.teacher_linear is None:
         return "How a linear model would do is unknown: the linear control was left out."
-    beats_student = tests.student_linear < SIGNIFICANT and linear.accuracy > student.accuracy
-    beats_teacher = tests.teacher_linear < SIGNIFICANT and linear.accuracy > teacher.accuracy
-    by_student = f"({linear.accuracy:.4f} against {student.accuracy:.4f}, p = {tests.student_linear:.2g})"
-    by_teacher = f"({linear.accuracy:.4f} against {teacher.accuracy:.4f}, p = {tests.teacher_linear:.2g})"
+    beats_student = comparisons.student_linear < SIGNIFICANT and linear.accuracy > student.accuracy
+    beats_teacher = comparisons.teacher_linear < SIGNIFICANT and linear.accuracy > teacher.accuracy
+    by_student = f"({linear.accuracy:.4f} against {student.accuracy:.4f}, p = {comparisons.student_linear:.2g})"
+    by_teacher = f"({linear.accuracy:.4f} against {teacher.accuracy:.4f}, p = {comparisons.teacher_linear:.2g})"
     if beats_student:
         than = f"the student {by_student}" + (f" and than the teacher {by_teacher}" if beats_teacher else "")
         return f"The linear n-gram model is better than {than}, and needs no neural network: consider it first."
-    if tests.student_linear < SIGNIFICANT:
+    if comparisons.student_linear < SIGNIFICANT:
         found = f"The student beats the linear n-gram model {by_student}"
     else:
         found = f"The student and the linear n-gram model cannot be told apart {by_student}"

@@ -130,7 +130,8 @@ def _survey(source: str, text: str, kind: str, classes: list[str]) -> _Survey:
         columns |= dict.fromkeys(chunk)
         if types and not declared[path]:
             types.see(chunk, path)
-    columns = columns or {text: None}
+    # Without any row only files that declare their columns tell them.
+    columns = columns or dict.fromkeys(types.columns if types else ()) or {text: None}
     # A gold label keeps its name.
     answers = {"predicted_label" if "label" in columns else "label": "string"}
     answers |= {f"probability_{name}": "double" for name in classes}

@@ -40,9 +40,9 @@ def predict_logits(
     """
     import torch
 
-    model.to(hardware.device).eval()
+    model.to(hardware.device).eval()  # type: ignore[arg-type]
     model.set_attn_implementation(hardware.attention("auto", dtype, training=False))
-    logits = np.empty((len(tokens), model.config.num_labels), dtype=np.float32)
+    logits = np.empty((len(tokens), int(model.config.num_labels or 0)), dtype=np.float32)
     with torch.inference_mode(), torch.autocast(hardware.kind, torch_dtype(dtype), enabled=dtype != "fp32"):
         for rows in length_batches(tokens.lengths, _BUDGET[hardware.kind]):
             batch = {name: tensor.to(hardware.device) for name, tensor in pad(tokens, rows, pad_id).items()}

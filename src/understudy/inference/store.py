@@ -148,7 +148,7 @@ def stored_logits(
         cache: The cache folder.
         description: Names the work in messages.
     """
-    classes = model.config.num_labels
+    classes = int(model.config.num_labels or 0)
     parts = {"model": model_digest, "tokenizer": tokenizer_digest, "max_length": max_length, "dtype": dtype}
     folder = cache / "logits" / fingerprint(**parts)
     store = LogitsStore(folder, classes)

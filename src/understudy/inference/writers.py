@@ -66,6 +66,11 @@ class Types:
             raise MissingExtra("pyarrow", "distill", "Writing parquet") from None
         self._schema = pa.schema([])
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns seen so far."""
+        return list(self._schema.names)
+
     def see_file(self, path: Path) -> bool:
         """Takes the types from a file that declares them; says whether it does."""
         import pyarrow.parquet as pq

@@ -37,8 +37,13 @@ def cached_snapshot(name: str, revision: str | None) -> Path | None:
             f"'{name}' is neither a folder nor a name that the Hub could have: expected a path, or owner/name."
         ) from None
     # The cache only sometimes knows which files a snapshot should have; one that broke off lacks some.
-    has_vocabulary = any(path.is_file() for pattern in _VOCABULARIES for path in folder.glob(pattern))
-    return folder if (folder / "config.json").is_file() and weight_files(folder) and has_vocabulary else None
+    is_whole = (folder / "config.json").is_file() and weight_files(folder) and has_vocabulary(folder)
+    return folder if is_whole else None
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Whether a folder has a tokenizer's file."""
+    return any(path.is_file() for pattern in _VOCABULARIES for path in folder.glob(pattern))
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from understudy.artifacts import file_sha256
 from understudy.errors import ModelError
-from understudy.models.hub import cached_snapshot, download, first_line, weight_files
+from understudy.models.hub import cached_snapshot, download, first_line, has_vocabulary, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -103,10 +103,15 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
+    # Without any vocabulary transformers makes an empty one up, to which all texts are the same.
+    if not has_vocabulary(folder):
+        raise ModelError(f"{folder} has no tokenizer: expected tokenizer.json beside the weights. Copy it there.")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder} has no tokenizer that can be opened: {first_line(error)}") from None
+    except Exception as error:  # damaged files raise whatever their reader raises
+        raise ModelError(
+            f"{folder} has no tokenizer that can be opened: {first_line(error)}. Download or save it again."
+        ) from error
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: expected a fast tokenizer (tokenizer.json); convert it with transformers first.")
     if tokenizer.pad_token_id is None:
@@ -115,13 +120,19 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def load_config(folder: Path) -> Any:
-    """Opens a model folder's config."""
+    """Opens a model folder's config.
+
+    Raises:
+        ModelError: there is none, or transformers does not know its family.
+    """
     from transformers import AutoConfig
 
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder} has no config.json that can be opened: {first_line(error)}") from None
+    except Exception as error:
+        raise ModelError(
+            f"{folder} has no config.json that can be opened: {first_line(error)}. Download or save it again."
+        ) from error
 
 
 def load_classifier(
@@ -178,7 +189,7 @@ def load_classifier(
     if lacking:
         raise ModelError(
             f"{folder} cannot be opened as a text classifier: it has no fitting weights for {lacking[0]}"
-            f"{f' and {len(lacking) - 1} others' if len(lacking) > 1 else ''}. Expected a "
+            f"{f' and {len(lacking) - 1} more' if len(lacking) > 1 else ''}. Expected a "
             f"{'fine-tuned classifier' if classes is None else 'whole encoder'}; download or train it again."
         )
     return model

@@ -34,7 +34,7 @@ def check_layers(folder: Path, layers: int) -> None:
     """Refuses what `from_layers` could not do.
 
     Raises:
-        ModelError: the family is not supported, or has not that many layers.
+        ModelError: the family is not supported, or the model has not that many layers.
     """
     config = load_config(folder)
     if config.model_type not in _LAYERS:
@@ -42,9 +42,9 @@ def check_layers(folder: Path, layers: int) -> None:
             f"student.layers: cannot take layers from a '{config.model_type}' model; supported are "
             f"{', '.join(sorted(_LAYERS))}. Give student.model instead."
         )
-    if layers > config.num_hidden_layers:
+    if not 1 <= layers <= config.num_hidden_layers:
         raise ModelError(
-            f"student.layers = {layers}, but {folder} has only {config.num_hidden_layers}. Give that many or fewer."
+            f"student.layers = {layers}: expected 1 to {config.num_hidden_layers}, for that many has {folder}."
         )
 
 
@@ -59,6 +59,9 @@ def from_layers(
         classes: Names of the classes.
         seed: Seed of the head, where `folder` has none.
         attention_dropout: Dropout on the attention weights; None keeps the folder's own.
+
+    Raises:
+        ModelError: as `check_layers` and `load_classifier`.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -69,7 +72,7 @@ def from_layers(
     config.num_hidden_layers = layers
     student = AutoModelForSequenceClassification.from_config(config)
     student.load_state_dict(_renumbered(source.state_dict(), _LAYERS[config.model_type], taken))
-    return student
+    return student.eval()  # as `load_classifier` gives it
 
 
 def _renumbered(state: dict, prefix: str, taken: list[int]) -> dict:

@@ -20,7 +20,8 @@ Objective = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     """T^2 * KL(teacher || student) of the tempered distributions, one value a text.
 
-    The square keeps the gradient's size independent of the temperature (Hinton et al. 2015, arXiv 1503.02531, section 2).
+    The square keeps the gradient's size independent of the temperature (Hinton et al. 2015, arXiv 1503.02531,
+    section 2).
 
     Args:
         student_logits: Shape (texts, classes).

@@ -51,8 +51,9 @@ def student_start(recipe: Recipe, teacher: Path, origin: Origin | None) -> Start
 def control_start(recipe: Recipe, teacher_origin: Origin, origin: Origin | None) -> Start:
     """Where the same student starts that has no teacher: never from what the teacher learned.
 
-    A student made of the teacher's layers takes them from the encoder that the teacher was before fine-tuning. Only where
-    the teacher came ready-made there is no such encoder, and the control starts from its layers as the student does.
+    A student made of the teacher's layers takes them from the encoder that the teacher was before fine-tuning. Only
+    where the teacher came ready-made there is no such encoder, and the control starts from its layers as the student
+    does.
     """
     return student_start(recipe, teacher_origin.path, origin)
 

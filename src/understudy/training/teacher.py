@@ -56,9 +56,7 @@ def teacher_fingerprint(recipe: Recipe, corpus: Corpus, origin: Origin, hardware
         "tokenizer": tokenizer_digest(load_tokenizer(origin.path)),
     }
     if is_ready_made(origin, corpus.classes):
-        return fingerprint(
-            kind="teacher", ready_made=source, classes=corpus.classes, max_length=recipe.data.max_length
-        )
+        return fingerprint(kind="teacher", ready_made=source, classes=corpus.classes, max_length=recipe.data.max_length)
     return fingerprint(
         kind="teacher",
         origin=source,
@@ -116,7 +114,7 @@ def train_teacher(
         labels = classifier_labels(origin.path)
         if labels != corpus.classes:
             log.warning(
-                "teacher: %s names its classes %s; they are matched by number with %s. Check that the order is the same.",
+                "teacher: %s names its classes %s; they are matched by number with %s. Check that this order is right.",
                 origin.name,
                 ", ".join(labels or []),
                 ", ".join(corpus.classes),
@@ -150,7 +148,7 @@ def save_model(model: PreTrainedModel, tokenizer_folder: Path, folder: Path, max
     """Writes a Hugging Face folder, tokenizer included, and returns its digest."""
     tokenizer = load_tokenizer(tokenizer_folder)
     tokenizer.model_max_length = max_length
-    model.to("cpu").save_pretrained(folder)
+    model.to("cpu").save_pretrained(folder)  # type: ignore[arg-type]
     tokenizer.save_pretrained(folder)
     return folder_digest(folder)
 

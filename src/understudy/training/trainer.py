@@ -218,8 +218,8 @@ class _Trainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: _Rows | None = None) -> LengthGroupedSampler:  # type: ignore[override]
-        rows: _Rows = self.train_dataset
-        return LengthGroupedSampler(rows.examples.tokens.lengths, self.args.train_batch_size, self.args.seed)
+        examples: Examples = self.train_dataset.examples  # type: ignore[union-attr]
+        return LengthGroupedSampler(examples.tokens.lengths, self.args.train_batch_size, self.args.seed)
 
 
 class _Rows(Dataset):

@@ -1,0 +1,134 @@
+"""From test probabilities to metrics and `predictions.parquet`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from understudy.data.corpus import Split
+from understudy.data.tokens import text_ids
+from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
+from understudy.evaluation.results import BatchTime, Latency, Metrics, ModelSpeed, Speed
+from understudy.recipe import EvaluationOptions
+
+SIDE = ModelSpeed(10.0, Latency(1.0, 2.0))
+SPEED = Speed("cpu", 1, "fp32", 16, BatchTime(2.0, 1.0), 2.0, SIDE, SIDE)
+
+
+def split(labels: list[int]) -> Split:
+    texts = [f"text {row}" for row in range(len(labels))]
+    return Split(texts, text_ids(texts), np.array(labels))
+
+
+def candidate(predicted: list[int], classes: int = 2, parameters: int = 100) -> Candidate:
+    """Answers with 0.8 for the class that it predicts."""
+    probabilities = np.full((len(predicted), classes), 0.2 / (classes - 1))
+    probabilities[np.arange(len(predicted)), predicted] = 0.8
+    return Candidate(probabilities, parameters, 4 * parameters)
+
+
+def found(test: Split, candidates: dict[str, Candidate], classes: int = 2, **options: Any) -> Metrics:
+    settings = EvaluationOptions(resamples=200, **options)
+    return evaluate(test, candidates, settings, classes, 0, SPEED, {"teacher": 1.0})
+
+
+LABELS = [0, 1] * 50
+GOOD = LABELS[:90] + [1, 0] * 5  # 90 of 100 right
+FAIR = LABELS[:80] + [1, 0] * 10  # 80 of 100 right
+BLIND = [0] * 100
+
+
+def test_figures_of_every_model() -> None:
+    models = {
+        "teacher": candidate(GOOD, parameters=400),
+        "student": candidate(FAIR),
+        "no_distillation": candidate(GOOD),
+        "linear": candidate(BLIND, parameters=10),
+    }
+    metrics = found(split(LABELS), models)
+    assert metrics.teacher.accuracy == pytest.approx(0.9)
+    assert metrics.student.accuracy == pytest.approx(0.8)
+    assert metrics.controls.no_distillation is not None
+    assert metrics.controls.no_distillation.accuracy == pytest.approx(0.9)
+    assert metrics.controls.linear is not None
+    assert (metrics.controls.linear.accuracy, metrics.controls.linear.parameters) == (0.5, 10)
+    assert metrics.retention.accuracy == pytest.approx(8 / 9)
+    assert metrics.agreement == pytest.approx(0.9)
+    assert metrics.parameter_fraction == 0.25
+    assert metrics.efficiency_ratio == pytest.approx(8 / 9 / 0.25)
+    assert metrics.distillation_gain is not None
+    assert metrics.distillation_gain.accuracy == pytest.approx(-0.1)
+    assert metrics.distillation_gain.p_value == pytest.approx(2 * 0.5**10)
+    assert metrics.verdict.distillation == "hurt"
+    assert metrics.speed is SPEED
+    assert metrics.seconds == {"teacher": 1.0}
+
+
+def test_models_that_are_not_there() -> None:
+    metrics = found(split(LABELS), {"teacher": candidate(GOOD), "student": candidate(GOOD)})
+    assert metrics.controls.no_distillation is None
+    assert metrics.controls.linear is None
+    assert metrics.distillation_gain is None
+    assert metrics.verdict.code == "replace"
+
+
+def test_a_teacher_that_answers_always_the_same_has_learned_nothing() -> None:
+    labels = [0] * 60 + [1] * 40
+    metrics = found(split(labels), {"teacher": candidate(BLIND), "student": candidate(BLIND)})
+    assert metrics.retention.accuracy == 1
+    assert metrics.verdict.code == "inconclusive"
+    assert "has not learned the task" in metrics.verdict.text
+    assert "0.6000 is not demonstrably better than always answering the most frequent class (0.6000, p = 1)" in (
+        metrics.verdict.text
+    )
+
+
+def test_the_most_frequent_class_is_not_always_the_first() -> None:
+    labels = [0] * 10 + [1] * 20 + [2] * 70
+    metrics = found(split(labels), {"teacher": candidate([2] * 100, 3), "student": candidate([2] * 100, 3)}, 3)
+    assert "(0.7000, p = 1)" in metrics.verdict.text
+
+
+def test_the_p_values_of_the_verdict() -> None:
+    models = {"teacher": candidate(FAIR), "student": candidate(FAIR), "linear": candidate(GOOD)}
+    text = found(split(LABELS), models).verdict.text
+    p = binomtest(10, 10).pvalue
+    assert f"the student (0.9000 against 0.8000, p = {p:.2g}) and than the teacher (0.9000 against 0.8000" in text
+
+
+def test_required_retention_comes_from_the_recipe() -> None:
+    models = {"teacher": candidate(GOOD), "student": candidate(FAIR)}
+    assert found(split(LABELS), models, required_retention=0.97).verdict.code == "keep_teacher"
+    assert found(split(LABELS), models, required_retention=0.5).verdict.code == "replace"
+
+
+def test_the_verdict_does_not_depend_on_speed() -> None:
+    models = {"teacher": candidate(GOOD), "student": candidate(FAIR)}
+    slow = Speed("cuda", 9, "bf16", 512, BatchTime(7.0, 9.0), 0.7, SIDE, SIDE)
+    options = EvaluationOptions(resamples=200)
+    other = evaluate(split(LABELS), models, options, 2, 0, slow, {"teacher": 99.0})
+    assert other.verdict == found(split(LABELS), models).verdict
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_predictions(texts: bool, tmp_path: Path) -> None:
+    test = split([1, 0, 2])
+    models = {"teacher": candidate([1, 1, 2], 3), "student": candidate([0, 0, 2], 3)}
+    write_predictions(tmp_path / "predictions.parquet", test, models, ["a", "b,b", "ä"], texts)
+    frame = pd.read_parquet(tmp_path / "predictions.parquet")
+    answers = [
+        f"{model}_{part}" for model in models for part in ("label", *(f"probability_{c}" for c in ("a", "b,b", "ä")))
+    ]
+    assert list(frame.columns) == ["id", "label", *(["text"] if texts else []), *answers]
+    assert frame["label"].tolist() == ["b,b", "a", "ä"]
+    assert frame["teacher_label"].tolist() == ["b,b", "b,b", "ä"]
+    assert frame["student_label"].tolist() == ["a", "a", "ä"]
+    assert frame["id"].tolist() == [identity.decode() for identity in test.ids]
+    assert np.array_equal(frame["student_probability_ä"], models["student"].probabilities[:, 2])
+    if texts:
+        assert frame["text"].tolist() == test.texts

@@ -1,0 +1,172 @@
+"""One model on one labelled source: labels meet classes by number or by name, and figures are scikit-learn's."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+from understudy.errors import DataError
+from understudy.evaluation import single
+from understudy.evaluation.single import evaluate_model
+from understudy.inference.classifier import Classifier
+
+TEXTS = ["good film", "bad story", "the film was very dull", "great", "awful and bad", "fine but not great"] * 4
+NAMES = ["negative", "positive"]
+
+
+@pytest.fixture
+def classifier(make_model: Callable[..., Path]) -> Classifier:
+    return Classifier.load(make_model("model", NAMES), device="cpu")
+
+
+def labels(number: int, classes: int) -> list[int]:
+    return np.random.default_rng(0).integers(0, classes, number).tolist()
+
+
+def write(path: Path, values: list[Any]) -> str:
+    rows = [json.dumps({"text": text, "label": value}) for text, value in zip(TEXTS, values, strict=True)]
+    path.write_text("\n".join(rows) + "\n")
+    return str(path)
+
+
+def measure(classifier: Classifier, source: str, **options: Any) -> Any:
+    return evaluate_model(classifier, "model", source, resamples=200, **options)
+
+
+def test_figures_are_those_of_scikit_learn(classifier: Classifier, tmp_path: Path) -> None:
+    true = labels(24, 2)
+    found = measure(classifier, write(tmp_path / "data.jsonl", true))
+    probabilities = classifier.predict_proba(TEXTS)
+    predicted = probabilities.argmax(axis=1)
+    assert 0 < found.metrics.accuracy < 1
+    assert found.metrics.accuracy == pytest.approx(accuracy_score(true, predicted))
+    assert found.metrics.f1 == pytest.approx(f1_score(true, predicted))
+    assert found.metrics.auc == pytest.approx(roc_auc_score(true, probabilities[:, 1]))
+    low, high = found.accuracy_ci95
+    assert low < found.metrics.accuracy < high
+    assert (found.model, found.texts, found.dtype) == ("model", 24, "fp32")
+    assert found.metrics.parameters == sum(parameter.numel() for parameter in classifier.model.parameters())
+    assert found.metrics.bytes == 4 * found.metrics.parameters
+
+
+def test_three_classes_have_macro_figures(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    classifier = Classifier.load(make_model("three", ["a", "b", "c"], seed=1), device="cpu")
+    true = labels(24, 3)
+    found = measure(classifier, write(tmp_path / "data.jsonl", true))
+    predicted = classifier.predict_proba(TEXTS).argmax(axis=1)
+    assert found.metrics.f1 == pytest.approx(
+        f1_score(true, predicted, labels=[0, 1, 2], average="macro", zero_division=0)
+    )
+
+
+def test_integers_meet_classes_by_number_and_strings_by_name(classifier: Classifier, tmp_path: Path) -> None:
+    true = labels(24, 2)
+    by_number = measure(classifier, write(tmp_path / "numbers.jsonl", true))
+    by_name = measure(classifier, write(tmp_path / "names.jsonl", [NAMES[label] for label in true]))
+    by_digit = measure(classifier, write(tmp_path / "digits.jsonl", [str(label) for label in true]))
+    assert by_number.metrics == by_name.metrics == by_digit.metrics
+    swapped = measure(classifier, write(tmp_path / "swapped.jsonl", [1 - label for label in true]))
+    assert swapped.metrics.accuracy == pytest.approx(1 - by_number.metrics.accuracy)
+
+
+def test_a_source_with_one_class_only(classifier: Classifier, tmp_path: Path) -> None:
+    found = measure(classifier, write(tmp_path / "data.jsonl", ["positive"] * 24))
+    assert found.metrics.auc is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("neutral", "data.jsonl row 3 has the label 'neutral': expected one of negative, positive"),
+        (None, "data.jsonl row 3 has no label"),
+        ("", "data.jsonl row 3 has no label"),
+        (0.5, "label 0.5"),
+        ([0, 1], r"label \[0, 1\]"),
+    ],
+)
+def test_labels_that_are_none_of_the_models(value: Any, message: str, classifier: Classifier, tmp_path: Path) -> None:
+    values: list[Any] = ["negative", "positive"] * 12
+    values[2] = value
+    with pytest.raises(DataError, match=message):
+        measure(classifier, write(tmp_path / "data.jsonl", values))
+
+
+def test_integers_that_are_none_of_the_models(classifier: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has the label 2"):
+        measure(classifier, write(tmp_path / "data.jsonl", [0, 1, 2] * 8))
+
+
+def test_strings_and_integers_together(classifier: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected one or the other"):
+        measure(classifier, write(tmp_path / "data.jsonl", ["negative", 1] * 12))
+
+
+def test_a_source_without_rows_or_without_the_column(classifier: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("text,label\n")
+    with pytest.raises(DataError, match="has no rows"):
+        measure(classifier, str(tmp_path / "empty.csv"))
+    (tmp_path / "other.csv").write_text("review,stars\ngood,1\n")
+    with pytest.raises(DataError, match="no column 'text'"):
+        measure(classifier, str(tmp_path / "other.csv"))
+
+
+def test_columns_can_be_named(classifier: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("review,stars\ngood,1\nbad,0\n")
+    assert measure(classifier, str(tmp_path / "other.csv"), text="review", label="stars").texts == 2
+
+
+def test_nothing_is_computed_before_the_labels_are_known_to_be_good(
+    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: Any) -> None:
+        raise AssertionError("the model was asked")
+
+    monkeypatch.setattr(Classifier, "predict_proba", forbidden)
+    with pytest.raises(DataError):
+        measure(classifier, write(tmp_path / "data.jsonl", ["neutral"] * 24))
+
+
+# Names that the source itself brings
+
+
+def named(monkeypatch: pytest.MonkeyPatch, names: list[str], values: list[int]) -> None:
+    from understudy.data.sources import Table
+
+    monkeypatch.setattr(single, "read", lambda source, *_: Table(source, TEXTS, values, names))
+
+
+def test_the_same_names_in_another_order_are_matched_by_name(
+    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = labels(24, 2)
+    expected = measure(classifier, write(tmp_path / "data.jsonl", true))
+    named(monkeypatch, ["positive", "negative"], [1 - label for label in true])
+    assert measure(classifier, "hub").metrics == expected.metrics
+
+
+def test_other_names_are_matched_by_number_and_said(
+    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    true = labels(24, 2)
+    expected = measure(classifier, write(tmp_path / "data.jsonl", true))
+    named(monkeypatch, ["neg", "pos"], true)
+    with caplog.at_level(logging.WARNING, "understudy"):
+        assert measure(classifier, "hub").metrics == expected.metrics
+    assert "hub names its classes neg, pos and model negative, positive; they are matched by number" in caplog.text
+
+
+def test_a_model_without_names_is_matched_by_number_and_said(
+    make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classifier = Classifier.load(make_model("unnamed", ["LABEL_0", "LABEL_1"]), device="cpu")
+    with caplog.at_level(logging.WARNING, "understudy"):
+        found = measure(classifier, write(tmp_path / "data.jsonl", labels(24, 2)))
+    assert found.texts == 24
+    assert "model has no class names; labels are matched with it by number" in caplog.text

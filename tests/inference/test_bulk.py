@@ -1,0 +1,329 @@
+"""Classifying whole files."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from understudy.data import files
+from understudy.errors import DataError, UserError
+from understudy.inference import bulk
+from understudy.inference.bulk import predict_file, read_lines, stream_texts
+from understudy.inference.classifier import Classifier
+
+FORMATS = ["csv", "tsv", "jsonl", "parquet"]
+NAMES = ["negative", "positive"]
+TEXTS = ["good film", 'a "bad", dull\nstory', "was\tvery fine 🎬", "awful", "the film is not good and the story is bad"]
+ADDED = ["label", "probability_negative", "probability_positive"]
+
+
+@pytest.fixture
+def classifier(make_model: Callable[..., Path]) -> Classifier:
+    return Classifier.load(make_model("model", NAMES), device="cpu")
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "CHUNK_ROWS", 2)
+
+
+def write(path: Path, frame: pd.DataFrame) -> str:
+    if path.name.endswith(".parquet"):
+        frame.to_parquet(path)
+    elif ".jsonl" in path.name:
+        frame.to_json(path, orient="records", lines=True, force_ascii=False)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if ".tsv" in path.name else ",")
+    return str(path)
+
+
+def read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    if path.suffix == ".jsonl":
+        return pd.DataFrame([json.loads(line) for line in path.read_text("utf-8").splitlines()])
+    return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+
+
+def parts(folder: Path) -> list[str]:
+    """Everything in a folder, unfinished files included."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+# Every format into every format
+
+
+@pytest.mark.parametrize("output", FORMATS)
+@pytest.mark.parametrize("source", FORMATS)
+def test_rows_keep_their_order_and_columns(
+    source: str, output: str, classifier: Classifier, tmp_path: Path, small_chunks: None
+) -> None:
+    frame = pd.DataFrame({"id": [f"{row:03}x" for row in range(5)], "text": TEXTS})
+    path = tmp_path / f"out.{output}"
+    assert predict_file(classifier, write(tmp_path / f"in.{source}", frame), path) == 5
+    found = read(path)
+    assert list(found.columns) == ["id", "text", *ADDED]
+    assert found["id"].tolist() == frame["id"].tolist()
+    assert found["text"].tolist() == TEXTS
+    assert found["label"].tolist() == classifier.predict(TEXTS)
+    assert np.allclose(found[ADDED[1:]].to_numpy(), classifier.predict_proba(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["in.csv.gz", "in.jsonl.bz2", "in.tsv.xz", "in.csv.zip"])
+def test_compressed_input(name: str, classifier: Classifier, tmp_path: Path) -> None:
+    source = write(tmp_path / name, pd.DataFrame({"text": TEXTS}))
+    predict_file(classifier, source, tmp_path / "out.parquet")
+    assert read(tmp_path / "out.parquet")["text"].tolist() == TEXTS
+
+
+def test_several_files(classifier: Classifier, tmp_path: Path) -> None:
+    for number in (2, 1):
+        write(tmp_path / f"part-{number}.csv", pd.DataFrame({"text": [f"good {number}", f"bad {number}"]}))
+    assert predict_file(classifier, str(tmp_path / "part-*.csv"), tmp_path / "out.csv") == 4
+    assert read(tmp_path / "out.csv")["text"].tolist() == ["good 1", "bad 1", "good 2", "bad 2"]
+
+
+@pytest.mark.parametrize("output", ["csv", "parquet", "jsonl"])
+def test_files_with_other_columns(output: str, classifier: Classifier, tmp_path: Path) -> None:
+    write(tmp_path / "part-1.csv", pd.DataFrame({"text": ["good"], "a": ["1"]}))
+    write(tmp_path / "part-2.csv", pd.DataFrame({"b": ["2"], "label": ["x"], "text": ["bad"]}))
+    path = tmp_path / f"out.{output}"
+    predict_file(classifier, str(tmp_path / "part-*.csv"), path)
+    found = read(path)
+    assert found["text"].tolist() == ["good", "bad"]
+    assert found["predicted_label"].tolist() == classifier.predict(["good", "bad"])
+    assert found["label"].isna().tolist() == [True, False]
+    assert found["a"].isna().tolist() == [False, True]
+    assert found["b"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_lines_on_stdin(output: str, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("good film\r\n\nbad, dull\n"))
+    path = tmp_path / f"out.{output}"
+    assert predict_file(classifier, "-", path) == 3
+    texts = read(path)["text"].fillna("").tolist()
+    assert texts == ["good film", "", "bad, dull"]
+    assert read(path)["label"].tolist() == classifier.predict(texts)
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_nothing_on_stdin(output: str, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    path = tmp_path / f"out.{output}"
+    assert predict_file(classifier, "-", path) == 0
+    assert path.exists()
+    if output != "jsonl":
+        assert list(read(path).columns) == ["text", *ADDED]
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_a_file_without_rows(output: str, classifier: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\n")
+    write(tmp_path / "in.parquet", pd.DataFrame({"text": pd.Series([], dtype=str), "n": pd.Series([], dtype="int32")}))
+    for source in ("in.csv", "in.parquet"):
+        path = tmp_path / f"out.{output}"
+        assert predict_file(classifier, str(tmp_path / source), path) == 0
+    if output == "parquet":
+        found = pq.read_schema(path)
+        assert found.names == ["text", "n", *ADDED]
+        assert found.field("n").type == pa.int32()
+
+
+# Columns
+
+
+def test_a_gold_label_stays(classifier: Classifier, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS, "label": list("abcde")}))
+    predict_file(classifier, source, tmp_path / "out.csv")
+    found = read(tmp_path / "out.csv")
+    assert found["label"].tolist() == list("abcde")
+    assert found["predicted_label"].tolist() == classifier.predict(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "columns", [["probability_positive"], ["label", "predicted_label"], ["label", "probability_negative"]]
+)
+def test_a_column_that_would_be_lost_is_refused_before_any_work(
+    columns: list[str], classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS, **dict.fromkeys(columns, "mine")}))
+    monkeypatch.setattr(Classifier, "predict_proba", None)
+    before = parts(tmp_path)
+    with pytest.raises(DataError, match=f"already has the column '{columns[-1]}'"):
+        predict_file(classifier, source, tmp_path / "out.csv")
+    assert parts(tmp_path) == before
+
+
+def test_the_text_column_can_be_named(classifier: Classifier, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.csv", pd.DataFrame({"review": TEXTS}))
+    predict_file(classifier, source, tmp_path / "out.csv", "review")
+    assert read(tmp_path / "out.csv")["label"].tolist() == classifier.predict(TEXTS)
+    with pytest.raises(DataError, match=r"no column 'text'; its columns are: review\. Name it with --text"):
+        predict_file(classifier, source, tmp_path / "out.csv")
+
+
+def test_missing_texts_are_empty_and_numbers_are_written_out(classifier: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": null}\n{"text": 12}\n{"text": "good"}\n')
+    predict_file(classifier, str(tmp_path / "in.jsonl"), tmp_path / "out.jsonl")
+    assert read(tmp_path / "out.jsonl")["label"].tolist() == classifier.predict(["", "12", "good"])
+    first = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
+    assert first["text"] is None
+
+
+@pytest.mark.parametrize("source", ["jsonl", "parquet"])
+@pytest.mark.parametrize("output", ["jsonl", "parquet"])
+def test_integers_with_holes_in_a_later_chunk_stay_integers(
+    source: str, output: str, classifier: Classifier, tmp_path: Path, small_chunks: None
+) -> None:
+    values = [1, 2**53 + 1, None, 4, None]
+    rows = [{"text": text, "n": value} for text, value in zip(TEXTS, values, strict=True)]
+    path, out = tmp_path / f"in.{source}", tmp_path / f"out.{output}"
+    if source == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text("\n".join(json.dumps(row) for row in rows))
+    predict_file(classifier, str(path), out)
+    found = pq.read_table(out).to_pylist() if output == "parquet" else map(json.loads, out.read_text().splitlines())
+    numbers = [row["n"] for row in found]
+    assert numbers == values
+    assert [type(number) for number in numbers] == [type(value) for value in values]
+
+
+def test_types_that_parquet_cannot_hold_are_refused_before_any_work(
+    classifier: Classifier, tmp_path: Path, small_chunks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"text": text, "x": value} for text, value in zip(TEXTS, [1, 2, 3, 4, "five"], strict=True)]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    predict_file(classifier, str(tmp_path / "in.jsonl"), tmp_path / "out.jsonl")
+    assert read(tmp_path / "out.jsonl")["x"].tolist() == [1, 2, 3, 4, "five"]
+    monkeypatch.setattr(Classifier, "predict_proba", None)
+    with pytest.raises(DataError, match=r"several types.*Write \.jsonl"):
+        predict_file(classifier, str(tmp_path / "in.jsonl"), tmp_path / "out.parquet")
+
+
+# Outputs that cannot be, and outputs that are not whole
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("out.txt", "expected a file that ends in"),
+        ("out", "expected a file that ends in"),
+        ("out.csv.gz", r"packed output \(\.gz\) is not written; end the name in \.csv"),
+        ("out.parquet.zst", r"packed output \(\.zst\)"),
+        ("folder.csv", "is a folder: expected the name of a file"),
+        ("in.csv", "is the input itself"),
+        ("in.csv/out.csv", "is a file; expected a folder there"),
+    ],
+)
+def test_odd_outputs_are_refused_before_any_work(
+    name: str, message: str, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    source = write(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS}))
+    monkeypatch.setattr(Classifier, "predict_proba", None)
+    before = parts(tmp_path)
+    with pytest.raises(UserError, match=message):
+        predict_file(classifier, source, tmp_path / name)
+    assert parts(tmp_path) == before
+    assert (tmp_path / "in.csv").read_text().startswith("text\n")
+
+
+def test_folders_are_made_and_capitals_are_fine(classifier: Classifier, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS}))
+    predict_file(classifier, source, tmp_path / "new" / "er" / "OUT.CSV")
+    assert parts(tmp_path / "new" / "er") == ["OUT.CSV"]
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_an_error_in_the_middle_leaves_nothing(
+    output: str, classifier: Classifier, tmp_path: Path, small_chunks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS}))
+    (tmp_path / f"out.{output}").write_text("of yesterday")
+    before = parts(tmp_path)
+    answer = Classifier.predict_proba
+
+    def fails(self: Classifier, texts: list[str]) -> Any:
+        if TEXTS[2] in texts:
+            raise KeyboardInterrupt
+        return answer(self, texts)
+
+    monkeypatch.setattr(Classifier, "predict_proba", fails)
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(classifier, source, tmp_path / f"out.{output}")
+    assert parts(tmp_path) == before
+    assert (tmp_path / f"out.{output}").read_text() == "of yesterday"
+
+
+def test_a_broken_last_row_is_found_before_any_work(
+    classifier: Classifier, tmp_path: Path, small_chunks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gzip.open(tmp_path / "in.jsonl.gz", "wt") as file:
+        file.write('{"text": "good"}\n' * 5 + '{"text": ["bad"]}\n')
+    monkeypatch.setattr(Classifier, "predict_proba", None)
+    with pytest.raises(DataError, match="row 6: expected a string as text, got list"):
+        predict_file(classifier, str(tmp_path / "in.jsonl.gz"), tmp_path / "out.csv")
+
+
+# Memory
+
+
+class _Values(list[Any]):
+    """A column that can be watched."""
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_only_a_chunk_or_two_are_alive(
+    output: str, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: weakref.WeakValueDictionary[int, _Values] = weakref.WeakValueDictionary()
+    most = made = 0
+
+    def many(_: Path) -> Iterator[dict[str, list[Any]]]:
+        nonlocal most, made
+        for _ in range(50):
+            column = _Values(["good film", "bad"])
+            made += 1
+            alive[made] = column
+            most = max(most, len(alive))
+            yield {"text": column}
+
+    source = write(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS}))
+    monkeypatch.setattr(bulk, "chunks", many)
+    assert predict_file(classifier, source, tmp_path / f"out.{output}") == 100
+    assert made == 100  # each of the two passes
+    assert most <= 3
+
+
+# Texts alone
+
+
+def test_texts_of_a_file_and_of_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "in.jsonl", pd.DataFrame({"text": TEXTS}))
+    assert list(stream_texts(source)) == TEXTS
+    monkeypatch.setattr("sys.stdin", io.StringIO("good\nbad"))
+    assert list(stream_texts("-")) == ["good", "bad"]
+
+
+def test_lines_come_in_groups() -> None:
+    assert list(read_lines(io.StringIO("a\nb\r\nc\n\nd"), size=2)) == [["a", "b"], ["c", ""], ["d"]]
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_lines_that_are_not_utf8(errors: str) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO("gut\nschön\n".encode("latin-1")), encoding="utf-8", errors=errors)
+    with pytest.raises(DataError, match="stdin is not UTF-8"):
+        list(read_lines(stdin))

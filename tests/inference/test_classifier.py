@@ -1,0 +1,250 @@
+"""A finished classifier: what it opens, what it answers, what it refuses."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+import understudy
+from understudy.errors import ModelError, UserError
+from understudy.inference.classifier import Classifier, longest_input
+
+NAMES = ["negative", "neutral", "positive"]
+TEXTS = ["good film", "bad", "the story is dull and the film was awful", "", "never seen words", "very very great"]
+
+
+@pytest.fixture
+def model(make_model: Callable[..., Path]) -> Path:
+    return make_model("model", NAMES)
+
+
+@pytest.fixture
+def classifier(model: Path) -> Classifier:
+    return Classifier.load(model, device="cpu")
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+# Opening
+
+
+def test_load_is_public(model: Path) -> None:
+    assert understudy.load(model, device="cpu").classes == NAMES
+    assert understudy.load(str(model)).predict(["good"]) == Classifier.load(model).predict(["good"])
+
+
+def test_a_run_directory_opens_its_student(finished: Any) -> None:
+    from_run = Classifier.load(finished.out, device="cpu")
+    from_folder = Classifier.load(finished.out / "student", device="cpu")
+    assert from_run.classes == ["negative", "positive"]
+    assert from_run.max_length == from_folder.max_length == 16
+    assert np.array_equal(from_run.predict_proba(TEXTS), from_folder.predict_proba(TEXTS))
+
+
+def test_a_run_without_a_student(finished: Any, tmp_path: Path) -> None:
+    shutil.copy(finished.out / "manifest.json", tmp_path)
+    with pytest.raises(ModelError, match=r"has no student yet\. Finish it first: understudy run --out"):
+        Classifier.load(tmp_path)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"No model at .*gone"):
+        Classifier.load(tmp_path / "gone")
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"expected config\.json and model\.safetensors"):
+        Classifier.load(tmp_path)
+
+
+def test_an_encoder(make_model: Callable[..., Path]) -> None:
+    with pytest.raises(ModelError, match=r"is an encoder, not a text classifier\. Fine-tune it first"):
+        Classifier.load(make_model("encoder"))
+
+
+def test_weights_that_could_run_code(model: Path) -> None:
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin\) can run code"):
+        Classifier.load(model)
+
+
+def test_no_tokenizer(model: Path) -> None:
+    for path in model.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(ModelError, match="tokenizer"):
+        Classifier.load(model)
+
+
+@pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
+def test_other_kinds_of_classifiers(model: Path, problem: str) -> None:
+    edit(model / "config.json", problem_type=problem)
+    with pytest.raises(ModelError, match=f"problem_type = {problem} and 3 outputs; expected a classifier that gives"):
+        Classifier.load(model)
+
+
+def test_a_single_output(make_model: Callable[..., Path]) -> None:
+    with pytest.raises(ModelError, match="1 outputs"):
+        Classifier.load(make_model("score", ["score"]))
+
+
+def test_unknown_precision_and_device(model: Path) -> None:
+    with pytest.raises(UserError, match="precision = 'int3': expected one of auto, fp32, bf16, fp16"):
+        Classifier.load(model, precision="int3")
+    with pytest.raises(UserError, match="no such device"):
+        Classifier.load(model, device="abacus")
+
+
+def test_labels_without_names(make_model: Callable[..., Path]) -> None:
+    classifier = Classifier.load(make_model("unnamed", ["LABEL_0", "LABEL_1"]), device="cpu")
+    assert classifier.classes == ["LABEL_0", "LABEL_1"]
+    assert set(classifier.predict(TEXTS)) <= {"LABEL_0", "LABEL_1"}
+
+
+# Answers
+
+
+def test_shapes_and_order(classifier: Classifier) -> None:
+    probabilities = classifier.predict_proba(TEXTS)
+    assert probabilities.shape == (len(TEXTS), 3)
+    assert probabilities.dtype == np.float64
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-12)
+    assert np.allclose(classifier.predict_proba(TEXTS[::-1]), probabilities[::-1], atol=1e-6)
+    assert classifier.predict(TEXTS) == [NAMES[index] for index in probabilities.argmax(axis=1)]
+    assert len(set(classifier.predict(TEXTS))) > 1
+
+
+def test_nothing_to_classify(classifier: Classifier) -> None:
+    assert classifier.predict([]) == []
+    assert classifier.predict_proba([]).shape == (0, 3)
+    assert list(classifier.stream([])) == []
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, iter], ids=["tuple", "array", "iterator"])
+def test_texts_in_other_containers(kind: Callable[[list[str]], Any], classifier: Classifier) -> None:
+    expected = classifier.predict_proba(TEXTS)
+    assert np.array_equal(classifier.predict_proba(kind(TEXTS)), expected)
+    assert len(classifier.predict(kind(TEXTS))) == len(TEXTS)
+
+
+def test_answers_are_those_of_plain_transformers(classifier: Classifier, model: Path) -> None:
+    plain = AutoModelForSequenceClassification.from_pretrained(model).eval()
+    batch = AutoTokenizer.from_pretrained(model)(
+        TEXTS, padding=True, truncation=True, max_length=64, return_tensors="pt"
+    )
+    with torch.no_grad():
+        expected = torch.softmax(plain(**batch).logits.double(), dim=-1).numpy()
+    assert np.allclose(classifier.predict_proba(TEXTS), expected, atol=1e-6)
+
+
+def test_an_answer_does_not_depend_on_its_company(classifier: Classifier) -> None:
+    others = [" ".join(["film", "good", "bad", "very"][row % 4 :] * (row + 1)) for row in range(31)]
+    alone = classifier.predict_proba(["the story is dull"])
+    assert np.allclose(
+        classifier.predict_proba([*others[:15], "the story is dull", *others[15:]])[15], alone, atol=1e-5
+    )
+
+
+def test_a_long_text_is_cut(model: Path) -> None:
+    edit(model / "tokenizer_config.json", model_max_length=10)
+    classifier = Classifier.load(model, device="cpu")
+    assert classifier.max_length == 10
+    words = ["good", "bad", "film", "story", "the", "a", "is", "was"]
+    cut = classifier.predict_proba([" ".join([*words, *["awful"] * 1000])])
+    assert np.allclose(cut, classifier.predict_proba([" ".join(words)]), atol=1e-6)
+
+
+def test_a_tokenizer_without_a_limit_takes_the_models(model: Path) -> None:
+    edit(model / "tokenizer_config.json", model_max_length=int(1e30))
+    assert Classifier.load(model, device="cpu").max_length == 64
+
+
+def test_progress_is_told(classifier: Classifier) -> None:
+    done: list[int] = []
+    classifier.predict_proba(TEXTS, done.append)
+    assert sum(done) == len(TEXTS)
+
+
+# Refusals
+
+
+def test_one_string_is_refused(classifier: Classifier) -> None:
+    for ask in (classifier.predict, classifier.predict_proba, lambda text: list(classifier.stream(text))):
+        with pytest.raises(TypeError, match="got one string"):
+            ask("good film")
+
+
+@pytest.mark.parametrize(("value", "name"), [(None, "NoneType"), (float("nan"), "float"), (3, "int"), (b"x", "bytes")])
+def test_what_is_no_string_is_refused(value: Any, name: str, classifier: Classifier) -> None:
+    with pytest.raises(TypeError, match=f"got {name} at position 1"):
+        classifier.predict(["good", value])
+
+
+# Streams
+
+
+def test_a_stream_answers_in_order(classifier: Classifier) -> None:
+    found = list(classifier.stream(iter(TEXTS), chunk=2))
+    probabilities = classifier.predict_proba(TEXTS)
+    assert [prediction.label for prediction in found] == classifier.predict(TEXTS)
+    assert all(list(prediction.probabilities) == NAMES for prediction in found)
+    given = [list(prediction.probabilities.values()) for prediction in found]
+    assert np.allclose(given, probabilities, atol=1e-6)
+
+
+def test_a_stream_is_lazy(classifier: Classifier) -> None:
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        for text in itertools.cycle(TEXTS):
+            taken += 1
+            yield text
+
+    stream = classifier.stream(endless(), chunk=4)
+    assert taken == 0
+    assert [answer.label for answer in itertools.islice(stream, 3)] == classifier.predict(TEXTS[:3])
+    assert taken == 4
+
+
+# How long a text may be
+
+
+@pytest.mark.parametrize(
+    ("config", "longest"),
+    [
+        (SimpleNamespace(model_type="bert", max_position_embeddings=512), 512),
+        (SimpleNamespace(model_type="roberta", max_position_embeddings=514, pad_token_id=1), 512),
+        (SimpleNamespace(model_type="mpnet", max_position_embeddings=514, pad_token_id=1), 512),
+        (SimpleNamespace(model_type="xlnet"), None),
+    ],
+    ids=lambda value: getattr(value, "model_type", ""),
+)
+def test_longest_input(config: Any, longest: int | None) -> None:
+    assert longest_input(config) == longest
+
+
+def test_robertas_longest_input_is_what_it_can_take() -> None:
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(
+        vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+        max_position_embeddings=20, pad_token_id=1,
+    )  # fmt: skip
+    model = RobertaModel(config)
+    longest = longest_input(config)
+    assert longest == 18
+    model(torch.full((1, longest), 5))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, longest + 1), 5))

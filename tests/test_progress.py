@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from understudy import progress as module
+from understudy.progress import duration, progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    class Clock:
+        now = 100.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (45.4, "45 s"), (89, "89 s"), (90, "2 min"), (720, "12 min"), (5399, "1 h 30 min"), (4800, "80 min"),
+     (7200, "2 h 00 min"), (4 * 3600 + 300, "4 h 05 min")],
+)  # fmt: skip
+def test_durations_as_people_say_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_without_a_terminal_a_line_now_and_then(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with progress("teacher", 100, "steps") as advance:
+        clock.now += 29
+        advance(10)
+        assert caplog.messages == []
+        clock.now += 1
+        advance(10)
+        clock.now += 10
+        advance(1)
+    assert caplog.messages == ["teacher: 20 of 100 steps, about 2 min left"]  # 30 s for 20, so 120 s for 80
+
+
+def test_what_was_done_before_does_not_count_towards_the_speed(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with progress("teacher", 100, "steps", already=80) as advance:
+        clock.now += 40
+        advance(10)
+    assert caplog.messages == ["teacher: 90 of 100 steps, about 40 s left"]
+
+
+def test_more_than_was_expected(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with progress("predict", 0) as advance:
+        clock.now += 30
+        advance(5)
+    assert caplog.messages == ["predict: 5 of 0 texts, about 0 s left"]
+
+
+def test_on_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress("teacher", 10, "steps", already=4) as advance:
+        advance(3)
+    captured = capsys.readouterr()
+    assert "teacher" in captured.err and "7/10" in captured.err
+    assert captured.out == ""
