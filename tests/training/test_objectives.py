@@ -82,9 +82,15 @@ def test_supervised_takes_no_notice_of_a_teacher() -> None:
     assert supervised()(rows(QUARTER), labels, rows([9.0, -9.0])) == supervised()(rows(QUARTER), labels, None)
 
 
-def test_supervised_with_class_weights_is_their_weighted_mean() -> None:
+def test_supervised_with_class_weights_scales_each_text() -> None:
     loss = supervised([1.0, 3.0])(rows(QUARTER, HALF).float(), torch.tensor([1, 0]), None)
-    assert loss.item() == pytest.approx((3 * log(4 / 3) + 1 * log(2)) / 4)
+    assert loss.item() == pytest.approx((3 * log(4 / 3) + 1 * log(2)) / 2)
+
+
+def test_supervised_is_distilled_without_its_soft_loss() -> None:
+    logits, labels, weights = rows(QUARTER, HALF, TENTH).float(), torch.tensor([1, 0, 0]), [0.5, 2.0]
+    without = distilled("kl", 2.0, 0.0, weights)(logits, labels, rows(HALF, TENTH, HALF).float())
+    assert supervised(weights)(logits, labels, None).item() == pytest.approx(without.item())
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])

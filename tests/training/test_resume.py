@@ -229,17 +229,26 @@ def test_early_stopping_counts_on_after_an_interruption(
     assert training(tmp_path, accuracies=FOUND[validated:], **STOPPING) == stopped
 
 
+@pytest.mark.parametrize("place", ["here", "there"])
 def test_breaking_off_after_early_stopping_decided(
-    training: Any, stopped: Any, broken_off: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: Any,
+    stopped: Any,
+    broken_off: type[Exception],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
 ) -> None:
+    """Also where the run directory has been moved since."""
+
     def fail(self: Any) -> None:
         raise broken_off
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer._Trainer, "_load_best_model", fail)
         with pytest.raises(broken_off):
-            training(tmp_path, accuracies=FOUND, **STOPPING)
-    assert training(tmp_path, break_at=1, accuracies=[], **STOPPING) == stopped
+            training(tmp_path / "here", accuracies=FOUND, **STOPPING)
+    (tmp_path / "here").rename(tmp_path / place)
+    assert training(tmp_path / place, break_at=1, accuracies=[], **STOPPING) == stopped
 
 
 @pytest.mark.parametrize("damaged", [12, 18])
@@ -252,15 +261,6 @@ def test_the_best_checkpoint_is_verified_too(
     flip(tmp_path / f"checkpoint-{damaged}" / "model.safetensors")
     again = FOUND if damaged == 12 else FOUND[2:]  # without the best, from the start
     assert training(tmp_path, accuracies=again, **STOPPING) == stopped
-
-
-def test_the_run_directory_may_be_moved(
-    training: Any, stopped: Any, broken_off: type[Exception], tmp_path: Path
-) -> None:
-    with pytest.raises(broken_off):
-        training(tmp_path / "here", break_at=20, accuracies=FOUND, **STOPPING)
-    (tmp_path / "here").rename(tmp_path / "there")
-    assert training(tmp_path / "there", accuracies=FOUND[3:], **STOPPING) == stopped
 
 
 def test_killed_for_good(undisturbed: Any, training: Any, tmp_path: Path) -> None:

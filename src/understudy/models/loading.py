@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from understudy.artifacts import file_sha256
 from understudy.errors import ModelError
-from understudy.models.hub import cached_snapshot, download, first_line, has_vocabulary, weight_files
+from understudy.hub import cached_snapshot, download, first_line, has_vocabulary, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -55,11 +55,15 @@ def hard_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = Non
 
 
 def supervised(class_weights: list[float] | None = None) -> Objective:
-    """Mean cross-entropy with the labels; with class weights, their weighted mean, as PyTorch defines it."""
+    """Cross-entropy with the labels, the mean over labelled texts.
+
+    Class weights scale each text's loss and do not change the divisor, as in `distilled`: with PyTorch's own weighted
+    mean a batch of one rare class would count no more than any other, and a control would be weighted unlike its student.
+    """
 
     def loss(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None) -> Tensor:
         weights = None if class_weights is None else torch.tensor(class_weights, device=logits.device)
-        return F.cross_entropy(logits, labels, weight=weights, ignore_index=NO_LABEL)
+        return hard_loss(logits, labels, weights).sum() / (labels != NO_LABEL).sum().clamp(min=1)
 
     return loss
 
