@@ -132,6 +132,9 @@ class TrainingOptions(_Options):
     attention_dropout: Rate | None = None
     """Dropout on the attention weights; by default what the model's own config says. 0 saves about a third of a
     training step on a CPU."""
+    freeze_embeddings: bool = False
+    """Leave the word embeddings as they are. They are half of a small encoder's weights; on a few thousand texts
+    training is a fifth faster without them."""
 
 
 class _TeacherModel(_Options):

@@ -112,6 +112,12 @@ def run_training(
     return Outcome({name: value.clone() for name, value in model.state_dict().items()}, log.history)
 
 
+@pytest.fixture
+def tiny_weights() -> dict[str, Tensor]:
+    """What every training here starts from."""
+    return {name: value.clone() for name, value in tiny_model().state_dict().items()}
+
+
 @pytest.fixture(scope="session")
 def training() -> Callable[..., Outcome]:
     return run_training

@@ -190,3 +190,14 @@ def test_the_time_of_earlier_tries_counts(training: Any, tmp_path: Path, monkeyp
     training(tmp_path, checkpoint_steps=6)
     training(tmp_path, checkpoint_steps=6)
     assert starts[0] == 0 and starts[1] >= 1000
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_embeddings_stay_as_they_are_and_the_rest_learns(
+    training: Any, tmp_path: Path, caught: list[Any], tiny_weights: dict[str, Tensor], frozen: bool
+) -> None:
+    after = training(tmp_path, freeze_embeddings=frozen).weights
+    word = "bert.embeddings.word_embeddings.weight"
+    assert torch.equal(tiny_weights[word], after[word]) is frozen
+    assert not torch.equal(tiny_weights["classifier.weight"], after["classifier.weight"])
+    assert all(parameter.requires_grad for parameter in caught[0].model.parameters())

@@ -58,7 +58,8 @@ def supervised(class_weights: list[float] | None = None) -> Objective:
     """Cross-entropy with the labels, the mean over labelled texts.
 
     Class weights scale each text's loss and do not change the divisor, as in `distilled`: with PyTorch's own weighted
-    mean a batch of one rare class would count no more than any other, and a control would be weighted unlike its student.
+    mean a batch of one rare class would count no more than any other, and a control would not be weighted like its
+    student.
     """
 
     def loss(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None) -> Tensor:

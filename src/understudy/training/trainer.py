@@ -102,6 +102,8 @@ def train(
     dtype = hardware.dtype(options.precision)
     attention = hardware.attention(options.attention, dtype, training=True)
     model.set_attn_implementation(attention)
+    embeddings = model.get_input_embeddings()
+    embeddings.requires_grad_(not options.freeze_embeddings)
     steps = math.ceil(len(examples.tokens) / options.batch_size) * options.epochs
     log.info("%s: %d steps of %d texts, %s, %s attention", description, steps, options.batch_size, dtype, attention)
 
@@ -153,6 +155,7 @@ def train(
         if resume is not None:
             log.info("%s: going on from %s", description, resume.name)
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    embeddings.requires_grad_(True)
     model.eval()
     return TrainingLog(_reproducible(trainer.state.log_history), guard.seconds())
 
