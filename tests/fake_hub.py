@@ -25,6 +25,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 Kind = Literal["models", "datasets"]
 
 TOKEN = "hf_right"
+# A dataset's card, as IMDb has it on the Hub: where the files of each split are.
+CARD = """---
+configs:
+- config_name: plain_text
+  data_files:
+  - {split: train, path: plain_text/train-*}
+  - {split: test, path: plain_text/test-*}
+---
+"""
 _CALLS = """
 import dataclasses, json, sys
 for line in json.loads(sys.argv[1]):

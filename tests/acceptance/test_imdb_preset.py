@@ -10,18 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fake_hub import FakeHub
+from fake_hub import CARD, FakeHub
 
 pytestmark = pytest.mark.acceptance
-
-CARD = """---
-configs:
-- config_name: plain_text
-  data_files:
-  - {split: train, path: plain_text/train-*}
-  - {split: test, path: plain_text/test-*}
----
-"""
 
 
 def understudy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

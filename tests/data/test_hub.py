@@ -7,16 +7,7 @@ from typing import Any
 
 import pytest
 
-from fake_hub import TOKEN, FakeHub, ask
-
-CARD = """---
-configs:
-- config_name: plain_text
-  data_files:
-  - {split: train, path: plain_text/train-*}
-  - {split: test, path: plain_text/test-*}
----
-"""
+from fake_hub import CARD, TOKEN, FakeHub, ask
 
 
 @pytest.fixture(scope="module")

@@ -39,17 +39,22 @@ class Work:
     length: float
 
     @property
+    def _inner(self) -> int:
+        """Width of the feed-forward layers; DistilBERT has a name of its own for it."""
+        return getattr(self.config, "intermediate_size", None) or getattr(
+            self.config, "hidden_dim", 4 * self.config.hidden_size
+        )
+
+    @property
     def operations(self) -> float:
         hidden = self.config.hidden_size
-        inner = getattr(self.config, "intermediate_size", None) or getattr(self.config, "hidden_dim", 4 * hidden)
-        per_token = 2 * self.layers * (4 * hidden**2 + 2 * hidden * inner + 2 * self.length * hidden)
+        per_token = 2 * self.layers * (4 * hidden**2 + 2 * hidden * self._inner + 2 * self.length * hidden)
         return per_token * (3 * self.trained + self.scored)
 
     @property
     def parameters(self) -> int:
         hidden = self.config.hidden_size
-        inner = getattr(self.config, "intermediate_size", None) or getattr(self.config, "hidden_dim", 4 * hidden)
-        return self.config.vocab_size * hidden + self.layers * (4 * hidden**2 + 2 * hidden * inner)
+        return self.config.vocab_size * hidden + self.layers * (4 * hidden**2 + 2 * hidden * self._inner)
 
 
 def estimate(works: list[Work], hardware: Hardware, dtype: Dtype) -> Estimate:
