@@ -73,21 +73,23 @@ def test_fp16_on_a_cpu_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hardware", "dtype", "training", "kernel"),
+    ("hardware", "dtype", "training", "per_text", "kernel"),
     [
-        (CPU, "bf16", True, "eager"),
-        (CPU, "bf16", False, "sdpa"),
-        (CPU, "fp32", True, "sdpa"),
-        (CPU, "fp32", False, "sdpa"),
-        (CUDA, "bf16", True, "sdpa"),
-        (CUDA, "fp16", True, "sdpa"),
-        (MPS, "fp32", True, "sdpa"),
+        (CPU, "bf16", True, True, "per_text"),
+        (CPU, "fp32", True, True, "per_text"),
+        (CPU, "bf16", True, False, "eager"),
+        (CPU, "fp32", True, False, "sdpa"),
+        (CPU, "bf16", False, True, "sdpa"),
+        (CPU, "fp32", False, True, "sdpa"),
+        (CUDA, "bf16", True, True, "sdpa"),
+        (CUDA, "fp16", True, True, "sdpa"),
+        (MPS, "fp32", True, True, "sdpa"),
     ],
 )
-def test_the_attention_kernel(hardware: Hardware, dtype: Any, training: bool, kernel: str) -> None:
-    assert hardware.attention("auto", dtype, training) == kernel
-    assert hardware.attention("eager", dtype, training) == "eager"
-    assert hardware.attention("sdpa", dtype, training) == "sdpa"
+def test_the_attention_kernel(hardware: Hardware, dtype: Any, training: bool, per_text: bool, kernel: str) -> None:
+    assert hardware.attention("auto", dtype, training, per_text) == kernel
+    assert hardware.attention("eager", dtype, training, per_text) == "eager"
+    assert hardware.attention("sdpa", dtype, training, per_text) == "sdpa"
 
 
 def test_kind_is_the_device_without_its_number() -> None:

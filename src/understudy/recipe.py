@@ -109,7 +109,8 @@ class TrainingOptions(_Options):
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
     """Peak learning rate of AdamW."""
     batch_size: PositiveInt = 16
-    """Texts per optimiser step and device."""
+    """Texts per optimiser step and device, on average: batches are filled up to a number of tokens, so that one of
+    short texts holds more of them than one of long texts, and every text counts alike."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls after the warm-up."""
     warmup: Rate = 0.1
@@ -127,11 +128,11 @@ class TrainingOptions(_Options):
     """Steps between checkpoints, from which an interrupted run goes on. With early stopping, one an epoch instead."""
     precision: Precision = "auto"
     """Compute type. `auto`: bf16 where the hardware has it, else fp16 on CUDA, else fp32. Weights stay fp32."""
-    attention: Literal["auto", "eager", "sdpa"] = "auto"
-    """Attention kernel. `auto`: eager for bf16 on a CPU, where it is the faster, else sdpa."""
+    attention: Literal["auto", "eager", "sdpa", "per_text"] = "auto"
+    """Attention kernel. `auto`: on a CPU understudy's own `per_text`, which computes one text at a time, where the
+    model takes it; else sdpa, PyTorch's fused one."""
     attention_dropout: Rate | None = None
-    """Dropout on the attention weights; by default what the model's own config says. 0 saves about a third of a
-    training step on a CPU."""
+    """Dropout on the attention weights; by default what the model's own config says."""
     freeze_embeddings: bool = False
     """Leave the word embeddings as they are. They are half of a small encoder's weights; on a few thousand texts
     training is a fifth faster without them."""

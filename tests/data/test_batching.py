@@ -1,84 +1,109 @@
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from accelerate import skip_first_batches
 from torch.utils.data import DataLoader
 
-from understudy.data.batching import LengthGroupedSampler
+from understudy.data.batching import TokenBudgetSampler, batch_count
 
 LENGTHS = np.random.default_rng(0).integers(5, 200, 2003)
 
 
-def order(seed: int = 0, epoch: int = 0, batch_size: int = 8, lengths: np.ndarray = LENGTHS) -> list[int]:
-    sampler = LengthGroupedSampler(lengths, batch_size, seed)
+def epoch_of(
+    epoch: int = 0, seed: int = 0, batch_size: int = 8, lengths: np.ndarray = LENGTHS, ranks: int = 1
+) -> list[list[int]]:
+    sampler = TokenBudgetSampler(lengths, batch_size, seed, ranks)
     sampler.set_epoch(epoch)
-    return list(sampler)
+    return [batch.tolist() for batch in sampler]
 
 
-def waste(rows: list[int], batch_size: int) -> float:
-    """Share of a padded epoch that is padding."""
-    batches = [LENGTHS[rows[start : start + batch_size]] for start in range(0, len(rows), batch_size)]
-    padded = sum(batch.max() * len(batch) for batch in batches)
-    return 1 - LENGTHS.sum() / padded
+def padded(batches: list[list[int]], lengths: np.ndarray = LENGTHS) -> np.ndarray:
+    """Tokens of each batch, padding included."""
+    return np.array([lengths[batch].max() * len(batch) for batch in batches])
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 400, 401, 2003])
 @pytest.mark.parametrize("epoch", [0, 3])
-def test_every_row_once_an_epoch(size: int, epoch: int) -> None:
-    rows = order(epoch=epoch, lengths=LENGTHS[:size])
-    assert sorted(rows) == list(range(size))
-    assert len(LengthGroupedSampler(LENGTHS[:size], 8, 0)) == size
+def test_every_row_once_an_epoch_and_no_batch_empty(size: int, epoch: int) -> None:
+    batches = epoch_of(epoch, lengths=LENGTHS[:size])
+    assert sorted(row for batch in batches for row in batch) == list(range(size))
+    assert all(batches)
+    assert len(batches) == len(TokenBudgetSampler(LENGTHS[:size], 8, 0)) == -(-size // 8)
 
 
-def test_same_seed_and_epoch_same_order() -> None:
-    assert order(seed=3, epoch=2) == order(seed=3, epoch=2)
+@pytest.mark.parametrize(("batch_size", "ranks"), list(product([1, 3, 8, 700], [1, 2, 3, 8])))
+def test_every_epoch_has_as_many_batches_and_every_rank_its_share(batch_size: int, ranks: int) -> None:
+    counts = {len(epoch_of(epoch, batch_size=batch_size, ranks=ranks)) for epoch in range(4)}
+    assert counts == {batch_count(len(LENGTHS), batch_size, ranks)}
+    assert counts.pop() % ranks == 0
 
 
-def test_another_epoch_or_seed_another_order() -> None:
-    orders = {tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}
-    assert len(orders) == 9
+@pytest.mark.parametrize(
+    ("texts", "batch_size", "ranks", "expected"),
+    [(0, 8, 1, 0), (1, 8, 1, 1), (16, 8, 1, 2), (17, 8, 1, 3), (17, 8, 2, 4), (5, 1, 2, 4), (1, 1, 4, 1), (9, 4, 4, 4)],
+)
+def test_how_many_batches_there_are(texts: int, batch_size: int, ranks: int, expected: int) -> None:
+    assert batch_count(texts, batch_size, ranks) == expected
+
+
+def test_same_seed_and_epoch_same_batches() -> None:
+    assert epoch_of(2, seed=3) == epoch_of(2, seed=3)
+
+
+def test_another_epoch_or_seed_other_batches() -> None:
+    assert len({str(epoch_of(epoch, seed)) for seed in range(3) for epoch in range(3)}) == 9
 
 
 def test_other_texts_meet_in_another_epoch() -> None:
-    def batches(epoch: int) -> set[frozenset[int]]:
-        rows = order(epoch=epoch)
-        return {frozenset(rows[start : start + 8]) for start in range(0, len(rows), 8)}
-
-    assert len(batches(0) & batches(1)) < 5
+    first, second = ({frozenset(batch) for batch in epoch_of(epoch)} for epoch in range(2))
+    assert len(first & second) < 5
 
 
-def test_an_earlier_iteration_does_not_change_the_order() -> None:
-    sampler = LengthGroupedSampler(LENGTHS, 8, 0)
-    assert list(sampler) == list(sampler)
+def test_an_earlier_iteration_does_not_change_the_batches() -> None:
+    sampler = TokenBudgetSampler(LENGTHS, 8, 0)
+    assert [batch.tolist() for batch in sampler] == [batch.tolist() for batch in sampler]
 
 
 def test_batches_are_of_similar_length() -> None:
-    random = np.random.default_rng(1).permutation(len(LENGTHS)).tolist()
-    assert waste(random, 8) > 0.35
-    assert waste(order(), 8) < 0.05
+    random = np.array_split(np.random.default_rng(1).permutation(len(LENGTHS)), 251)
+    assert 1 - LENGTHS.sum() / padded([part.tolist() for part in random]).sum() > 0.35
+    assert 1 - LENGTHS.sum() / padded(epoch_of()).sum() < 0.05
+
+
+def test_batches_hold_equal_numbers_of_tokens() -> None:
+    tokens = np.array([LENGTHS[batch].sum() for batch in epoch_of()])
+    texts = np.array([len(batch) for batch in epoch_of()])
+    assert tokens.std() / tokens.mean() < 0.1
+    assert texts.std() / texts.mean() > 0.5  # which batches of equally many texts would not need
+    assert texts.mean() == pytest.approx(8, abs=0.1)
 
 
 def test_batches_do_not_come_sorted_by_length() -> None:
-    rows = order()
-    means = [LENGTHS[rows[start : start + 8]].mean() for start in range(0, 2000, 8)]
+    means = [LENGTHS[batch].mean() for batch in epoch_of()]
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3
 
 
-@pytest.mark.parametrize("epoch", range(5))
-def test_the_batch_that_is_not_full_comes_last(epoch: int) -> None:
-    """Otherwise the cuts of eight behind it would run across two groups."""
-    rows = order(epoch=epoch, lengths=np.arange(29))  # one pool: lengths 28 to 21, 20 to 13, 12 to 5, and 4 to 0
-    cuts = [sorted(rows[start : start + 8]) for start in range(0, 29, 8)]
-    assert cuts[-1] == [0, 1, 2, 3, 4]
-    assert sorted(cuts[:-1]) == [list(range(5, 13)), list(range(13, 21)), list(range(21, 29))]
+def test_a_text_that_is_longer_than_a_batch_has_room() -> None:
+    lengths = np.array([5000, 4000, *[3] * 10])
+    for epoch in range(5):
+        batches = epoch_of(epoch, batch_size=2, lengths=lengths)
+        assert len(batches) == 6 and all(batches)
+        assert sorted(row for batch in batches for row in batch) == list(range(12))
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 4])
 @pytest.mark.parametrize("skipped", [1, 100, 250])
 def test_skipping_batches_goes_on_where_an_epoch_was_left(epoch: int, skipped: int) -> None:
     """As Trainer resumes: a new loader without the first batches, which is then told the epoch."""
-    loader = DataLoader(range(len(LENGTHS)), batch_size=8, sampler=LengthGroupedSampler(LENGTHS, 8, 0))
+
+    class Rows:
+        def __getitem__(self, rows: np.ndarray) -> list[int]:
+            return rows.tolist()
+
+    loader = DataLoader(Rows(), sampler=TokenBudgetSampler(LENGTHS, 8, 0), collate_fn=lambda items: items[0])  # type: ignore[arg-type,var-annotated]
     rest = skip_first_batches(loader, skipped)
     rest.batch_sampler.batch_sampler.sampler.set_epoch(epoch)
-    assert [row for batch in rest for row in batch.tolist()] == order(epoch=epoch)[8 * skipped :]
+    assert list(rest) == epoch_of(epoch)[skipped:]

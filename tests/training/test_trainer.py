@@ -97,6 +97,22 @@ def test_every_text_meets_its_own_label_and_teacher_row(training: Any, tmp_path:
     assert len(set(met)) == 23
 
 
+def test_every_text_counts_alike_however_many_there_are_in_its_batch(training: Any, tmp_path: Path) -> None:
+    values: list[float] = []
+
+    def objective(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None) -> Tensor:
+        assert teacher_logits is not None
+        values.extend(teacher_logits[:, 0].tolist())
+        sizes.add(len(labels))
+        return teacher_logits[:, 0].mean() + 0 * logits.sum()
+
+    sizes: set[int] = set()
+    history = training(tmp_path, objective=objective, validate=False, epochs=1).history
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    assert len(sizes) > 1
+    assert sum(losses) / len(losses) == pytest.approx(sum(values) / 23, abs=1e-4)
+
+
 def test_it_learns(training: Any, tmp_path: Path) -> None:
     log = training(tmp_path, objective=supervised(), epochs=12).history
     losses = [entry["loss"] for entry in log if "loss" in entry]
@@ -139,9 +155,10 @@ def test_no_checkpoint_is_written_of_what_has_diverged(training: Any, tmp_path: 
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
-@pytest.mark.parametrize(("precision", "kernel"), [("bf16", "eager"), ("fp32", "sdpa")])
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize(("attention", "kernel"), [("auto", "per_text"), ("sdpa", "sdpa")])
 def test_compute_type_and_attention(
-    training: Any, tmp_path: Path, caught: list[Any], precision: str, kernel: str
+    training: Any, tmp_path: Path, caught: list[Any], precision: str, attention: str, kernel: str
 ) -> None:
     seen: set[torch.dtype] = set()
 
@@ -149,7 +166,7 @@ def test_compute_type_and_attention(
         seen.add(logits.dtype)
         return supervised()(logits, labels, None)
 
-    training(tmp_path, precision=precision, epochs=1, objective=objective)
+    training(tmp_path, precision=precision, attention=attention, epochs=1, objective=objective)
     made = caught[0]
     assert made.args.bf16 == (precision == "bf16") and not made.args.fp16
     assert made.model.config._attn_implementation == kernel
@@ -172,7 +189,7 @@ def test_nothing_is_reported_to_trackers_or_printed(
 def test_it_says_what_it_does(training: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="understudy")
     training(tmp_path, checkpoint_steps=6)
-    assert "test: 12 steps of 4 texts, fp32, sdpa attention" in caplog.text
+    assert "test: 12 steps of 4 texts, fp32, per_text attention" in caplog.text
     assert "going on" not in caplog.text
     training(tmp_path, checkpoint_steps=6)
     assert "test: going on from checkpoint-12" in caplog.text
@@ -182,8 +199,8 @@ def test_the_time_of_earlier_tries_counts(training: Any, tmp_path: Path, monkeyp
     starts: list[float] = []
 
     class Guard(trainer._Guard):
-        def __init__(self, advance: Any, earlier_seconds: float) -> None:
-            super().__init__(advance, earlier_seconds + 1000)
+        def __init__(self, advance: Any, sampler: Any, earlier_seconds: float) -> None:
+            super().__init__(advance, sampler, earlier_seconds + 1000)
             starts.append(earlier_seconds)
 
     monkeypatch.setattr(trainer, "_Guard", Guard)

@@ -8,6 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,11 @@ from transformers import (
 )
 
 from understudy.artifacts import file_sha256, write_json
-from understudy.data.batching import LengthGroupedSampler
+from understudy.data.batching import TokenBudgetSampler
 from understudy.data.tokens import Tokens, pad
 from understudy.errors import TrainingDiverged
 from understudy.hardware import Hardware
+from understudy.models.attention import fast_dropout, supports_per_text
 from understudy.progress import progress
 from understudy.recipe import TrainingOptions
 from understudy.training.objectives import Objective
@@ -100,13 +102,10 @@ def train(
         TrainingDiverged: the loss is no longer finite.
     """
     dtype = hardware.dtype(options.precision)
-    attention = hardware.attention(options.attention, dtype, training=True)
+    attention = hardware.attention(options.attention, dtype, training=True, per_text=supports_per_text(model))
     model.set_attn_implementation(attention)
     embeddings = model.get_input_embeddings()
     embeddings.requires_grad_(not options.freeze_embeddings)
-    steps = math.ceil(len(examples.tokens) / options.batch_size) * options.epochs
-    log.info("%s: %d steps of %d texts, %s, %s attention", description, steps, options.batch_size, dtype, attention)
-
     keep_best = options.early_stopping > 0 and validation is not None
     resume = last_whole_checkpoint(checkpoints)
     state = TrainerState.load_from_json(str(resume / _STATE)) if resume else TrainerState()
@@ -115,18 +114,18 @@ def train(
         output_dir=str(checkpoints),
         # Trainer would go on where early stopping had already ended the interrupted try.
         num_train_epochs=round(state.epoch or 0) if stopped else options.epochs,
-        per_device_train_batch_size=options.batch_size,
+        per_device_train_batch_size=1,  # a row of the training set is a whole batch
         per_device_eval_batch_size=_EVALUATION_BATCH,
         learning_rate=options.learning_rate,
         lr_scheduler_type="constant_with_warmup" if options.schedule == "constant" else options.schedule,
-        warmup_steps=round(options.warmup * steps),
+        warmup_steps=options.warmup,  # below 1, a share of all steps
         weight_decay=options.weight_decay,
         max_grad_norm=options.max_grad_norm,
         bf16=dtype == "bf16",
         fp16=dtype == "fp16",
         use_cpu=hardware.kind == "cpu",
         seed=seed,
-        logging_steps=max(1, steps // options.epochs // _LOGS_PER_EPOCH),
+        logging_steps=1 / (options.epochs * _LOGS_PER_EPOCH),  # likewise
         logging_nan_inf_filter=False,
         eval_strategy="epoch" if validation is not None else "no",
         save_strategy="epoch" if keep_best else "steps",
@@ -139,8 +138,11 @@ def train(
         disable_tqdm=True,
         report_to="none",
     )
+    sampler = TokenBudgetSampler(examples.tokens.lengths, options.batch_size, seed, arguments.world_size)
+    steps = len(sampler) // arguments.world_size * options.epochs
+    log.info("%s: %d steps of %d texts, %s, %s attention", description, steps, options.batch_size, dtype, attention)
     with progress(description, steps, "steps", already=state.global_step) as advance:
-        guard = _Guard(advance, _read_marker(resume)["seconds"] if resume else 0.0)
+        guard = _Guard(advance, sampler, _read_marker(resume)["seconds"] if resume else 0.0)
         trainer = _Trainer(
             model=model,
             args=arguments,
@@ -151,10 +153,12 @@ def train(
             callbacks=[guard, _EarlyStopping(options.early_stopping)] if keep_best else [guard],
         )
         trainer.objective = objective
+        trainer.sampler = sampler
         trainer.remove_callback(_printer())
         if resume is not None:
             log.info("%s: going on from %s", description, resume.name)
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        with fast_dropout(model) if hardware.kind == "cpu" else nullcontext():
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     embeddings.requires_grad_(True)
     model.eval()
     return TrainingLog(_reproducible(trainer.state.log_history), guard.seconds())
@@ -212,21 +216,24 @@ def _reproducible(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 class _Trainer(Trainer):
     objective: Objective
+    sampler: TokenBudgetSampler
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):  # type: ignore[no-untyped-def]
         labels = inputs.pop("labels")
         teacher_logits = inputs.pop("teacher_logits", None)
         outputs = model(**inputs)
         loss = self.objective(outputs.logits.float(), labels, teacher_logits)
+        if model.training:
+            # The objective's mean would let a text count the less, the more texts its batch holds.
+            loss = loss * len(labels) / self.sampler.mean_texts
         return (loss, outputs) if return_outputs else loss
 
-    def _get_train_sampler(self, train_dataset: _Rows | None = None) -> LengthGroupedSampler:  # type: ignore[override]
-        examples: Examples = self.train_dataset.examples  # type: ignore[union-attr]
-        return LengthGroupedSampler(examples.tokens.lengths, self.args.train_batch_size, self.args.seed)
+    def _get_train_sampler(self, train_dataset: _Rows | None = None) -> TokenBudgetSampler:  # type: ignore[override]
+        return self.sampler
 
 
 class _Rows(Dataset):
-    """Row numbers: a batch is cut from the flat arrays at once, by the collator."""
+    """Row numbers, one or a batch of them: the collator cuts them from the flat arrays at once."""
 
     def __init__(self, examples: Examples) -> None:
         self.examples = examples
@@ -234,16 +241,16 @@ class _Rows(Dataset):
     def __len__(self) -> int:
         return len(self.examples.tokens)
 
-    def __getitem__(self, row: int) -> tuple[Examples, int]:
-        return self.examples, row
+    def __getitem__(self, rows: int | np.ndarray) -> tuple[Examples, int | np.ndarray]:
+        return self.examples, rows
 
 
 @dataclass(frozen=True)
 class _Collator:
     pad_id: int
 
-    def __call__(self, items: list[tuple[Examples, int]]) -> dict[str, torch.Tensor]:
-        examples, rows = items[0][0], [row for _, row in items]
+    def __call__(self, items: list[tuple[Examples, int | np.ndarray]]) -> dict[str, torch.Tensor]:
+        examples, rows = items[0][0], np.hstack([rows for _, rows in items])
         batch = pad(examples.tokens, rows, self.pad_id)
         batch["labels"] = torch.from_numpy(examples.labels[rows])
         if examples.teacher_logits is not None:
@@ -265,8 +272,9 @@ class _EarlyStopping(TrainerCallback):
 class _Guard(TrainerCallback):
     """Makes checkpoints exact and marks them as whole, stops at a loss that is not a number, and reports progress."""
 
-    def __init__(self, advance: Callable[[int], None], earlier_seconds: float) -> None:
+    def __init__(self, advance: Callable[[int], None], sampler: TokenBudgetSampler, earlier_seconds: float) -> None:
         self._advance = advance
+        self._sampler = sampler
         self._start = time.monotonic() - earlier_seconds
         self._save_after_validation = False
 
@@ -277,6 +285,8 @@ class _Guard(TrainerCallback):
         # The path in the state is wrong once the run directory has been moved.
         best = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
         state.best_model_checkpoint = str(best) if best.is_dir() else None
+        # On several ranks Trainer does not reach the sampler when it resumes within an epoch.
+        self._sampler.set_epoch(math.floor(state.epoch or 0))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._advance(1)
