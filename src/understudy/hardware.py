@@ -48,8 +48,8 @@ class Hardware:
     def attention(self, choice: str, dtype: Dtype, training: bool, per_text: bool = False) -> str:
         """The attention kernel for a recipe's `attention`.
 
-        On a CPU `per_text` (see `understudy.models.attention`) trains fastest; where a model does not take it, the
-        plain kernel is the faster one in bf16. Elsewhere PyTorch's fused one wins.
+        On a CPU `per_text` (see `understudy.models.attention`) is the fastest; where a model does not take it, the
+        plain kernel trains faster in bf16. Everywhere else PyTorch's fused one wins.
 
         Args:
             choice: What the recipe says.
@@ -59,9 +59,9 @@ class Hardware:
         """
         if choice != "auto":
             return choice
-        if not training or self.kind != "cpu":
+        if self.kind != "cpu":
             return "sdpa"
-        return "per_text" if per_text else "eager" if dtype == "bf16" else "sdpa"
+        return "per_text" if per_text else "eager" if training and dtype == "bf16" else "sdpa"
 
     def _native_dtype(self) -> Dtype:
         import torch

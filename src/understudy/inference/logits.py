@@ -41,7 +41,7 @@ def predict_logits(
     import torch
 
     model.to(hardware.device).eval()  # type: ignore[arg-type]
-    model.set_attn_implementation(hardware.attention("auto", dtype, training=False))
+    use_fast_attention(model, hardware, dtype)
     logits = np.empty((len(tokens), int(model.config.num_labels or 0)), dtype=np.float32)
     with torch.inference_mode(), torch.autocast(hardware.kind, torch_dtype(dtype), enabled=dtype != "fp32"):
         for rows in length_batches(tokens.lengths, _BUDGET[hardware.kind]):
@@ -50,6 +50,14 @@ def predict_logits(
             if advance is not None:
                 advance(len(rows))
     return logits
+
+
+def use_fast_attention(model: PreTrainedModel, hardware: Hardware, dtype: Dtype) -> None:
+    """Lets a model that is to answer, not to be trained, compute its attention the way that is fastest here."""
+    from understudy.models.attention import supports_per_text
+
+    kernel = hardware.attention("auto", dtype, training=False, per_text=supports_per_text(model))
+    model.set_attn_implementation(kernel)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
