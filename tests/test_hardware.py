@@ -93,6 +93,18 @@ def test_the_attention_kernel(hardware: Hardware, dtype: Any, training: bool, pe
     assert hardware.attention("sdpa", dtype, training, per_text) == "sdpa"
 
 
+def test_per_text_attention_can_be_asked_for() -> None:
+    assert CPU.attention("per_text", "fp32", training=True, per_text=True) == "per_text"
+
+
+@pytest.mark.parametrize(
+    ("hardware", "per_text", "where"), [(CUDA, True, "on cuda"), (MPS, True, "on mps"), (CPU, False, "this family")]
+)
+def test_per_text_attention_is_refused_where_it_does_not_work(hardware: Hardware, per_text: bool, where: str) -> None:
+    with pytest.raises(UserError, match=f"{where}; it is for BERT.* Use auto, sdpa or eager"):
+        hardware.attention("per_text", "fp32", training=True, per_text=per_text)
+
+
 def test_kind_is_the_device_without_its_number() -> None:
     assert Hardware("cuda:1", 1).kind == "cuda"
 

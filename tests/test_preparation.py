@@ -205,6 +205,26 @@ def test_more_layers_than_the_teacher_has(make_recipe: MakeRecipe, tmp_path: Pat
         distill(make_recipe(student={"layers": 5}), tmp_path / "run", cache_dir=tmp_path / "cache")
 
 
+def test_a_gpu_that_trainer_would_not_take(
+    monkeypatch: pytest.MonkeyPatch, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("understudy.pipeline.detect", lambda *_: Hardware("cuda:1", 2))
+    with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=1"):
+        distill(make_recipe(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("section", ["teacher", "distillation"])
+def test_attention_that_a_model_does_not_take(
+    section: str, monkeypatch: pytest.MonkeyPatch, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("understudy.preparation.supports_per_text", lambda config: False)
+    recipe = make_recipe(**{section: {"attention": "per_text"}})
+    with pytest.raises(UserError, match="attention = per_text was asked for with a model of this family"):
+        distill(recipe, tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("section", ["teacher", "distillation", "evaluation"])
 def test_fp16_on_a_cpu(section: str, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="fp16"):

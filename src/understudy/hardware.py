@@ -56,7 +56,16 @@ class Hardware:
             dtype: Compute type.
             training: Whether gradients are wanted.
             per_text: Whether the model takes that kernel.
+
+        Raises:
+            UserError: `per_text` is asked for where it does not work.
         """
+        if choice == "per_text" and not (per_text and self.kind == "cpu"):
+            here = f"on {self.device}" if self.kind != "cpu" else "with a model of this family"
+            raise UserError(
+                f"attention = per_text was asked for {here}; it is for BERT, RoBERTa, XLM-RoBERTa, ELECTRA and "
+                "DistilBERT on a CPU. Use auto, sdpa or eager."
+            )
         if choice != "auto":
             return choice
         if self.kind != "cpu":

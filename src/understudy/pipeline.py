@@ -30,8 +30,10 @@ from understudy.preparation import (
     Materials,
     announce,
     begin,
+    check_attention,
     check_directory,
     check_fingerprints,
+    check_precision,
     examine,
     gather,
     remove_run,
@@ -116,13 +118,13 @@ def distill(
     run = RunDirectory(Path(out) if out is not None else Path("runs") / recipe.name)
     changed = check_directory(run, recipe, overwrite)
     hardware = detect(device, threads)
-    for options in (recipe.teacher, recipe.distillation, recipe.evaluation):
-        hardware.dtype(options.precision)
+    check_precision(recipe, hardware)
     cache = Path(cache_dir) if cache_dir is not None else artifacts.default_cache()
     materials = gather(recipe, cache)
     for finding in materials.findings.warnings:
         log.warning("%s: %s", finding.code, finding.message)
 
+    check_attention(recipe, materials, hardware)
     teacher_key = teacher_fingerprint(recipe, materials.corpus, materials.teacher, hardware)
     if not overwrite:
         check_fingerprints(run, {"data": materials.corpus.digest, "teacher": teacher_key})

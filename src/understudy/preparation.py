@@ -19,6 +19,7 @@ from understudy.data.tokens import Tokens, tokenise_cached
 from understudy.errors import RunDirectoryError, UserError
 from understudy.hardware import Hardware, machine
 from understudy.inference.classifier import longest_input
+from understudy.models.attention import supports_per_text
 from understudy.models.loading import Origin, classifier_labels, load_config, load_tokenizer, resolve, unnamed
 from understudy.models.students import check_layers
 from understudy.progress import duration
@@ -145,6 +146,34 @@ def check_fingerprints(run: RunDirectory, present: dict[str, str]) -> None:
                 f"{run.root} holds a run with another {stage}: the options are the same, but the {behind[stage]} "
                 "behind them changed. Give another --out, or --overwrite to replace it."
             )
+
+
+def check_precision(recipe: Recipe, hardware: Hardware) -> None:
+    """Refuses what the machine cannot do.
+
+    Raises:
+        UserError: a precision that it only emulates, or a GPU that Trainer would not take.
+    """
+    if hardware.device not in (hardware.kind, f"{hardware.kind}:0"):
+        number = hardware.device.partition(":")[2]
+        raise UserError(
+            f"--device {hardware.device}: training takes the first GPU that it sees. Leave --device out and set "
+            f"CUDA_VISIBLE_DEVICES={number} instead."
+        )
+    for options in (recipe.teacher, recipe.distillation, recipe.evaluation):
+        hardware.dtype(options.precision)
+
+
+def check_attention(recipe: Recipe, materials: Materials, hardware: Hardware) -> None:
+    """Refuses a kernel that a model does not take.
+
+    Raises:
+        UserError: as said.
+    """
+    student = materials.student or materials.teacher
+    for options, origin in ((recipe.teacher, materials.teacher), (recipe.distillation, student)):
+        per_text = supports_per_text(load_config(origin.path))
+        hardware.attention(options.attention, hardware.dtype(options.precision), training=True, per_text=per_text)
 
 
 def remove_run(run: RunDirectory) -> None:

@@ -7,20 +7,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from families import FAMILIES, write_family
-from understudy.models.attention import (
-    PER_TEXT,
-    FastDropout,
-    attend,
-    fast_dropout,
-    supports_per_text,
-)
+from understudy.models.attention import PER_TEXT, FastDropout, attend, fast_dropout, supports_per_text
 from understudy.models.loading import load_classifier
 
 TEXTS, HEADS, TOKENS, WIDTH = 3, 4, 9, 8
 LENGTHS = [9, 5, 1]
 MODULE = nn.Module()
+TAKERS = [family for family in FAMILIES if family not in ("mpnet", "deberta-v2")]
+IDS = torch.tensor([[5, 6, 7, 8, 9, 10], [11, 12, 13, 14, 2, 2]])
+MASK = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
 
 
 def heads(dtype: torch.dtype = torch.float32, width: int = WIDTH) -> list[Tensor]:
@@ -72,6 +70,29 @@ def test_padding_gets_no_gradient() -> None:
         assert not gradient.transpose(1, 2)[padding() == 0].any()
 
 
+def test_a_text_without_tokens_gives_zeros() -> None:
+    q, k, v = inputs = heads()
+    mask = padding([9, 0, 1])
+    output, _ = attend(MODULE, q, k, v, mask)
+    assert not output[1].any() and torch.isfinite(output).all()
+    assert all(torch.isfinite(gradient).all() for gradient in gradients(output, inputs, torch.ones_like(output)))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_gradients_are_those_of_finite_differences(dropout: float) -> None:
+    def seeded(*inputs: Tensor) -> Tensor:
+        torch.manual_seed(5)
+        return attend(MODULE, *inputs, padding(), dropout=dropout)[0]  # type: ignore[arg-type]
+
+    assert torch.autograd.gradcheck(seeded, heads(torch.float64), fast_mode=True)
+
+
+def test_a_mask_that_is_not_of_padding_is_refused() -> None:
+    q, k, v = heads()
+    with pytest.raises(ValueError, match="per_text attention takes a mask of shape"):
+        attend(MODULE, q, k, v, torch.ones(TEXTS, 1, TOKENS, TOKENS))
+
+
 def dropped_weights(q: Tensor, k: Tensor, dropout: float, seed: int) -> Tensor:
     """The attention weights behind dropout: the identity as values shows them, shape (texts, tokens, heads, tokens)."""
     identity = torch.eye(TOKENS).expand(TEXTS, HEADS, TOKENS, TOKENS)
@@ -117,6 +138,37 @@ def test_fast_dropout(dtype: torch.dtype) -> None:
     torch.testing.assert_close(gradient * 2, output)
 
 
+def test_fast_dropout_of_what_does_not_lie_in_a_row() -> None:
+    def seeded(hidden: Tensor) -> Tensor:
+        torch.manual_seed(5)
+        return FastDropout(0.5)(hidden.transpose(0, 1))
+
+    hidden = torch.randn(7, 5, dtype=torch.float64, requires_grad=True)
+    output = seeded(hidden)
+    torch.testing.assert_close(output[output != 0], 2 * hidden.transpose(0, 1)[output != 0])
+    assert torch.autograd.gradcheck(seeded, hidden)
+
+
+def test_fast_dropout_of_everything() -> None:
+    assert not FastDropout(1.0)(torch.ones(50)).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_and_padding_together(dtype: torch.dtype) -> None:
+    """Behind the identity as values stand the weights: none at padding, in the others' sum about one a row."""
+    q, k, _ = heads(dtype, width=TOKENS)
+    identity = torch.eye(TOKENS, dtype=dtype).expand(TEXTS, HEADS, TOKENS, TOKENS)
+    sums = []
+    for seed in range(200):
+        torch.manual_seed(seed)
+        output, _ = attend(MODULE, q.detach(), k.detach(), identity, padding([9, 5, 2]), scaling=0.1, dropout=0.25)
+        assert not output[1, :, :, 5:].any() and not output[1, 5:].any()
+        sums.append(output.float().sum(dim=-1))
+    mean = torch.stack(sums).mean(dim=0)
+    real = padding([9, 5, 2]).bool()
+    torch.testing.assert_close(mean[real], torch.ones_like(mean[real]), atol=0.2, rtol=0)
+
+
 @pytest.mark.parametrize("odd", [1, 2, 3, 5])
 def test_any_number_of_values(odd: int) -> None:
     assert FastDropout(0.5)(torch.ones(odd)).shape == (odd,)
@@ -136,17 +188,57 @@ def test_a_model_gets_its_dropout_back() -> None:
     assert type(model[1]) is nn.Dropout and model[1].p == 0.3
 
 
+def family_model(family: str, folder: Path, **options: Any) -> Any:
+    return load_classifier(write_family(folder / "model", family, ["a", "b", "c"], layers=2, **options))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_families_that_take_it_answer_as_before(family: str, tmp_path: Path) -> None:
-    model: Any = load_classifier(write_family(tmp_path / "model", family, ["a", "b", "c"], layers=2))
-    assert supports_per_text(model) == (family not in ("mpnet", "deberta-v2"))
-    if not supports_per_text(model):
-        return
-    ids = torch.tensor([[5, 6, 7, 8, 9, 10], [11, 12, 13, 14, 2, 2]])
-    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
-    with torch.no_grad():
-        model.set_attn_implementation("sdpa")
-        expected = model(input_ids=ids, attention_mask=mask).logits
-        model.set_attn_implementation(PER_TEXT)
-        torch.testing.assert_close(model(input_ids=ids, attention_mask=mask).logits, expected, atol=1e-5, rtol=1e-4)
-    assert PER_TEXT not in model.config.to_json_string()
+def test_which_families_take_it(family: str, tmp_path: Path) -> None:
+    assert supports_per_text(family_model(family, tmp_path).config) == (family in TAKERS)
+
+
+@pytest.mark.parametrize("family", TAKERS)
+def test_they_answer_and_learn_as_before(family: str, tmp_path: Path) -> None:
+    model = family_model(family, tmp_path)
+    found: dict[str, list[Tensor]] = {}
+    for kernel in ("sdpa", PER_TEXT):
+        model.zero_grad()
+        model.set_attn_implementation(kernel)
+        logits = model(input_ids=IDS, attention_mask=MASK).logits
+        F.cross_entropy(logits, torch.tensor([0, 2])).backward()
+        found[kernel] = [logits.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+    assert len(found["sdpa"]) > 10
+    for mine, theirs in zip(found[PER_TEXT], found["sdpa"], strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", TAKERS)
+def test_they_learn_in_bf16_with_dropout(family: str, tmp_path: Path) -> None:
+    model = family_model(family, tmp_path).train()
+    model.set_attn_implementation(PER_TEXT)
+    with fast_dropout(model), torch.autocast("cpu", torch.bfloat16):
+        logits = model(input_ids=IDS, attention_mask=MASK).logits
+        F.cross_entropy(logits.float(), torch.tensor([0, 2])).backward()
+    trained = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert len(trained) > 10
+    assert all(gradient.dtype == torch.float32 and torch.isfinite(gradient).all() for gradient in trained)
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "options"),
+    [
+        (AutoModelForSequenceClassification, "modernbert", {"local_attention": 4, "pad_token_id": 0}),
+        (AutoModelForCausalLM, "bert", {"is_decoder": True}),
+    ],
+)
+def test_windows_and_causal_masks_are_refused(kind: Any, family: str, options: dict[str, Any]) -> None:
+    config = AutoConfig.for_model(
+        family,
+        **(options | {"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}),
+        intermediate_size=32,
+    )
+    assert not supports_per_text(config)
+    model = kind.from_config(config)
+    model.set_attn_implementation(PER_TEXT)
+    with pytest.raises(ValueError, match="per_text attention is bidirectional and has no windows"):
+        model(input_ids=IDS, attention_mask=MASK)

@@ -56,7 +56,7 @@ def use_fast_attention(model: PreTrainedModel, hardware: Hardware, dtype: Dtype)
     """Lets a model that is to answer, not to be trained, compute its attention the way that is fastest here."""
     from understudy.models.attention import supports_per_text
 
-    kernel = hardware.attention("auto", dtype, training=False, per_text=supports_per_text(model))
+    kernel = hardware.attention("auto", dtype, training=False, per_text=supports_per_text(model.config))
     model.set_attn_implementation(kernel)
 
 

@@ -1,8 +1,8 @@
 """Self-attention and dropout for a CPU.
 
 PyTorch's own fall short there: its fused kernel is slow backwards, the plain one writes the scores of a whole batch to
-memory, several times and in fp32, and its generator of dropout masks takes a third of a training step. Here each text
-attends by itself, within its own length, so that its scores stay in the processor's cache, and masks come from NumPy's
+memory, several times and in fp32, and its generator of dropout masks is slow. Here each text attends by itself, within
+its own length, so that its scores are in the processor's cache while they are computed, and masks come from NumPy's
 SFC64.
 """
 
@@ -16,14 +16,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, PreTrainedModel
-from transformers.masking_utils import AttentionMaskInterface
+from torch.autograd.function import once_differentiable
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface, bidirectional_mask_function
 
 PER_TEXT = "per_text"
 
 _LEVELS = 2**16
 _FAMILIES = {"bert", "roberta", "xlm-roberta", "electra", "distilbert"}
-_SAME_SIZE = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.float32: torch.int32}
+_SAME_SIZE = {
+    torch.bfloat16: torch.int16,
+    torch.float16: torch.int16,
+    torch.float32: torch.int32,
+    torch.float64: torch.int64,
+}
 
 
 def attend(
@@ -49,7 +55,12 @@ def attend(
 
     Returns:
         What each token gathered, shape (texts, tokens, heads, width), zero at padding, and None for the weights.
+
+    Raises:
+        ValueError: the mask is another than that of padding.
     """
+    if attention_mask is not None and attention_mask.dim() != 2:
+        raise ValueError(f"{PER_TEXT} attention takes a mask of shape (texts, tokens), got {attention_mask.shape}")
     texts, _heads, tokens, width = query.shape
     lengths = [tokens] * texts if attention_mask is None else attention_mask.sum(dim=-1).int().tolist()
     scale = width**-0.5 if scaling is None else scaling
@@ -64,21 +75,24 @@ class _Attention(torch.autograd.Function):
         texts, heads, tokens, width = query.shape
         draw = _Masks(dropout) if dropout else None
         output = query.new_zeros(texts, tokens, heads, width)
+        training = any(ctx.needs_input_grad[:3])
         weights, masks = [], []
         for text, length in enumerate(lengths):
             q, k, v = (each[text, :, :length] for each in (query, key, value))
             scores = torch.baddbmm(q.new_empty(()), q, k.transpose(1, 2), beta=0, alpha=scale)
-            weights.append(torch.softmax(scores, dim=-1))
-            dropped = weights[-1]
+            dropped = weight = torch.softmax(scores, dim=-1)
+            if training:
+                weights.append(weight)
             if draw is not None:
                 masks.append(draw(scores.shape))
-                dropped, v = _masked(dropped, masks[-1]), v * draw.scale
+                dropped, v = _masked(weight, masks[-1]), v * draw.scale
             output[text, :length] = torch.bmm(dropped, v).transpose(0, 1)
         ctx.save_for_backward(query, key, value, *weights, *masks)
         ctx.lengths, ctx.scale, ctx.dropout_scale = lengths, scale, draw.scale if draw is not None else None
         return output
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, *saved = ctx.saved_tensors
         weights, masks = saved[: len(ctx.lengths)], saved[len(ctx.lengths) :]
@@ -109,6 +123,7 @@ class _Dropout(torch.autograd.Function):
         return _masked(hidden, mask).mul_(draw.scale)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (mask,) = ctx.saved_tensors
         return _masked(gradient, mask).mul_(ctx.scale), None
@@ -117,8 +132,8 @@ class _Dropout(torch.autograd.Function):
 class FastDropout(nn.Dropout):
     """`torch.nn.Dropout` with masks from a faster generator; probabilities are multiples of 1/65536."""
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        return _Dropout.apply(hidden, self.p) if self.training and self.p else hidden
+    def forward(self, input: Tensor) -> Tensor:
+        return _Dropout.apply(input, self.p) if self.training and self.p else input
 
 
 class _Masks:
@@ -127,7 +142,7 @@ class _Masks:
     def __init__(self, probability: float) -> None:
         self._generator = np.random.SFC64(int(torch.randint(2**62, ())))
         self._threshold = round(probability * _LEVELS)
-        self.scale = _LEVELS / (_LEVELS - self._threshold)
+        self.scale = _LEVELS / max(1, _LEVELS - self._threshold)
 
     def __call__(self, shape: torch.Size) -> Tensor:
         """1 where something stays, int8 of that shape."""
@@ -148,9 +163,9 @@ def _zeros_like(heads: Tensor) -> Tensor:
     return heads.new_zeros(texts, tokens, count, width).transpose(1, 2)
 
 
-def supports_per_text(model: PreTrainedModel) -> bool:
-    """Whether the model is of a family that the tests cover; others may have windows or causal masks."""
-    return model.config.model_type in _FAMILIES and not getattr(model.config, "is_decoder", False)
+def supports_per_text(config: Any) -> bool:
+    """Whether a model with this config is of a family that the tests cover; others may have windows or causal masks."""
+    return config.model_type in _FAMILIES and not getattr(config, "is_decoder", False)
 
 
 @contextmanager
@@ -166,8 +181,10 @@ def fast_dropout(model: nn.Module) -> Iterator[None]:
             layer.__class__ = nn.Dropout
 
 
-def _whole_mask(*, attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
+def _whole_mask(*, mask_function: Any, attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
     """transformers would make a mask of shape (texts, 1, tokens, tokens) of it."""
+    if mask_function is not bidirectional_mask_function:
+        raise ValueError(f"{PER_TEXT} attention is bidirectional and has no windows; choose sdpa or eager")
     return attention_mask
 
 

@@ -102,8 +102,8 @@ def train(
         TrainingDiverged: the loss is no longer finite.
     """
     dtype = hardware.dtype(options.precision)
-    attention = hardware.attention(options.attention, dtype, training=True, per_text=supports_per_text(model))
-    model.set_attn_implementation(attention)
+    takes = supports_per_text(model.config)
+    model.set_attn_implementation(hardware.attention(options.attention, dtype, training=True, per_text=takes))
     embeddings = model.get_input_embeddings()
     embeddings.requires_grad_(not options.freeze_embeddings)
     keep_best = options.early_stopping > 0 and validation is not None
@@ -125,7 +125,6 @@ def train(
         fp16=dtype == "fp16",
         use_cpu=hardware.kind == "cpu",
         seed=seed,
-        logging_steps=1 / (options.epochs * _LOGS_PER_EPOCH),  # likewise
         logging_nan_inf_filter=False,
         eval_strategy="epoch" if validation is not None else "no",
         save_strategy="epoch" if keep_best else "steps",
@@ -139,8 +138,15 @@ def train(
         report_to="none",
     )
     sampler = TokenBudgetSampler(examples.tokens.lengths, options.batch_size, seed, arguments.world_size)
-    steps = len(sampler) // arguments.world_size * options.epochs
-    log.info("%s: %d steps of %d texts, %s, %s attention", description, steps, options.batch_size, dtype, attention)
+    per_epoch = len(sampler) // arguments.world_size
+    steps = per_epoch * options.epochs
+    arguments.logging_steps = max(1, per_epoch // _LOGS_PER_EPOCH)
+    # Trainer would spread the rows of a batch over all GPUs that it sees; several take one process each.
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    log.info(
+        "%s: %d steps of about %d texts, %s, %s attention",
+        *(description, steps, round(sampler.mean_texts), dtype, model.config._attn_implementation),
+    )
     with progress(description, steps, "steps", already=state.global_step) as advance:
         guard = _Guard(advance, sampler, _read_marker(resume)["seconds"] if resume else 0.0)
         trainer = _Trainer(
