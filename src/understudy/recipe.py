@@ -130,7 +130,7 @@ class TrainingOptions(_Options):
     """Compute type. `auto`: bf16 where the hardware has it, else fp16 on CUDA, else fp32. Weights stay fp32."""
     attention: Literal["auto", "eager", "sdpa", "per_text"] = "auto"
     """Attention kernel. `auto`: on a CPU understudy's own `per_text`, which computes one text at a time, where the
-    model takes it; else sdpa, PyTorch's fused one."""
+    model takes it, else eager for training in bf16; everywhere else sdpa, PyTorch's fused one."""
     attention_dropout: Rate | None = None
     """Dropout on the attention weights; by default what the model's own config says."""
     freeze_embeddings: bool = False

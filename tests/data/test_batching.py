@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 from accelerate import skip_first_batches
-from torch.utils.data import DataLoader
+from accelerate.data_loader import BatchSamplerShard
+from torch.utils.data import BatchSampler, DataLoader
 
 from understudy.data.batching import TokenBudgetSampler, batch_count
 
@@ -107,3 +108,16 @@ def test_skipping_batches_goes_on_where_an_epoch_was_left(epoch: int, skipped: i
     rest = skip_first_batches(loader, skipped)
     rest.batch_sampler.batch_sampler.sampler.set_epoch(epoch)
     assert list(rest) == epoch_of(epoch)[skipped:]
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_share_an_epoch_in_equal_steps(ranks: int) -> None:
+    """As accelerate deals the batches out: none twice, none left out, as many for each rank."""
+    sampler = TokenBudgetSampler(LENGTHS, 8, 0, ranks)
+    shares = [
+        [batch[0].tolist() for batch in BatchSamplerShard(BatchSampler(sampler, 1, False), ranks, rank)]  # type: ignore[union-attr]
+        for rank in range(ranks)
+    ]
+    assert {len(share) for share in shares} == {len(sampler) // ranks}
+    dealt = [list(step) for step in zip(*shares, strict=True)]
+    assert [batch for step in dealt for batch in step] == epoch_of(ranks=ranks)

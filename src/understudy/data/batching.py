@@ -14,12 +14,12 @@ class TokenBudgetSampler(Sampler[np.ndarray]):
     """Batches of row numbers that hold about the same number of tokens each, in texts of nearly equal length.
 
     The rows are shuffled and cut into pools; each pool is sorted by length and cut where equal shares of its tokens
-    end; then the batches of all pools are shuffled. Hardly anything is padding and every step costs the same, while
+    end; then the batches of all pools are shuffled. Hardly anything is padding and steps cost about the same, while
     members and order of the batches change every epoch. A batch of short texts holds more of them than one of long
     texts, `batch_size` on average.
 
-    The number of batches is the same in every epoch and divisible by `ranks`. Everything follows from `seed` and the
-    epoch alone, so a resumed epoch repeats its batches exactly.
+    The number of batches is the same in every epoch, and divisible by `ranks` unless there are fewer texts than ranks.
+    Everything follows from `seed` and the epoch alone, so a resumed epoch repeats its batches exactly.
     """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, ranks: int = 1) -> None:

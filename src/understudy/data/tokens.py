@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,9 @@ class Tokens:
         """The texts at `rows`, in that order."""
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(self.lengths[rows], out=offsets[1:])
-        ids = np.concatenate([np.empty(0, np.int32), *(self[row] for row in rows)])
+        # Places in the flat ids: within each text they count up from its beginning.
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], self.lengths[rows])
+        ids = self.ids[places]
         return Tokens(ids, offsets, self.full_lengths[rows])
 
 
@@ -68,17 +71,20 @@ def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_lengt
     backend.enable_truncation(max_length)
     backend.no_padding()
     special = backend.num_special_tokens_to_add(False)
-    pieces: list[np.ndarray] = []
-    full_lengths = np.empty(len(texts), dtype=np.int32)
+    ids = [np.empty(0, np.int32)]
+    lengths = np.empty(len(texts), dtype=np.int32)
+    cut = np.empty(len(texts), dtype=np.int32)
     for start in range(0, len(texts), _CHUNK):
         chunk = [text.encode("utf-8", "replace").decode("utf-8") for text in texts[start : start + _CHUNK]]
-        for row, encoding in enumerate(backend.encode_batch(chunk), start):
-            pieces.append(np.array(encoding.ids, dtype=np.int32))
-            cut = sum(len(piece.ids) - special for piece in encoding.overflowing)
-            full_lengths[row] = len(encoding.ids) + cut
+        encodings = backend.encode_batch_fast(chunk)
+        rows = slice(start, start + len(chunk))
+        lengths[rows] = [len(encoding) for encoding in encodings]
+        cut[rows] = [sum(len(piece) - special for piece in encoding.overflowing) for encoding in encodings]
+        flat = chain.from_iterable(encoding.ids for encoding in encodings)
+        ids.append(np.fromiter(flat, np.int32, count=int(lengths[rows].sum())))
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)
-    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
-    return Tokens(np.concatenate(pieces) if pieces else np.empty(0, np.int32), offsets, full_lengths)
+    np.cumsum(lengths, out=offsets[1:])
+    return Tokens(np.concatenate(ids), offsets, lengths + cut)
 
 
 def tokenise_cached(

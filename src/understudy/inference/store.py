@@ -11,6 +11,7 @@ import hashlib
 import io
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHARD_TEXTS = 2048
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Where logits are: ids in ascending order, each with its shard's number and its row there."""
+
+    ids: np.ndarray
+    shard: np.ndarray
+    row: np.ndarray
 
 
 class LogitsStore:
@@ -49,12 +59,11 @@ class LogitsStore:
                 path.unlink(missing_ok=True)
             else:
                 self._shards.append(shard)
-        self._index()
 
     def missing(self, ids: np.ndarray) -> np.ndarray:
         """Positions in `ids` (bytes of shape (texts,)) of the first occurrence of each id that is not stored."""
         _, first = np.unique(ids, return_index=True)
-        return np.sort(first[~np.isin(ids[first], self._ids)])
+        return np.sort(first[~np.isin(ids[first], self._index.ids)])
 
     def lookup(self, ids: np.ndarray) -> np.ndarray:
         """Logits for `ids`, float32 of shape (texts, classes).
@@ -64,9 +73,10 @@ class LogitsStore:
         """
         if len(self.missing(ids)):
             raise KeyError(f"{len(self.missing(ids))} of {len(ids)} texts have no logits in {self._folder}")
-        place = np.searchsorted(self._ids, ids)
+        index = self._index
+        place = np.searchsorted(index.ids, ids)
         result = np.empty((len(ids), self._record["logits"].shape[0]), dtype=np.float32)
-        shards, rows = self._shard[place], self._row[place]
+        shards, rows = index.shard[place], index.row[place]
         for number in np.unique(shards):
             chosen = shards == number
             result[chosen] = self._shards[number]["logits"][rows[chosen]]
@@ -82,7 +92,7 @@ class LogitsStore:
         path = self._folder / f"{hashlib.sha256(content).hexdigest()}.npy"
         write_file(path, lambda temporary: temporary.write_bytes(content))
         self._shards.append(np.load(path, mmap_mode="r", allow_pickle=False))
-        self._index()
+        self.__dict__.pop("_index", None)
 
     def _open(self, path: Path) -> np.ndarray | None:
         try:
@@ -93,13 +103,15 @@ class LogitsStore:
             return None
         return shard if shard.dtype == self._record else None
 
-    def _index(self) -> None:
+    @cached_property
+    def _index(self) -> _Index:
+        """Made when it is asked for, not with every shard: sorting a growing store again and again is quadratic."""
         sizes = [len(shard) for shard in self._shards]
         ids = np.concatenate([np.empty(0, "S32"), *(shard["id"] for shard in self._shards)])
         row = np.concatenate([np.empty(0, np.int64), *(np.arange(size) for size in sizes)])
         shard = np.repeat(np.arange(len(sizes)), sizes)
         order = np.argsort(ids, kind="stable")
-        self._ids, self._shard, self._row = ids[order], shard[order], row[order]
+        return _Index(ids[order], shard[order], row[order])
 
 
 @dataclass(frozen=True)
