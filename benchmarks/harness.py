@@ -1,12 +1,14 @@
 """What the benchmarks share: texts, processes of their own for the sides, rounds in turn, and one JSON line.
 
 Every side runs in a process of its own, so that peak memory is its own, and the sides take turns, so that a drift of
-the machine meets all of them. The figures are medians over the rounds.
+the machine meets all of them. Before it is timed, a side does all of its work once on the first 32 texts: what only the
+first steps of a process cost counts less then. The figures are medians over the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import resource
 import statistics
@@ -14,13 +16,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+_WARM_UP = 32
 _PEAK_SIZE = {"cpu": 4096, "cuda": 16384}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Labelled texts.
+
+    Attributes:
+        texts: One string a text.
+        labels: Class numbers, int64 of shape (texts,).
+        classes: Their names.
+    """
+
+    texts: list[str]
+    labels: np.ndarray
+    classes: list[str]
 
 
 @dataclass(frozen=True)
@@ -28,57 +46,76 @@ class Work:
     """What one side did in one round.
 
     Attributes:
-        seconds: Wall time, without starting Python and opening the model.
-        tokens: Real ones, without padding, as often as they were computed.
+        seconds: Wall time, without starting Python.
+        tokens: Real ones, without padding, as often as they were trained on or labelled.
         documents: Likewise.
-        operations: Floating-point operations of the model on the real tokens.
+        operations: Floating-point operations that the models need for the real tokens.
+        logits: The answers, one list a text, where they are to be compared.
+        more: Further figures.
     """
 
     seconds: float
     tokens: int
     documents: int
     operations: float
+    logits: list[list[float]] | None = None
+    more: dict[str, float] = field(default_factory=dict)
 
 
-Side = Callable[[argparse.Namespace], Work]
+Side = Callable[[Data, argparse.Namespace], Work]
 
 
-def arguments(description: str, texts: int) -> argparse.ArgumentParser:
+def arguments(description: str, texts: int, sides: dict[str, Side] | None = None) -> argparse.ArgumentParser:
+    """The options that all benchmarks have, and those of one that compares sides.
+
+    Args:
+        description: What the benchmark measures.
+        texts: How many texts by default.
+        sides: What is compared, by name.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--texts", type=int, default=texts, help="how many texts")
-    parser.add_argument("--max-length", type=int, default=256, help="tokens after which a text is cut")
+    parser.add_argument("--texts", type=_positive, default=texts, help="how many texts")
+    parser.add_argument("--max-length", type=_positive, default=256, help="tokens after which a text is cut")
     parser.add_argument("--data", default="reviews:train", help="source with the columns text and label")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each side is measured")
-    parser.add_argument("--sides", nargs="+", help="which sides; by default all")
-    parser.add_argument("--side", help=argparse.SUPPRESS)
+    if sides:
+        parser.add_argument("--rounds", type=_positive, default=3, help="how often each side is measured")
+        parser.add_argument("--sides", nargs="+", choices=list(sides), default=list(sides), help="which sides")
+        parser.add_argument("--side", choices=list(sides), help=argparse.SUPPRESS)
     return parser
 
 
-def main(script: str, options: argparse.Namespace, sides: dict[str, Side], subject: str = "understudy") -> None:
+def main(
+    script: str,
+    options: argparse.Namespace,
+    sides: dict[str, Side],
+    subjects: tuple[str, ...] = ("understudy",),
+    reference: str | None = None,
+) -> None:
     """Runs one side, where the options name one, or all of them in turn; then prints the figures as JSON.
 
     Args:
         script: The benchmark's file.
         options: As parsed.
         sides: What is compared, by name.
-        subject: The side that the others are compared with; ratios are its tokens per second over theirs.
+        subjects: Sides that others are compared with: `ratio` is the first one's tokens per second over those of every
+            other side, `ratio_x` is that of `understudy_x` over the sides that are no subjects.
+        reference: The side with whose logits the others' are compared.
     """
     if options.side:
-        work = sides[options.side](options)
-        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({**asdict(work), "peak_rss_mb": rss}))
+        print(json.dumps(_measured(sides[options.side], options)))
         return
-    chosen = options.sides or list(sides)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.sides}
     peaks: list[float] = []
     for number in range(options.rounds):
-        peaks.append(_child(script, ["--side", "peak"])["gflops"])
-        for name in chosen:
-            found[name].append(_child(script, [*sys.argv[1:], "--side", name]))
+        peaks.append(_child(__file__)["gflops"])
+        for name in options.sides:
+            found[name].append(_child(script, *sys.argv[1:], "--side", name))
             say(f"round {number + 1}, {name}: {found[name][-1]['seconds']:.1f} s")
     peak = statistics.median(peaks)
     table = {name: _figures(rounds, peak) for name, rounds in found.items()}
-    rate = table[subject]["tokens_per_second"]
+    if reference in found:
+        for name in table:
+            table[name] |= _agreement(found[name][0]["logits"], found[reference][0]["logits"])
     print(
         json.dumps(
             {
@@ -86,11 +123,7 @@ def main(script: str, options: argparse.Namespace, sides: dict[str, Side], subje
                 "options": {name: value for name, value in vars(options).items() if name not in ("side", "sides")},
                 "peak_gflops": round(peak, 1),
                 "sides": table,
-                "ratio": {
-                    name: round(rate / figures["tokens_per_second"], 3)
-                    for name, figures in table.items()
-                    if name != subject
-                },
+                **_ratios(table, subjects),
             }
         )
     )
@@ -146,21 +179,42 @@ def operations(config: Any, lengths: np.ndarray, training: bool) -> float:
     return layers * (linear + attention) * (3 if training else 1)
 
 
+def peak_rss_mb() -> float:
+    """The most memory that this process has held so far, in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
 def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def _child(script: str, options: list[str]) -> dict[str, float]:
-    peak = options == ["--side", "peak"]
-    command = [sys.executable, __file__] if peak else [sys.executable, script, *options]
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _measured(side: Side, options: argparse.Namespace) -> dict[str, Any]:
+    texts, labels = texts_and_labels(options)
+    if len(texts) < options.texts:
+        raise SystemExit(f"--texts {options.texts}: {options.data} has {len(texts)}. Ask for fewer.")
+    classes = [str(number) for number in range(labels.max() + 1)]
+    side(Data(texts[:_WARM_UP], labels[:_WARM_UP], classes), options)
+    gc.collect()
+    return {**asdict(side(Data(texts, labels, classes), options)), "peak_rss_mb": peak_rss_mb()}
+
+
+def _child(script: str, *options: str) -> dict[str, Any]:
+    command = [sys.executable, script, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _figures(rounds: list[dict[str, float]], peak: float) -> dict[str, float]:
-    def median(value: Callable[[dict[str, float]], float]) -> float:
+def _figures(rounds: list[dict[str, Any]], peak: float) -> dict[str, Any]:
+    def median(value: Callable[[dict[str, Any]], float]) -> float:
         return statistics.median(value(each) for each in rounds)
 
     return {
@@ -168,7 +222,28 @@ def _figures(rounds: list[dict[str, float]], peak: float) -> dict[str, float]:
         "documents_per_second": round(median(lambda each: each["documents"] / each["seconds"]), 2),
         "peak_share": round(median(lambda each: each["operations"] / each["seconds"]) / 1e9 / peak, 4),
         "peak_rss_mb": round(median(lambda each: each["peak_rss_mb"]), 1),
+        "seconds": [round(each["seconds"], 2) for each in rounds],
+        **{name: round(median(lambda each, name=name: each["more"][name]), 2) for name in rounds[0]["more"]},
     }
+
+
+def _agreement(logits: list[list[float]], reference: list[list[float]]) -> dict[str, float]:
+    mine, theirs = np.array(logits), np.array(reference)
+    return {
+        "largest_difference": round(float(np.abs(mine - theirs).max()), 5),
+        "same_label": round(float((mine.argmax(axis=1) == theirs.argmax(axis=1)).mean()), 5),
+    }
+
+
+def _ratios(table: dict[str, dict[str, Any]], subjects: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    rate = {name: figures["tokens_per_second"] for name, figures in table.items()}
+    ratios: dict[str, dict[str, float]] = {"ratio": {}}
+    for subject in subjects:
+        if subject in rate:
+            excluded = {subject} if subject == subjects[0] else set(subjects)
+            key = f"ratio{subject.removeprefix(subjects[0])}"
+            ratios[key] = {name: round(rate[subject] / rate[name], 3) for name in rate if name not in excluded}
+    return ratios
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""The stock Trainer, as tutorials use it and at its best, for the benchmarks that compare with it.
+
+Tutorials pad every text to the maximum length and train in fp32; at its best it computes in bf16 (fp16 on a GPU without
+bf16, fp32 on a CPU without), groups by length and pads each batch to its longest text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from harness import Data
+from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+
+from understudy.hardware import detect
+from understudy.training.objectives import Objective
+
+BATCH = 16
+
+
+def rows_of(data: Data, tokenizer: PreTrainedTokenizerBase, max_length: int, pad: bool) -> list[dict[str, Any]]:
+    """The texts as the Trainer takes them, one dict a text, each padded to the maximum length or not at all."""
+    padding = "max_length" if pad else False
+    encoded = tokenizer(data.texts, truncation=True, max_length=max_length, padding=padding)
+    columns = {**encoded, "labels": data.labels.tolist()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def lengths_of(rows: list[dict[str, Any]]) -> np.ndarray:
+    """Real tokens of each text, int64 of shape (texts,)."""
+    return np.array([sum(row["attention_mask"]) for row in rows])
+
+
+def arguments_of(folder: str, best: bool, **options: Any) -> TrainingArguments:
+    """One epoch with a checkpoint at its end, as the Trainer writes it unless told otherwise."""
+    hardware = detect()
+    dtype = hardware.dtype()
+    if best:
+        options |= {"bf16": dtype == "bf16", "fp16": dtype == "fp16", "train_sampling_strategy": "group_by_length"}
+    return TrainingArguments(
+        output_dir=folder,
+        num_train_epochs=1,
+        per_device_train_batch_size=BATCH,
+        save_steps=10**6,
+        use_cpu=hardware.kind == "cpu",
+        report_to="none",
+        disable_tqdm=True,
+        **options,
+    )
+
+
+def set_attention(model: PreTrainedModel, attention: str) -> None:
+    """Sets the kernel: `sdpa`, transformers' default, or `eager`, which is tried on a CPU only."""
+    model.set_attn_implementation(attention if detect().kind == "cpu" else "sdpa")
+
+
+def trainer_of(
+    kind: type[Trainer],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: list[dict[str, Any]],
+    arguments: TrainingArguments,
+) -> Any:
+    return kind(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        processing_class=tokenizer,
+    )
+
+
+class Distilling(Trainer):
+    """Runs the teacher on every batch, as notebooks on distillation do."""
+
+    teacher: PreTrainedModel
+    objective: Objective
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs.pop("labels")
+        logits = model(**inputs).logits
+        with torch.no_grad(), self.accelerator.autocast():
+            teacher_logits = self.teacher(**inputs).logits
+        return self.objective(logits.float(), labels, teacher_logits.float())
