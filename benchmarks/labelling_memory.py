@@ -40,7 +40,7 @@ def write_texts(path: Path, sentences: Iterator[str], texts: int) -> None:
 def main() -> None:
     parser = arguments(str(__doc__).splitlines()[0], texts=1_000_000)
     options = parser.parse_args()
-    amount, options.texts = options.texts, 10_000
+    amount, options.texts = options.texts, 1_000
     texts, _ = texts_and_labels(options)
     sentences = cycle(sentence.strip() for text in texts for sentence in text.split(".") if sentence.strip())
     with tempfile.TemporaryDirectory() as folder:

@@ -6,8 +6,7 @@ Sides: `pipeline` is `transformers.pipeline("text-classification")` in batches o
 each batch, in the order of the texts, to its longest; `stock` is the Trainer's `predict` with its own best options
 (`bf16_full_eval`, which casts the weights, grouped by length, dynamic padding; on a CPU, batches of 8 and eager
 attention, which were faster there than larger ones and sdpa), which answers in its sampler's order, so that the side
-puts the logits back into that of the texts; `understudy_pytorch` is understudy with PyTorch as its engine, `understudy`
-with the engine that its policy chooses.
+puts the logits back into that of the texts; `understudy` sorts by length and computes in the hardware's own type.
 
 Opening the model is not in the time, tokenising is. `largest_difference` is the largest between a side's logits and the
 pipeline's, `same_label` the share of texts to which both give the same label. Unless `--model` names a fine-tuned
@@ -20,7 +19,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,7 +85,7 @@ def trainer_side(data: Data, options: argparse.Namespace) -> Work:
     return work_of(data, options, model, tokenizer, seconds, logits)
 
 
-def understudy_side(data: Data, options: argparse.Namespace, engine: str) -> Work:
+def understudy_side(data: Data, options: argparse.Namespace) -> Work:
     from understudy.data.tokens import tokenise
     from understudy.hardware import detect
     from understudy.inference.logits import predict_logits
@@ -122,11 +120,10 @@ def work_of(
 SIDES: dict[str, Side] = {
     "pipeline": pipeline_side,
     "stock": trainer_side,
-    "understudy_pytorch": partial(understudy_side, engine="pytorch"),
-    "understudy": partial(understudy_side, engine="auto"),
+    "understudy": understudy_side,
 }
 
 if __name__ == "__main__":
     parser = arguments(str(__doc__).splitlines()[0], texts=1024, sides=SIDES)
     parser.add_argument("--model", default=MODEL, help="encoder or classifier, a folder or a name on the Hub")
-    main(*(__file__, parser.parse_args(), SIDES), subjects=("understudy", "understudy_pytorch"), reference="pipeline")
+    main(__file__, parser.parse_args(), SIDES, reference="pipeline")
