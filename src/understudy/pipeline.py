@@ -33,7 +33,7 @@ from understudy.preparation import (
     check_attention,
     check_directory,
     check_fingerprints,
-    check_precision,
+    check_hardware,
     examine,
     gather,
     remove_run,
@@ -118,7 +118,7 @@ def distill(
     run = RunDirectory(Path(out) if out is not None else Path("runs") / recipe.name)
     changed = check_directory(run, recipe, overwrite)
     hardware = detect(device, threads)
-    check_precision(recipe, hardware)
+    check_hardware(recipe, hardware)
     cache = Path(cache_dir) if cache_dir is not None else artifacts.default_cache()
     materials = gather(recipe, cache)
     for finding in materials.findings.warnings:

@@ -148,7 +148,7 @@ def check_fingerprints(run: RunDirectory, present: dict[str, str]) -> None:
             )
 
 
-def check_precision(recipe: Recipe, hardware: Hardware) -> None:
+def check_hardware(recipe: Recipe, hardware: Hardware) -> None:
     """Refuses what the machine cannot do.
 
     Raises:
