@@ -43,5 +43,5 @@ lock:
 	$(PIP) install --quiet $(TORCH)
 	$(PIP) install --quiet ".[distill,offline,dev]" setuptools uv
 	$(PIP) freeze --all | grep -vE '^(torch|understudy|pip|uv)( |=|@)' > .venv/pins.txt
-	$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --custom-compile-command "make lock" .venv/pins.txt -o requirements.lock
+	$(BIN)/uv pip compile --quiet --no-deps --no-annotate --generate-hashes --custom-compile-command "make lock" .venv/pins.txt -o requirements.lock
 	rm -rf .venv build

@@ -6,12 +6,13 @@ Sides: `pipeline` is `transformers.pipeline("text-classification")` in batches o
 each batch, in the order of the texts, to its longest; `stock` is the Trainer's `predict` with its own best options
 (`bf16_full_eval`, which casts the weights, grouped by length, dynamic padding; on a CPU, batches of 8 and eager
 attention, which were faster there than larger ones and sdpa), which answers in its sampler's order, so that the side
-puts the logits back into that of the texts; `understudy` sorts by length and computes in the hardware's own type.
+puts the logits back into that of the texts; `understudy` sorts by length and computes with the engine and in the type
+that its policy chooses, `understudy_pytorch` in that type with PyTorch.
 
-Opening the model is not in the time, tokenising is. `largest_difference` is the largest between a side's logits and the
-pipeline's, `same_label` the share of texts to which both give the same label. Unless `--model` names a fine-tuned
-classifier, the head is a random one: good for the speed, while its logits are all close to each other, and labels flip
-easily.
+Opening the model is not in the time, tokenising is; `open_seconds` is what opening understudy's engine takes, once a
+model. `largest_difference` is the largest between a side's logits and the pipeline's, `same_label` the share of texts
+to which both give the same label. Unless `--model` names a fine-tuned classifier, the head is a random one: good for
+the speed, while its logits are all close to each other, and labels flip easily.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,18 +87,21 @@ def trainer_side(data: Data, options: argparse.Namespace) -> Work:
     return work_of(data, options, model, tokenizer, seconds, logits)
 
 
-def understudy_side(data: Data, options: argparse.Namespace) -> Work:
+def understudy_side(data: Data, options: argparse.Namespace, engine: str = "auto") -> Work:
     from understudy.data.tokens import tokenise
     from understudy.hardware import detect
+    from understudy.inference.engines import open_engine
     from understudy.inference.logits import predict_logits
 
     model, tokenizer = opened(data, options)
-    hardware = detect()
+    hardware = detect(engine=engine)
+    before = time.perf_counter()
+    opened_engine = open_engine(model, hardware, hardware.dtype())
     start = time.perf_counter()
     tokens = tokenise(data.texts, tokenizer, options.max_length)
-    logits = predict_logits(model, tokens, tokenizer.pad_token_id, hardware, hardware.dtype())
+    logits = predict_logits(opened_engine, tokens, tokenizer.pad_token_id)
     seconds = time.perf_counter() - start
-    return work_of(data, options, model, tokenizer, seconds, logits)
+    return work_of(data, options, model, tokenizer, seconds, logits, open_seconds=start - before)
 
 
 def opened(data: Data, options: argparse.Namespace) -> tuple[Any, Any]:
@@ -108,22 +113,29 @@ def opened(data: Data, options: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def work_of(
-    data: Data, options: argparse.Namespace, model: Any, tokenizer: Any, seconds: float, logits: np.ndarray
+    data: Data,
+    options: argparse.Namespace,
+    model: Any,
+    tokenizer: Any,
+    seconds: float,
+    logits: np.ndarray,
+    **more: float,
 ) -> Work:
     from understudy.data.tokens import tokenise
 
     lengths = tokenise(data.texts, tokenizer, options.max_length).lengths
     needed = operations(model.config, lengths, training=False)
-    return Work(seconds, int(lengths.sum()), len(lengths), needed, logits.tolist())
+    return Work(seconds, int(lengths.sum()), len(lengths), needed, logits.tolist(), more)
 
 
 SIDES: dict[str, Side] = {
     "pipeline": pipeline_side,
     "stock": trainer_side,
+    "understudy_pytorch": partial(understudy_side, engine="pytorch"),
     "understudy": understudy_side,
 }
 
 if __name__ == "__main__":
     parser = arguments(str(__doc__).splitlines()[0], texts=1024, sides=SIDES)
     parser.add_argument("--model", default=MODEL, help="encoder or classifier, a folder or a name on the Hub")
-    main(__file__, parser.parse_args(), SIDES, reference="pipeline")
+    main(__file__, parser.parse_args(), SIDES, subjects=("understudy", "understudy_pytorch"), reference="pipeline")

@@ -97,6 +97,7 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
 
     from understudy.data.tokens import tokenise
     from understudy.hardware import detect
+    from understudy.inference.engines import open_engine
     from understudy.inference.logits import predict_logits
     from understudy.recipe import TrainingOptions
     from understudy.training.objectives import distilled
@@ -108,7 +109,8 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
         teacher, student, tokenizer = models(data, Path(temporary), recipe.attention_dropout)
         tokens = tokenise(data.texts, tokenizer, options.max_length)
         start = time.perf_counter()
-        soft_labels = predict_logits(teacher, tokens, tokenizer.pad_token_id, hardware, hardware.dtype())
+        engine = open_engine(teacher, hardware, hardware.dtype(), tokens.total)
+        soft_labels = predict_logits(engine, tokens, tokenizer.pad_token_id)
         train(
             student,
             Examples(tokens, data.labels, soft_labels),

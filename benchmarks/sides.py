@@ -1,4 +1,4 @@
-"""The stock Trainer, as tutorials use it and at its best, for the benchmarks that compare with it.
+"""The stock Trainer, as tutorials use it and at its best, and understudy, for the benchmarks that compare them.
 
 Tutorials pad every text to the maximum length and train in fp32; at its best it computes in bf16 (fp16 on a GPU without
 bf16, fp32 on a CPU without), groups by length and pads each batch to its longest text.
@@ -6,17 +6,95 @@ bf16, fp32 on a CPU without), groups by length and pads each batch to its longes
 
 from __future__ import annotations
 
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from harness import Data
+from harness import MODEL, Data
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from understudy.hardware import detect
 from understudy.training.objectives import Objective
 
 BATCH = 16
+RATE = 5e-5
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A classifier and what it took.
+
+    Attributes:
+        model: Fine-tuned from MiniLM-L6.
+        tokenizer: Its tokenizer.
+        seconds: Of training and of its checkpoint.
+        lengths: Real tokens of each text, int64 of shape (texts,).
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    seconds: float
+    lengths: np.ndarray
+
+
+def fine_tuned_by_trainer(data: Data, max_length: int, best: bool, attention: str, seed: int = 0) -> FineTuned:
+    """Trains for one epoch with the stock Trainer, as tutorials use it or at its best."""
+    from understudy.models.loading import load_classifier, load_tokenizer, resolve
+
+    folder = resolve(MODEL).path
+    tokenizer = load_tokenizer(folder)
+    model = load_classifier(folder, data.classes, seed)
+    set_attention(model, attention)
+    rows = rows_of(data, tokenizer, max_length, pad=not best)
+    with tempfile.TemporaryDirectory() as output:
+        settings = arguments_of(output, best, learning_rate=RATE, seed=seed)
+        trainer = trainer_of(Trainer, model, tokenizer, rows, settings)
+        start = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - start
+    return FineTuned(model, tokenizer, seconds, lengths_of(rows))
+
+
+def fine_tuned_by_understudy(data: Data, max_length: int, seed: int = 0, **changes: Any) -> FineTuned:
+    """Trains for one epoch with understudy.
+
+    Args:
+        data: The texts.
+        max_length: Tokens after which one is cut.
+        seed: Of everything that is drawn.
+        **changes: Training options that are to be other than the defaults.
+    """
+    from understudy.data.tokens import tokenise
+    from understudy.models.loading import load_classifier, load_tokenizer, resolve
+    from understudy.recipe import TrainingOptions
+    from understudy.training.objectives import supervised
+    from understudy.training.trainer import Examples, train
+
+    folder = resolve(MODEL).path
+    tokenizer = load_tokenizer(folder)
+    recipe = TrainingOptions(batch_size=BATCH, learning_rate=RATE, checkpoint_steps=10**6, **changes)
+    model = load_classifier(folder, data.classes, seed, recipe.attention_dropout)
+    tokens = tokenise(data.texts, tokenizer, max_length)
+    with tempfile.TemporaryDirectory() as output:
+        start = time.perf_counter()
+        train(
+            model,
+            Examples(tokens, data.labels),
+            None,
+            recipe,
+            supervised(),
+            pad_id=tokenizer.pad_token_id,
+            seed=seed,
+            hardware=detect(),
+            checkpoints=Path(output),
+            description="understudy",
+        )
+        seconds = time.perf_counter() - start
+    return FineTuned(model, tokenizer, seconds, tokens.lengths)
 
 
 def rows_of(data: Data, tokenizer: PreTrainedTokenizerBase, max_length: int, pad: bool) -> list[dict[str, Any]]:

@@ -15,68 +15,27 @@ this checkpoint; opening the model and tokenising are not in it.
 from __future__ import annotations
 
 import argparse
-import tempfile
-import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from harness import MODEL, Data, Side, Work, arguments, main, operations
-
-RATE = 5e-5
+from harness import Data, Side, Work, arguments, main, operations
 
 
 def trainer_side(data: Data, options: argparse.Namespace, best: bool, attention: str) -> Work:
-    from sides import arguments_of, lengths_of, rows_of, set_attention, trainer_of
-    from transformers import Trainer
+    from sides import fine_tuned_by_trainer
 
-    from understudy.models.loading import load_classifier, load_tokenizer, resolve
-
-    folder = resolve(MODEL).path
-    tokenizer = load_tokenizer(folder)
-    model = load_classifier(folder, data.classes)
-    set_attention(model, attention)
-    rows = rows_of(data, tokenizer, options.max_length, pad=not best)
-    with tempfile.TemporaryDirectory() as output:
-        trainer = trainer_of(Trainer, model, tokenizer, rows, arguments_of(output, best, learning_rate=RATE))
-        start = time.perf_counter()
-        trainer.train()
-        seconds = time.perf_counter() - start
-    lengths = lengths_of(rows)
-    return Work(seconds, int(lengths.sum()), len(rows), operations(model.config, lengths, training=True))
+    return work_of(fine_tuned_by_trainer(data, options.max_length, best, attention))
 
 
 def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> Work:
-    from sides import BATCH
+    from sides import fine_tuned_by_understudy
 
-    from understudy.data.tokens import tokenise
-    from understudy.hardware import detect
-    from understudy.models.loading import load_classifier, load_tokenizer, resolve
-    from understudy.recipe import TrainingOptions
-    from understudy.training.objectives import supervised
-    from understudy.training.trainer import Examples, train
+    return work_of(fine_tuned_by_understudy(data, options.max_length, **changes))
 
-    folder = resolve(MODEL).path
-    tokenizer = load_tokenizer(folder)
-    recipe = TrainingOptions(batch_size=BATCH, learning_rate=RATE, checkpoint_steps=10**6, **changes)
-    model = load_classifier(folder, data.classes, attention_dropout=recipe.attention_dropout)
-    tokens = tokenise(data.texts, tokenizer, options.max_length)
-    with tempfile.TemporaryDirectory() as output:
-        start = time.perf_counter()
-        train(
-            model,
-            Examples(tokens, data.labels),
-            None,
-            recipe,
-            supervised(),
-            pad_id=tokenizer.pad_token_id,
-            seed=0,
-            hardware=detect(),
-            checkpoints=Path(output),
-            description="understudy",
-        )
-        seconds = time.perf_counter() - start
-    return Work(seconds, len(tokens.ids), len(tokens), operations(model.config, tokens.lengths, training=True))
+
+def work_of(tuned: Any) -> Work:
+    needed = operations(tuned.model.config, tuned.lengths, training=True)
+    return Work(tuned.seconds, int(tuned.lengths.sum()), len(tuned.lengths), needed)
 
 
 SIDES: dict[str, Side] = {

@@ -59,7 +59,7 @@ def test_every_command_has_help_with_the_common_flags(command: str, capsys: pyte
     assert main([command, "--help"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"usage: understudy {command} ")
-    assert all(f"  {flag}" in out for flag in ("--device", "--threads", "--json"))
+    assert all(f"  {flag}" in out for flag in ("--device", "--threads", "--engine", "--json"))
     assert err == ""
 
 
@@ -256,9 +256,21 @@ def test_run_passes_its_flags_on_and_answers_in_json(
 
     monkeypatch.setitem(sys.modules, "understudy.pipeline", SimpleNamespace(distill=distill))
     monkeypatch.setattr("understudy.report.terminal.show_metrics", lambda _, console, title: console.print("table"))
-    flags = ["--threads", "2", "--device", "cpu", "--overwrite", "--cache-dir", str(tmp_path), "--seed", "4"]
+    flags = [
+        "--threads",
+        "2",
+        "--device",
+        "cpu",
+        "--engine",
+        "pytorch",
+        "--overwrite",
+        "--cache-dir",
+        str(tmp_path),
+        "--seed",
+        "4",
+    ]
     assert main(["--json", "run", "imdb", "--out", "here", *flags]) == 0
-    options = {"device": "cpu", "threads": 2, "cache_dir": tmp_path, "overwrite": True}
+    options = {"device": "cpu", "threads": 2, "engine": "pytorch", "cache_dir": tmp_path, "overwrite": True}
     assert calls == [(Recipe.load("imdb", seed=4), Path("here"), options)]
     out, err = capsys.readouterr()
     assert json.loads(out) == {"run": "here", "agreement": 0.97}

@@ -156,3 +156,49 @@ def test_torch_dtypes() -> None:
 def test_the_machine_says_what_it_is() -> None:
     here = machine()
     assert here["processor"] and here["system"] and int(here["cores"]) >= 1
+
+
+# engine
+
+
+@pytest.mark.parametrize(
+    ("hardware", "dtype", "tokens", "engine"),
+    [
+        (CPU, "bf16", None, "openvino"),
+        (CPU, "bf16", 10**6, "openvino"),
+        (CPU, "bf16", 1000, "pytorch"),
+        (CPU, "fp32", None, "pytorch"),
+        (CUDA, "bf16", None, "pytorch"),
+        (Hardware("cpu", 2, "pytorch"), "bf16", None, "pytorch"),
+        (Hardware("cpu", 2, "openvino"), "fp32", 1000, "openvino"),
+    ],
+)
+def test_the_engine(
+    cpu_has: Any, monkeypatch: pytest.MonkeyPatch, hardware: Hardware, dtype: Any, tokens: int | None, engine: str
+) -> None:
+    cpu_has(avx512_bf16=True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert hardware.engine_for(dtype, tokens) == engine
+
+
+def test_pytorch_where_openvino_is_not_installed(cpu_has: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu_has(avx512_bf16=True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert CPU.engine_for("bf16") == "pytorch"
+
+
+def test_pytorch_where_bf16_is_emulated(cpu_has: Any) -> None:
+    cpu_has(avx512_bf16=False)
+    assert CPU.engine_for("bf16") == "pytorch"
+
+
+def test_an_engine_that_is_none() -> None:
+    with pytest.raises(UserError, match="--engine onnx: no such engine; expected one of auto, pytorch, openvino"):
+        detect(engine="onnx")
+
+
+def test_an_engine_that_is_not_for_the_device(devices: Any) -> None:
+    devices(cuda=1)
+    with pytest.raises(UserError, match=r"--engine openvino computes on the CPU, not on cuda. Add --device cpu"):
+        detect(engine="openvino")
+    assert detect("cpu", engine="openvino").engine == "openvino"

@@ -21,7 +21,7 @@ def load(path: str | Path, **options: Any) -> Classifier:
 
     Args:
         path: The folder.
-        **options: `device`, `threads` and `precision`; see `Classifier.load`.
+        **options: `device`, `threads`, `precision` and `engine`; see `Classifier.load`.
     """
     from understudy.inference.classifier import Classifier
 

@@ -78,6 +78,7 @@ def _run(options: argparse.Namespace) -> None:
         options.out,
         device=options.device,
         threads=options.threads,
+        engine=options.engine,
         cache_dir=options.cache_dir,
         overwrite=options.overwrite,
     )
@@ -124,11 +125,8 @@ def _predict(options: argparse.Namespace) -> None:
         raise UserError("predict got nothing to classify: give texts, --input FILE, or lines on stdin.")
 
     from understudy.inference.bulk import predict_file, stream_texts
-    from understudy.inference.classifier import Classifier
 
-    classifier = Classifier.load(
-        options.model, device=options.device, threads=options.threads, precision=options.precision
-    )
+    classifier = _classifier(options)
     if options.output:
         rows = predict_file(classifier, options.input, Path(options.output), options.text)
         log.info("%d rows: %s", rows, options.output)
@@ -145,11 +143,8 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from understudy.evaluation.single import evaluate_model
-    from understudy.inference.classifier import Classifier
 
-    classifier = Classifier.load(
-        options.model, device=options.device, threads=options.threads, precision=options.precision
-    )
+    classifier = _classifier(options)
     found = evaluate_model(classifier, options.model, options.data, text=options.text, label=options.label)
     low, high = found.accuracy_ci95
     auc = "-" if found.metrics.auc is None else f"{found.metrics.auc:.4f}"
@@ -205,7 +200,10 @@ def _parser(arguments: Sequence[str]) -> Parser:
 
 def _add_common_flags(parser: argparse.ArgumentParser, **default: Any) -> None:
     parser.add_argument("--device", help="cpu, cuda, mps; by default the best there is", **default)
-    parser.add_argument("--threads", type=thread_count, help="PyTorch's CPU threads; by default one a core", **default)
+    parser.add_argument("--threads", type=thread_count, help="CPU threads; by default one a core", **default)
+    parser.add_argument(
+        "--engine", help="what runs finished models: pytorch or openvino; by default the fastest", **default
+    )
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout", **default)
 
 
@@ -252,6 +250,18 @@ def _recipe(options: argparse.Namespace) -> Any:
     from understudy.recipe import Recipe
 
     return Recipe.load(options.recipe, **options.recipe_flags.given(options))
+
+
+def _classifier(options: argparse.Namespace) -> Any:
+    from understudy.inference.classifier import Classifier
+
+    return Classifier.load(
+        options.model,
+        device=options.device,
+        threads=options.threads,
+        precision=options.precision,
+        engine=options.engine,
+    )
 
 
 def _console() -> Any:

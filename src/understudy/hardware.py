@@ -1,11 +1,12 @@
-"""What this machine has, and what follows from it: device, threads, compute type, attention kernel."""
+"""What this machine has, and what follows from it: device, threads, compute type, attention kernel, engine."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from understudy.errors import UserError
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Dtype = Literal["fp32", "bf16", "fp16"]
+EngineName = Literal["pytorch", "openvino"]
+ENGINES = ("auto", *get_args(EngineName))
+
+# From so many tokens on OpenVINO has made up for the seconds that opening it takes.
+_MANY_TOKENS = 250_000
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,13 @@ class Hardware:
 
     Attributes:
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
-        threads: Threads of PyTorch's CPU operators.
+        threads: Threads of the CPU's operators.
+        engine: What computes finished models; `auto` where `engine_for` is to choose.
     """
 
     device: str
     threads: int
+    engine: str = "auto"
 
     @property
     def kind(self) -> str:
@@ -72,6 +80,19 @@ class Hardware:
             return "sdpa"
         return "per_text" if per_text else "eager" if training and dtype == "bf16" else "sdpa"
 
+    def engine_for(self, dtype: Dtype, tokens: int | None = None) -> EngineName:
+        """What computes a finished model: OpenVINO for many texts on a CPU with bf16, where it is installed.
+
+        Args:
+            dtype: Compute type.
+            tokens: How many there will be; None for many.
+        """
+        if self.engine != "auto":
+            return self.engine  # type: ignore[return-value]
+        many = tokens is None or tokens >= _MANY_TOKENS
+        native = self.kind == "cpu" and dtype == "bf16" == self._native_dtype()
+        return "openvino" if many and native and importlib.util.find_spec("openvino") else "pytorch"
+
     def _native_dtype(self) -> Dtype:
         import torch
 
@@ -85,11 +106,11 @@ class Hardware:
         return "fp32"
 
 
-def detect(device: str | None = None, threads: int | None = None) -> Hardware:
+def detect(device: str | None = None, threads: int | None = None, engine: str | None = None) -> Hardware:
     """Chooses the device (CUDA, then Apple's MPS, then the CPU, unless named) and sets PyTorch's threads.
 
     Raises:
-        UserError: the named device is not there.
+        UserError: the named device is not there, or the engine is none, or not for that device.
     """
     import torch
 
@@ -105,7 +126,12 @@ def detect(device: str | None = None, threads: int | None = None) -> Hardware:
         raise UserError(
             f"--device {device}: no such device here; PyTorch sees: {there}. Name one of these, or leave --device out."
         )
-    return Hardware(str(device), torch.get_num_threads())
+    engine = engine or "auto"
+    if engine not in ENGINES:
+        raise UserError(f"--engine {engine}: no such engine; expected one of {', '.join(ENGINES)}.")
+    if engine == "openvino" and kind != "cpu":
+        raise UserError(f"--engine openvino computes on the CPU, not on {device}. Add --device cpu, or leave it out.")
+    return Hardware(str(device), torch.get_num_threads(), engine)
 
 
 def torch_dtype(dtype: Dtype) -> torch.dtype:

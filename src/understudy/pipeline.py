@@ -93,6 +93,7 @@ def distill(
     *,
     device: str | None = None,
     threads: int | None = None,
+    engine: str | None = None,
     cache_dir: str | Path | None = None,
     overwrite: bool = False,
 ) -> Run:
@@ -102,7 +103,8 @@ def distill(
         recipe: A recipe, a preset's name or a TOML file's path.
         out: The run directory; by default `runs/<recipe name>`.
         device: `cpu`, `cuda`, `mps`; by default the best there is.
-        threads: PyTorch's CPU threads; by default as many as there are cores.
+        threads: CPU threads; by default as many as there are cores.
+        engine: What runs finished models: `pytorch`, `openvino`, or by default the fastest that agrees.
         cache_dir: Where finished work is kept; by default `$UNDERSTUDY_CACHE` or the user's cache folder.
         overwrite: Replace the run that is in `out` where its data or teacher differ.
 
@@ -117,7 +119,7 @@ def distill(
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     run = RunDirectory(Path(out) if out is not None else Path("runs") / recipe.name)
     changed = check_directory(run, recipe, overwrite)
-    hardware = detect(device, threads)
+    hardware = detect(device, threads, engine)
     check_hardware(recipe, hardware)
     cache = Path(cache_dir) if cache_dir is not None else artifacts.default_cache()
     materials = gather(recipe, cache)
@@ -187,7 +189,12 @@ class _Stages:
 
     def _student(self, teacher: Path) -> Path:
         dtype = self.hardware.dtype(self.recipe.teacher.precision)
-        soft_key = fingerprint(teacher=folder_digest(teacher), train=self.materials.corpus.train.digest, dtype=dtype)
+        soft_key = fingerprint(
+            teacher=folder_digest(teacher),
+            train=self.materials.corpus.train.digest,
+            dtype=dtype,
+            engine=self.hardware.engine_for(dtype, self.materials.tokens["train"].total),
+        )
         start = student_start(self.recipe, teacher, self.materials.student)
         key = self._student_key("student", start, soft_key)
 
@@ -272,6 +279,7 @@ class _Stages:
             data=corpus.digest,
             options=options.model_dump(),
             dtype=dtype,
+            engine=self.hardware.engine_for(dtype, self.materials.tokens["test"].total),
         )
         written = {path.name: file_sha256(path) for path in self._outputs if path.is_file()}
         if (

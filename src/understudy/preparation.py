@@ -18,9 +18,16 @@ from understudy.data.sources import Table
 from understudy.data.tokens import Tokens, tokenise_cached
 from understudy.errors import RunDirectoryError, UserError
 from understudy.hardware import Hardware, machine
-from understudy.inference.classifier import longest_input
 from understudy.models.attention import supports_per_text
-from understudy.models.loading import Origin, classifier_labels, load_config, load_tokenizer, resolve, unnamed
+from understudy.models.loading import (
+    Origin,
+    classifier_labels,
+    load_config,
+    load_tokenizer,
+    longest_input,
+    resolve,
+    unnamed,
+)
 from understudy.models.students import check_layers
 from understudy.progress import duration
 from understudy.recipe import Recipe

@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import understudy
 from understudy.errors import ModelError, UserError
-from understudy.inference.classifier import Classifier, longest_input
+from understudy.inference.classifier import Classifier
 
 NAMES = ["negative", "neutral", "positive"]
 TEXTS = ["good film", "bad", "the story is dull and the film was awful", "", "never seen words", "very very great"]
@@ -216,35 +215,3 @@ def test_a_stream_is_lazy(classifier: Classifier) -> None:
     assert taken == 0
     assert [answer.label for answer in itertools.islice(stream, 3)] == classifier.predict(TEXTS[:3])
     assert taken == 4
-
-
-# How long a text may be
-
-
-@pytest.mark.parametrize(
-    ("config", "longest"),
-    [
-        (SimpleNamespace(model_type="bert", max_position_embeddings=512), 512),
-        (SimpleNamespace(model_type="roberta", max_position_embeddings=514, pad_token_id=1), 512),
-        (SimpleNamespace(model_type="mpnet", max_position_embeddings=514, pad_token_id=1), 512),
-        (SimpleNamespace(model_type="xlnet"), None),
-    ],
-    ids=lambda value: getattr(value, "model_type", ""),
-)
-def test_longest_input(config: Any, longest: int | None) -> None:
-    assert longest_input(config) == longest
-
-
-def test_robertas_longest_input_is_what_it_can_take() -> None:
-    from transformers import RobertaConfig, RobertaModel
-
-    config = RobertaConfig(
-        vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
-        max_position_embeddings=20, pad_token_id=1,
-    )  # fmt: skip
-    model = RobertaModel(config)
-    longest = longest_input(config)
-    assert longest == 18
-    model(torch.full((1, longest), 5))
-    with pytest.raises((IndexError, RuntimeError)):
-        model(torch.full((1, longest + 1), 5))

@@ -11,7 +11,8 @@ import torch
 from transformers import AutoTokenizer
 
 from understudy.data.tokens import tokenise
-from understudy.hardware import Hardware
+from understudy.hardware import Dtype, Hardware
+from understudy.inference.engines import Engine, PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.models.loading import load_classifier
 
@@ -24,13 +25,17 @@ def model(make_model: Callable[..., Path]) -> Any:
     return load_classifier(make_model(classes=["bad", "fine", "good"]))
 
 
+def engine(model: Any, dtype: Dtype = "fp32") -> Engine:
+    return PyTorchEngine(model, CPU, dtype)
+
+
 @pytest.fixture
 def tokens(model: Any) -> Any:
     return tokenise(TEXTS, AutoTokenizer.from_pretrained(model.name_or_path), 16)
 
 
 def test_logits_are_those_of_each_text_alone_in_the_order_of_the_texts(model: Any, tokens: Any) -> None:
-    logits = predict_logits(model, tokens, 0, CPU)
+    logits = predict_logits(engine(model), tokens, 0)
     assert logits.shape == (4, 3) and logits.dtype == np.float32
     with torch.no_grad():
         alone = [model(input_ids=torch.tensor(tokens[row])[None].long()).logits[0].numpy() for row in range(4)]
@@ -39,20 +44,20 @@ def test_logits_are_those_of_each_text_alone_in_the_order_of_the_texts(model: An
 
 
 def test_dropout_is_off_and_training_mode_does_not_matter(model: Any, tokens: Any) -> None:
-    first = predict_logits(model.train(), tokens, 0, CPU)
-    assert np.array_equal(first, predict_logits(model.train(), tokens, 0, CPU))
+    first = predict_logits(engine(model.train()), tokens, 0)
+    assert np.array_equal(first, predict_logits(engine(model.train()), tokens, 0))
 
 
 def test_progress_adds_up_to_the_texts(model: Any, tokens: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.inference.logits._BUDGET", {"cpu": 8})
+    monkeypatch.setattr("understudy.inference.engines._BUDGET", {"cpu": 8})
     told: list[int] = []
-    predict_logits(model, tokens, 0, CPU, advance=told.append)
+    predict_logits(engine(model), tokens, 0, told.append)
     assert sum(told) == 4 and len(told) > 1
 
 
 def test_bf16_is_close_and_leaves_the_weights_alone(model: Any, tokens: Any) -> None:
-    exact = predict_logits(model, tokens, 0, CPU)
-    rough = predict_logits(model, tokens, 0, CPU, "bf16")
+    exact = predict_logits(engine(model), tokens, 0)
+    rough = predict_logits(engine(model, "bf16"), tokens, 0)
     assert rough.dtype == np.float32
     assert 0 < np.abs(rough - exact).max() < 0.2
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 from understudy.data.tokens import text_ids, tokenise
 from understudy.hardware import Hardware
 from understudy.inference import store as store_module
+from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits
 from understudy.inference.store import LogitsStore, StoredLogits, stored_logits
 from understudy.models.loading import load_classifier
@@ -202,14 +203,20 @@ def test_computed_once(folder: Path, compute: Callable[..., StoredLogits]) -> No
 def test_they_are_the_models_logits(folder: Path, compute: Callable[..., StoredLogits]) -> None:
     model = load_classifier(folder)
     tokens = tokenise(TEXTS, AutoTokenizer.from_pretrained(folder), 8)
-    direct = predict_logits(model, tokens, 0, CPU)
+    direct = predict_logits(PyTorchEngine(model, CPU, "fp32"), tokens, 0)
     assert np.ptp(direct[:, 0]) > 0.1  # or any order would do
     np.testing.assert_allclose(compute(model).logits, direct, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     "changed",
-    [{"model_digest": "other"}, {"tokenizer_digest": "other"}, {"max_length": 9}, {"dtype": "bf16"}],
+    [
+        {"model_digest": "other"},
+        {"tokenizer_digest": "other"},
+        {"max_length": 9},
+        {"dtype": "bf16"},
+        {"hardware": Hardware("cpu", 1, "openvino")},
+    ],
     ids=lambda changed: next(iter(changed)),
 )
 def test_the_key_holds_what_logits_depend_on(
@@ -226,7 +233,7 @@ def test_the_key_does_not_hold_the_batch(
 ) -> None:
     model = load_classifier(folder)
     compute(model)
-    monkeypatch.setattr("understudy.inference.logits._BUDGET", {"cpu": 1})
+    monkeypatch.setattr("understudy.inference.engines._BUDGET", {"cpu": 1})
     assert compute(model, hardware=Hardware("cpu", 7), description="other").computed == 0
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from understudy.models.loading import (
     load_classifier,
     load_config,
     load_tokenizer,
+    longest_input,
     parameter_count,
     unnamed,
 )
@@ -213,3 +215,32 @@ def test_unnamed(labels: list[str], expected: bool) -> None:
 def test_parameter_count() -> None:
     shared = torch.nn.Linear(3, 2)
     assert parameter_count(torch.nn.ModuleList([shared, torch.nn.Linear(2, 2), shared])) == 8 + 6  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("config", "longest"),
+    [
+        (SimpleNamespace(model_type="bert", max_position_embeddings=512), 512),
+        (SimpleNamespace(model_type="roberta", max_position_embeddings=514, pad_token_id=1), 512),
+        (SimpleNamespace(model_type="mpnet", max_position_embeddings=514, pad_token_id=1), 512),
+        (SimpleNamespace(model_type="xlnet"), None),
+    ],
+    ids=lambda value: getattr(value, "model_type", ""),
+)
+def test_longest_input(config: Any, longest: int | None) -> None:
+    assert longest_input(config) == longest
+
+
+def test_robertas_longest_input_is_what_it_can_take() -> None:
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(
+        vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+        max_position_embeddings=20, pad_token_id=1,
+    )  # fmt: skip
+    model = RobertaModel(config)
+    longest = longest_input(config)
+    assert longest == 18
+    model(torch.full((1, longest), 5))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, longest + 1), 5))

@@ -16,6 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from understudy.data.corpus import Corpus, Split
 from understudy.data.tokens import Tokens, text_ids, tokenise
 from understudy.hardware import Hardware
+from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.models.loading import load_classifier, load_tokenizer, resolve
 from understudy.recipe import Recipe, TrainingOptions
@@ -196,7 +197,11 @@ class Workshop:
         """As understudy computes them, float64 of shape (texts, classes)."""
         tokenizer = load_tokenizer(folder)
         tokens = tokenise(texts, tokenizer, 12)
-        return softmax(predict_logits(load_classifier(folder), tokens, tokenizer.pad_token_id, self.hardware))
+        return softmax(
+            predict_logits(
+                PyTorchEngine(load_classifier(folder), self.hardware, "fp32"), tokens, tokenizer.pad_token_id
+            )
+        )
 
 
 @pytest.fixture

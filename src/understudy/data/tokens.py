@@ -37,6 +37,11 @@ class Tokens:
     offsets: np.ndarray
     full_lengths: np.ndarray
 
+    @property
+    def total(self) -> int:
+        """Tokens of all texts together."""
+        return int(self.offsets[-1] - self.offsets[0])
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

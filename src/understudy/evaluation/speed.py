@@ -13,8 +13,9 @@ import numpy as np
 
 from understudy.data.tokens import Tokens, pad, tokenise
 from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
-from understudy.hardware import Dtype, Hardware, torch_dtype
-from understudy.inference.logits import predict_logits, use_fast_attention
+from understudy.hardware import Dtype, Hardware
+from understudy.inference.engines import PyTorchEngine
+from understudy.inference.logits import predict_logits
 from understudy.models.loading import load_classifier, load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -30,28 +31,20 @@ class _Side:
 
     def __init__(self, folder: Path, max_length: int, hardware: Hardware, dtype: Dtype) -> None:
         self._tokenizer = load_tokenizer(folder)
-        self._model = load_classifier(folder)
+        self._engine = PyTorchEngine(load_classifier(folder), hardware, dtype)
         self._max_length = max_length
-        self._hardware = hardware
-        self._dtype = dtype
 
     def classify(self, texts: Sequence[str]) -> None:
         """From texts to logits, batches by length."""
-        predict_logits(self._model, self._tokens(texts), self._pad_id, self._hardware, self._dtype)
+        predict_logits(self._engine, self._tokens(texts), self._pad_id)
 
     def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
         """A forward pass over one batch padded to the maximum length, as the original's notebook measures it."""
-        import torch
-
         batch = pad(self._tokens(texts), range(len(texts)), self._pad_id, to=self._max_length)
-        batch = {name: tensor.to(self._hardware.device) for name, tensor in batch.items()}
-        model = self._model.to(self._hardware.device)  # type: ignore[arg-type]
-        use_fast_attention(model, self._hardware, self._dtype)
-        enabled = self._dtype != "fp32"
 
         def forward() -> None:
-            with torch.inference_mode(), torch.autocast(self._hardware.kind, torch_dtype(self._dtype), enabled=enabled):
-                model(**batch).logits.float().cpu()  # copying back waits for the device
+            with self._engine.computing():
+                self._engine.forward(batch)  # the logits' way back waits for the device
 
         return forward
 
@@ -74,7 +67,7 @@ def measure_speed(
     dtype: Dtype,
     seed: int,
 ) -> Speed:
-    """Measures both models alternately on real texts.
+    """Measures both models alternately on real texts, in PyTorch.
 
     Documents per second: from texts to logits, in batches by length. Latency: the same for one text at a time. Batches
     of 128: the forward pass only, padded to the maximum length. Rounds of many texts are timed three times, after a

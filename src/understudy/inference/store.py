@@ -1,7 +1,7 @@
 """Logits that were computed once and are kept, by text id.
 
-A store is a folder of shards in the cache, one store for each combination of model weights, tokenizer, maximum length
-and compute type. A shard is a NumPy structured array of (text id, logits), named by its own SHA-256: it is read
+A store is a folder of shards in the cache, one store for each combination of model weights, tokenizer, maximum length,
+compute type and engine. A shard is a NumPy structured array of (text id, logits), named by its own SHA-256: it is read
 memory-mapped after its checksum held, found by text id and never by position, and adding texts adds shards.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from understudy.artifacts import file_sha256, fingerprint, write_file, write_json
 from understudy.data.tokens import Tokens
 from understudy.hardware import Dtype, Hardware
+from understudy.inference.engines import open_engine
 from understudy.inference.logits import predict_logits
 from understudy.progress import progress
 
@@ -145,7 +146,8 @@ def stored_logits(
 ) -> StoredLogits:
     """Logits from the cache where they are there, else computed; finished shards survive an interruption.
 
-    The key is what the logits of a text depend on: weights, tokenizer, maximum length and compute type, not the batch.
+    The key is what the logits of a text depend on: weights, tokenizer, maximum length, compute type and engine,
+    not the batch.
 
     Args:
         model: A sequence classifier.
@@ -161,14 +163,21 @@ def stored_logits(
         description: Names the work in messages.
     """
     classes = int(model.config.num_labels or 0)
-    parts = {"model": model_digest, "tokenizer": tokenizer_digest, "max_length": max_length, "dtype": dtype}
+    parts = {
+        "model": model_digest,
+        "tokenizer": tokenizer_digest,
+        "max_length": max_length,
+        "dtype": dtype,
+        "engine": hardware.engine_for(dtype, tokens.total),
+    }
     folder = cache / "logits" / fingerprint(**parts)
     store = LogitsStore(folder, classes)
     missing = store.missing(ids)
     if len(missing):
         write_json(folder / "key.json", {**parts, "classes": classes})
+        engine = open_engine(model, hardware, dtype, tokens.total)
         with progress(description, len(missing)) as advance:
             for start in range(0, len(missing), SHARD_TEXTS):
                 rows = missing[start : start + SHARD_TEXTS]
-                store.add(ids[rows], predict_logits(model, tokens.select(rows), pad_id, hardware, dtype, advance))
+                store.add(ids[rows], predict_logits(engine, tokens.select(rows), pad_id, advance))
     return StoredLogits(store.lookup(ids), len(missing), len(np.unique(ids)) - len(missing))

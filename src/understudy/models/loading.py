@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # BERT and its kin; DistilBERT
+# RoBERTa and its kin number positions from the padding token's id on, so that many fewer are of use.
+_POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "mpnet", "roberta", "xlm-roberta"}
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,14 @@ def classifier_labels(folder: Path) -> list[str] | None:
 def unnamed(labels: list[str]) -> bool:
     """Whether these are only transformers' placeholders, `LABEL_0` and so on."""
     return labels == [f"LABEL_{index}" for index in range(len(labels))]
+
+
+def longest_input(config: Any) -> int | None:
+    """Tokens that a model with this config has positions for; None where it does not say."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    if positions is not None and config.model_type in _POSITIONS_AFTER_PADDING:
+        return positions - (config.pad_token_id or 0) - 1
+    return positions
 
 
 def parameter_count(model: PreTrainedModel) -> int:

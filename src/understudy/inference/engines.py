@@ -1,0 +1,223 @@
+"""What computes the logits of a finished model: PyTorch anywhere, OpenVINO on a CPU where it is faster and agrees."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from understudy.errors import MissingExtra, ModelError
+from understudy.hardware import Dtype, EngineName, Hardware, torch_dtype
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+log = logging.getLogger(__name__)
+
+Batch = dict[str, "torch.Tensor"]
+
+# Padded tokens in one batch: what fills two cores' caches, and what fills a GPU.
+_BUDGET = {"cpu": 4096, "cuda": 65536, "mps": 16384}
+_PROBE_LENGTHS = (1, 2, 7, 33, 96)
+_ROOM = 4.0
+_ROUNDING = 1e-3
+
+
+class Engine(ABC):
+    """A model that is ready to answer.
+
+    Attributes:
+        name: Which one it is.
+        classes: Columns of the logits.
+        budget: Padded tokens that make a good batch.
+    """
+
+    name: EngineName
+    classes: int
+    budget: int
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> np.ndarray:
+        """Logits, float32 of shape (texts, classes), for `input_ids` and `attention_mask` of shape (texts, tokens)."""
+
+    def computing(self) -> AbstractContextManager[object]:
+        """To be entered once around many batches."""
+        return nullcontext()
+
+
+class PyTorchEngine(Engine):
+    """The model itself; it is moved to the device and set to evaluation, its weights stay as they are."""
+
+    name = "pytorch"
+
+    def __init__(self, model: PreTrainedModel, hardware: Hardware, dtype: Dtype) -> None:
+        self._model = model.to(hardware.device).eval()  # type: ignore[arg-type]
+        self._hardware = hardware
+        self._dtype = dtype
+        self.classes = int(model.config.num_labels or 0)
+        self.budget = _BUDGET[hardware.kind]
+        use_fast_attention(model, hardware, dtype)
+
+    def forward(self, batch: Batch) -> np.ndarray:
+        on_device = {name: tensor.to(self._hardware.device) for name, tensor in batch.items()}
+        return self._model(**on_device).logits.float().cpu().numpy()
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        import torch
+
+        enabled = self._dtype != "fp32"
+        with torch.inference_mode(), torch.autocast(self._hardware.kind, torch_dtype(self._dtype), enabled=enabled):
+            yield
+
+
+class OpenVinoEngine(Engine):
+    """The model compiled by OpenVINO for the CPU.
+
+    Raises:
+        MissingExtra: OpenVINO is not installed.
+    """
+
+    name = "openvino"
+
+    def __init__(self, model: PreTrainedModel, hardware: Hardware, dtype: Dtype) -> None:
+        try:
+            import openvino
+        except ImportError:
+            raise MissingExtra("openvino", "distill", "The engine openvino") from None
+
+        settings = {
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[dtype],
+            "INFERENCE_NUM_THREADS": hardware.threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._compiled = openvino.Core().compile_model(_converted(model), "CPU", settings)
+        self.classes = int(model.config.num_labels or 0)
+        self.budget = _BUDGET["cpu"]
+
+    def forward(self, batch: Batch) -> np.ndarray:
+        inputs = {name: tensor.numpy() for name, tensor in batch.items()}
+        return np.array(self._compiled(inputs)[0], dtype=np.float32)
+
+
+def open_engine(model: PreTrainedModel, hardware: Hardware, dtype: Dtype, tokens: int | None = None) -> Engine:
+    """Opens the engine that the hardware's policy names.
+
+    Where that is OpenVINO, both compute a few made-up texts first, PyTorch in fp32 as well. Unless OpenVINO's logits
+    are as close to those as PyTorch's of the same compute type are, up to a factor of four, PyTorch does the work.
+    That hangs on the model alone, so the same model always gets the same engine.
+
+    Args:
+        model: A sequence classifier in fp32.
+        hardware: Where to compute.
+        dtype: Compute type.
+        tokens: How many there will be; None for many.
+
+    Raises:
+        MissingExtra: OpenVINO was asked for and is not installed.
+        ModelError: OpenVINO was asked for and cannot run the model as PyTorch does.
+    """
+    pytorch = PyTorchEngine(model, hardware, dtype)
+    if hardware.engine_for(dtype, tokens) == "pytorch":
+        return pytorch
+    try:
+        compiled = OpenVinoEngine(model, hardware, dtype)
+        far, near = _distances(compiled, pytorch, PyTorchEngine(model, hardware, "fp32"), model.config)
+    except MissingExtra:
+        raise
+    except Exception as error:  # whatever its converter raises for a model that it does not know
+        problem = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    else:
+        if far <= max(_ROOM * near, _ROUNDING):
+            log.info("engine: OpenVINO in %s; on a probe its logits are within %.2g of PyTorch's in fp32", dtype, far)
+            return compiled
+        problem = (
+            f"on a probe its logits are {far:.2g} from PyTorch's in fp32, while PyTorch's in {dtype} are {near:.2g}"
+        )
+    finally:
+        use_fast_attention(model, hardware, dtype)
+    if hardware.engine == "openvino":
+        raise ModelError(
+            f"--engine openvino cannot run this {model.config.model_type} model as PyTorch does: {problem}. "
+            "Use --engine pytorch, or leave it out."
+        )
+    log.info("engine: PyTorch in %s; OpenVINO, which may be faster, was left aside: %s", dtype, problem)
+    return pytorch
+
+
+def use_fast_attention(model: PreTrainedModel, hardware: Hardware, dtype: Dtype) -> None:
+    """Lets a model that is to answer, not to be trained, compute its attention the way that is fastest here."""
+    from understudy.models.attention import supports_per_text
+
+    kernel = hardware.attention("auto", dtype, training=False, per_text=supports_per_text(model.config))
+    model.set_attn_implementation(kernel)
+
+
+def _converted(model: PreTrainedModel) -> Any:
+    import openvino
+    import torch
+    from transformers.utils import logging as transformers_logging
+
+    model.set_attn_implementation("sdpa")
+    verbosity = transformers_logging.get_verbosity()
+    with ExitStack() as stack:
+        stack.enter_context(_environment(CI="true"))  # else its converter reports every use to a server of Intel's
+        stack.enter_context(warnings.catch_warnings(action="ignore"))
+        stack.enter_context(torch.inference_mode())
+        transformers_logging.set_verbosity_error()
+        stack.callback(transformers_logging.set_verbosity, verbosity)
+        return openvino.convert_model(model, example_input=_made_up(model.config, (9, 5)))
+
+
+def _distances(compiled: Engine, pytorch: Engine, exact: Engine, config: Any) -> tuple[float, float]:
+    """How far the logits of the first two are from those of the third at most."""
+    from understudy.models.loading import longest_input
+
+    longest = longest_input(config) or max(_PROBE_LENGTHS)
+    probes = tuple(min(length, longest) for length in _PROBE_LENGTHS)
+    far = near = 0.0
+    for lengths in [*((length,) for length in probes), probes]:
+        batch = _made_up(config, lengths)
+        with exact.computing():
+            wanted = exact.forward(batch)
+        with pytorch.computing():
+            near = max(near, float(np.abs(pytorch.forward(batch) - wanted).max()))
+        far = max(far, float(np.nan_to_num(np.abs(compiled.forward(batch) - wanted), nan=np.inf).max()))
+    return far, near
+
+
+def _made_up(config: Any, lengths: tuple[int, ...]) -> Batch:
+    """A padded batch of texts of these lengths, their tokens drawn from the vocabulary."""
+    import torch
+
+    random = np.random.default_rng(0)
+    padding = int(config.pad_token_id or 0)
+    ids = np.full((len(lengths), max(lengths)), padding, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    words = np.delete(np.arange(config.vocab_size), padding)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = random.choice(words, length)
+        mask[row, :length] = 1
+    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
