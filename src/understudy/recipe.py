@@ -7,8 +7,6 @@ models below. An option is a typed field; its docstring is its help.
 from __future__ import annotations
 
 import json
-import tomllib
-from importlib import resources
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal
@@ -16,7 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from understudy.errors import RecipeError
-from understudy.wording import Takes, accepts, explain, suggestion
+from understudy.recipe_files import merged, packaged_files, read_options, toml_line
+from understudy.wording import Takes, accepts, explain
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -256,7 +255,7 @@ class Recipe(_Options):
             **overrides: Options that beat the file, nested like it: `data={"train": "reviews.csv"}`.
         """
         origin = f"recipe '{source}'" + (" with the options given" if overrides else "")
-        return cls.from_mapping(_merged(_read(source), overrides), origin)
+        return cls.from_mapping(merged(read_options(source), overrides), origin)
 
     @classmethod
     def from_mapping(cls, options: dict[str, Any], origin: str = "the recipe") -> Recipe:
@@ -273,9 +272,9 @@ class Recipe(_Options):
     def to_toml(self) -> str:
         """The whole recipe with all defaults filled in, as TOML that `load` reads back to an equal recipe."""
         options = self.model_dump(mode="json", exclude_none=True)
-        top = [_toml_line(key, value) for key, value in options.items() if not isinstance(value, dict)]
+        top = [toml_line(key, value) for key, value in options.items() if not isinstance(value, dict)]
         sections = [
-            "\n".join([f"[{name}]", *(_toml_line(key, value) for key, value in section.items())])
+            "\n".join([f"[{name}]", *(toml_line(key, value) for key, value in section.items())])
             for name, section in options.items()
             if isinstance(section, dict)
         ]
@@ -289,52 +288,7 @@ class Recipe(_Options):
 
 def presets() -> dict[str, Recipe]:
     """The recipes that ship with understudy, by name."""
-    return {name: Recipe.load(name) for name in _packaged()}
-
-
-def _packaged() -> dict[str, Any]:
-    folder = resources.files("understudy") / "recipes"
-    files = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
-    return dict(sorted(files.items()))
-
-
-def _read(source: str | Path) -> dict[str, Any]:
-    packaged = _packaged()
-    file = packaged.get(source) if isinstance(source, str) else None
-    path = file or Path(source)
-    if not path.is_file():
-        raise RecipeError(_no_recipe(source, list(packaged)))
-    try:
-        # Editors on Windows put a byte order mark in front, which TOML does not know.
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise RecipeError(
-            f"{source} is not UTF-8 text (byte {error.start}): expected a TOML file. Save it again as UTF-8."
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{source} is not valid TOML: {error}. Mend it there; texts stand in quotes.") from None
-    except OSError as error:
-        raise RecipeError(f"{source} cannot be read: {error.strerror}. Give a TOML file that can.") from None
-
-
-def _no_recipe(source: str | Path, names: list[str]) -> str:
-    path = Path(source)
-    if path.is_dir():
-        inside = path / "recipe.toml"
-        hint = f"Give {inside}." if inside.is_file() else "Give the file itself."
-        return f"{source} is a folder: expected a TOML file or a preset. {hint}"
-    return (
-        f"No recipe '{source}': there is no such file, and the presets are {', '.join(names)}"
-        f"{suggestion(str(source), names) or '.'}"
-    )
-
-
-def _merged(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in overrides.items():
-        nested = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if nested else value
-    return result
+    return {name: Recipe.load(name) for name in packaged_files()}
 
 
 def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -354,8 +308,3 @@ def _listed(value: Any) -> Any:
         except ValueError:
             return value  # no list, which the validation then says
     return [item.strip() for item in value.split(",")]
-
-
-def _toml_line(key: str, value: Any) -> str:
-    # JSON's spelling of strings, numbers, booleans and lists of them is also TOML's, but for the delete character.
-    return f"{key} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
