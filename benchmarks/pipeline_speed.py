@@ -96,10 +96,11 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
         validation = train.select(np.arange(min(VALIDATION, len(train))))
         corpus = Corpus(data.classes, train, validation, validation)
         tokens = {
-            name: tokenise_cached(split.texts, split.ids, tokenizer, options.max_length, cache)
+            name: tokenise_cached([split.texts], split.ids, tokenizer, options.max_length, cache)
             for name, split in (("train", train), ("validation", validation))
         }
-        teacher = train_teacher(recipes[0], corpus, tokens, origin, hardware, cache, folder / "checkpoints")
+        tokens["transfer"] = tokens["train"]
+        teacher = train_teacher(recipes[0], corpus, tokens, origin, hardware, cache, folder / "checkpoints", seed=0)
         finished = []
         for seed, recipe in enumerate(recipes):
             soft_labels = stored_logits(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from understudy import cli, preparation
+from understudy import cli, materials, preparation
 from understudy.artifacts import RunDirectory
 from understudy.data.audit import Audit
 from understudy.errors import DataError, ModelError, RunDirectoryError, UserError
@@ -73,20 +73,20 @@ def test_every_option_that_is_refused_is_named(finished: Any, make_recipe: MakeR
 def test_other_texts_under_the_same_name_are_refused(
     finished: Any, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = preparation.read_tables
+    read = materials.read_tables
 
     def edited(options: Any) -> Any:
         tables = read(options)
         tables["test"].texts[0] += " good"
         return tables
 
-    monkeypatch.setattr(preparation, "read_tables", edited)
+    monkeypatch.setattr(materials, "read_tables", edited)
     message = refused(finished.recipe, finished)
     assert "the texts or labels behind them changed" in message
 
 
 def test_another_teacher_under_the_same_name_is_refused(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.pipeline.teacher_fingerprint", lambda *_: "another")
+    monkeypatch.setattr("understudy.stages.teacher_fingerprint", lambda *_: "another")
     assert "model, machine or data behind them changed" in refused(finished.recipe, finished)
 
 
@@ -251,9 +251,9 @@ def test_the_doctor_says_how_much_is_cut(make_recipe: MakeRecipe, tmp_path: Path
 
 def test_what_is_ahead_is_said(make_recipe: MakeRecipe, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recipe = make_recipe()
-    materials = preparation.gather(recipe, tmp_path / "cache")
+    gathered = materials.gather(recipe, tmp_path / "cache")
     with caplog.at_level(logging.INFO, "understudy"):
-        preparation.announce(recipe, materials, RunDirectory(tmp_path / "run"), Hardware("cpu", 1), afresh=False)
+        preparation.announce(recipe, gathered, RunDirectory(tmp_path / "run"), Hardware("cpu", 1), afresh=False)
     assert "tiny: 108 training, 12 validation and 60 test texts, 2 classes; about " in caplog.text
 
 
@@ -266,8 +266,8 @@ def test_a_teacher_that_is_there_is_not_counted(finished: Any, tmp_path: Path, m
         return estimate(works, *rest)
 
     monkeypatch.setattr(preparation, "estimate", spy)
-    materials = preparation.gather(finished.recipe, finished.cache)
+    gathered = materials.gather(finished.recipe, finished.cache)
     for out, afresh in ((finished.out, False), (finished.out, True), (tmp_path / "new", False)):
-        preparation.announce(finished.recipe, materials, RunDirectory(out), Hardware("cpu", 1), afresh)
+        preparation.announce(finished.recipe, gathered, RunDirectory(out), Hardware("cpu", 1), afresh)
     assert seen[0] == 0
     assert seen[1] == seen[2] == len(materials.tokens["train"].ids)

@@ -139,6 +139,55 @@ def test_validation_is_a_share_a_count_or_a_source(given: Any, meant: Any) -> No
     assert type(found) is type(meant)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("first", "first"), ("0,2,5", [0, 2, 5]), ([0, 2, 5], [0, 2, 5]), ("[0, 2, 5]", [0, 2, 5])],
+)
+def test_which_layers_is_a_word_or_numbers(given: Any, meant: Any) -> None:
+    assert Recipe.load("quickstart", student={"from_layers": given}).student.from_layers == meant
+
+
+@pytest.mark.parametrize("given", ["frist", "0,1", [2, 1, 0], [0, 0, 1], [-1, 0, 1], [0, 1, True], "0,x,2", []])
+def test_layers_that_cannot_be(given: Any) -> None:
+    with pytest.raises(RecipeError, match="student"):
+        Recipe.load("quickstart", student={"from_layers": given})
+
+
+def test_which_layers_needs_how_many() -> None:
+    with pytest.raises(RecipeError, match=r"student\.from_layers is 'first', but belongs to student\.layers"):
+        Recipe.load("quickstart", student={"layers": "none", "model": "m", "from_layers": "first"})
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("a/b", ["a/b"]), (["a/b"], ["a/b"]), ("a/b,linear", ["a/b", "linear"]), (["a", "a"], ["a", "a"])],
+)
+def test_a_teacher_is_a_model_or_several(given: Any, meant: list[str]) -> None:
+    assert Recipe.load("quickstart", teacher={"model": given}).teacher.members == meant
+
+
+@pytest.mark.parametrize("given", ["linear", "linear,linear,a", [], ""])
+def test_a_teacher_has_an_encoder_and_one_linear_model_at_most(given: Any) -> None:
+    with pytest.raises(RecipeError, match=r"teacher\.model: expected a model, or several"):
+        Recipe.load("quickstart", teacher={"model": given})
+
+
+def test_a_revision_belongs_to_one_model() -> None:
+    with pytest.raises(RecipeError, match=r"teacher\.model names 2 models"):
+        Recipe.load("quickstart", teacher={"model": ["a", "b"], "revision": "main"})
+
+
+@pytest.mark.parametrize(("given", "meant"), [("1000", 1000), ("0.04", 0.04), (2, 2), ("none", None)])
+def test_labelled_is_a_share_or_a_count(given: Any, meant: Any) -> None:
+    assert Recipe.load("quickstart", data={"labelled": given}).data.labelled == meant
+
+
+@pytest.mark.parametrize("given", [0, 1, -0.5, 1.0, "all"])
+def test_labelled_is_nothing_else(given: Any) -> None:
+    with pytest.raises(RecipeError, match=r"data\.labelled"):
+        Recipe.load("quickstart", data={"labelled": given})
+
+
 def test_the_student_takes_the_recipes_seed_unless_it_has_its_own() -> None:
     assert with_options(seed=5).student_seed == 5
     assert with_options(seed=5, student={"layers": 3, "seed": 0}).student_seed == 0

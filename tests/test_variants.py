@@ -13,8 +13,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
+from understudy.errors import ModelError, RunDirectoryError
+from understudy.evaluation.linear import LinearModel
+from understudy.inference.classifier import Classifier
+from understudy.inference.logits import softmax
+from understudy.labelling import opinion_pool
+from understudy.models.loading import parameter_count
 from understudy.pipeline import Run, distill
 from understudy.recipe import Recipe
+from understudy.training import student as training_student
 
 pytestmark = pytest.mark.usefixtures("no_clock")
 
@@ -150,3 +157,84 @@ def test_a_model_in_several_files_has_the_size_of_all(run: Callable[..., Run], m
     files = list((found.directory / "student").glob("*.safetensors"))
     assert len(files) > 1
     assert found.metrics.student.bytes == sum(path.stat().st_size for path in files)
+
+
+# Transfer texts, other starts, committees
+
+
+def test_unlabelled_texts_are_labelled_by_the_teacher_and_learned_from(
+    run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: dict[str, int] = {}
+    train = training_student.train
+
+    def spy(model: Any, examples: Any, *arguments: Any, **options: Any) -> Any:
+        learned[options["description"]] = len(examples.tokens)
+        assert len(examples.labels) == len(examples.tokens)
+        return train(model, examples, *arguments, **options)
+
+    monkeypatch.setattr(training_student, "train", spy)
+    source = write(tmp_path / "more.csv", 70, ["none"], seed=5)
+    found = run(data={"unlabelled": source}, evaluation={"controls": ["no_distillation"]})
+    details = manifest(found)["stages"]
+    assert details["data"]["details"]["texts"] == {"train": 108, "validation": 12, "test": 60, "unlabelled": 70}
+    assert details["soft_labels"]["details"]["computed"] == 178
+    assert learned == {"student": 178, "no_distillation": 108}
+
+
+def test_few_labels_and_the_rest_without(run: Callable[..., Run]) -> None:
+    found = run(data={"labelled": 40})
+    texts = manifest(found)["stages"]["data"]["details"]["texts"]
+    assert texts == {"train": 36, "validation": 4, "test": 60, "unlabelled": 80}
+
+
+def test_a_student_with_a_smaller_vocabulary(run: Callable[..., Run]) -> None:
+    found = run(
+        student={"layers": 2, "from_layers": [1, 3], "vocabulary": 15}, evaluation={"controls": ["no_distillation"]}
+    )
+    assert len(found.student.tokenizer) == found.student.model.config.vocab_size == 15
+    assert len(found.teacher.tokenizer) == 21
+    texts = pd.read_csv(found.recipe.data.test)["text"].tolist()
+    predictions = pd.read_parquet(found.directory / "predictions.parquet")
+    expected = predictions[["student_probability_negative", "student_probability_positive"]].to_numpy()
+    assert np.allclose(found.student.predict_proba(texts), expected, atol=1e-6)
+    assert found.metrics.student.parameters < found.metrics.teacher.parameters
+    assert found.metrics.controls.no_distillation is not None
+    assert found.metrics.controls.no_distillation.parameters == found.metrics.student.parameters
+
+
+def test_a_committee(run: Callable[..., Run], make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    encoder = make_recipe().teacher.model
+    assert isinstance(encoder, str)
+    found = run(teacher={"model": [encoder, "linear", encoder]}, evaluation={"controls": ["linear"]})
+    stages = manifest(found)["stages"]
+    members = [stages[f"teacher_{number}"] for number in (1, 2, 3)]
+    assert members[0]["details"]["digest"] != members[2]["details"]["digest"]  # another seed
+    assert stages["linear"]["details"]["reused"]  # fitted once for the member and the control
+    record = json.loads((found.directory / "teacher" / "committee.json").read_text())["members"]
+    assert [member["model"] for member in record] == [encoder, "linear", encoder]
+    assert all(member["temperature"] > 0 for member in record)
+
+    texts = pd.read_csv(found.recipe.data.test)["text"].tolist()
+    first, third = (Classifier.load(found.directory / "teacher" / number) for number in "13")
+    linear = LinearModel.load(found.directory / "teacher" / "2")
+    logits = [np.log(model.predict_proba(texts)) for model in (first, linear, third)]
+    pooled = softmax(opinion_pool(logits, [member["temperature"] for member in record]))
+    predictions = pd.read_parquet(found.directory / "predictions.parquet")
+    columns = ["teacher_probability_negative", "teacher_probability_positive"]
+    assert np.allclose(predictions[columns].to_numpy(), pooled, atol=1e-5)
+    control = found.metrics.controls.linear
+    assert control is not None
+    assert found.metrics.teacher.parameters == 2 * parameter_count(first.model) + control.parameters
+    with pytest.raises(ModelError):
+        _ = found.teacher
+
+    logs = manifest(distill(found.recipe, found.directory, device="cpu", cache_dir=tmp_path / "cache"))
+    assert logs == manifest(found)
+
+
+def test_another_member_is_another_teacher(run: Callable[..., Run], make_recipe: MakeRecipe) -> None:
+    encoder = make_recipe().teacher.model
+    run(teacher={"model": [encoder, "linear"]})
+    with pytest.raises(RunDirectoryError, match=r"teacher\.model"):
+        run(teacher={"model": encoder})

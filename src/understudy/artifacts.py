@@ -48,6 +48,10 @@ class RunDirectory:
     def teacher(self) -> Path:
         return self.root / "teacher"
 
+    def teacher_members(self, count: int) -> list[Path]:
+        """A folder for each model of a committee; a teacher that is one model has its folder to itself."""
+        return [self.teacher] if count == 1 else [self.teacher / str(number) for number in range(1, count + 1)]
+
     @property
     def student(self) -> Path:
         return self.root / "student"

@@ -1,4 +1,4 @@
-"""What a run needs before weights are loaded: an output folder that is free, models, data, and room for the work.
+"""What has to be so before a run begins: an output folder that is free, hardware that can do it, and room for it.
 
 Whatever can go wrong with these goes wrong here, before anything is trained and before the run directory is touched.
 `begin` is the first to write there.
@@ -8,27 +8,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
-from understudy.artifacts import Manifest, RunDirectory, default_cache, read_recipe, write_text
-from understudy.data.audit import Audit, audit, truncation
-from understudy.data.corpus import Corpus, build_corpus, read_tables
-from understudy.data.sources import Table
-from understudy.data.tokens import Tokens, tokenise_cached
+from understudy.artifacts import Manifest, RunDirectory, read_recipe, write_text
 from understudy.errors import RunDirectoryError, UserError
 from understudy.hardware import Hardware, machine
+from understudy.materials import LINEAR, Materials
 from understudy.models.attention import supports_per_text
-from understudy.models.loading import (
-    Origin,
-    classifier_labels,
-    load_config,
-    load_tokenizer,
-    longest_input,
-    resolve,
-    unnamed,
-)
-from understudy.models.students import check_layers
+from understudy.models.loading import load_config
 from understudy.progress import duration
 from understudy.recipe import Recipe
 from understudy.training.estimate import Work, estimate
@@ -36,72 +23,10 @@ from understudy.training.teacher import is_ready_made
 
 log = logging.getLogger(__name__)
 
-_SPLITS = ("train", "validation", "test")
-
 # Options that no result depends on.
 _IRRELEVANT = {"name", "description", "teacher.checkpoint_steps", "distillation.checkpoint_steps"}
 # A run keeps its data and its teacher; the seed decides both.
 _FIXED = {"data", "teacher", "seed"}
-
-
-@dataclass(frozen=True)
-class Materials:
-    """What a run starts from.
-
-    Attributes:
-        teacher: Where the teacher comes from.
-        student: Where the student's checkpoint comes from; None where it is made of the teacher's layers.
-        corpus: The texts.
-        tokens: Of each split, by the teacher's tokenizer.
-        student_tokens: Of each split, by the student's.
-        findings: What the audit noticed; no errors.
-    """
-
-    teacher: Origin
-    student: Origin | None
-    corpus: Corpus
-    tokens: dict[str, Tokens]
-    student_tokens: dict[str, Tokens]
-    findings: Audit
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Texts of each split."""
-        return {split: len(getattr(self.corpus, split)) for split in _SPLITS}
-
-
-def examine(recipe: Recipe, cache_dir: str | Path | None = None) -> Audit:
-    """The data doctor: everything that `distill` would find wrong with data and recipe before it trains.
-
-    Args:
-        recipe: Says where data and models are.
-        cache_dir: Where tokenised data is kept; by default `$UNDERSTUDY_CACHE` or the user's cache folder.
-
-    Raises:
-        DataError: a source cannot be read at all.
-        ModelError: a model is not there or cannot be used.
-    """
-    teacher, student = _find_models(recipe)
-    tables = read_tables(recipe.data)
-    found = audit(tables, recipe.data.labels)
-    if found.errors:
-        return found
-    cache = Path(cache_dir) if cache_dir is not None else default_cache()
-    return _materials(recipe, teacher, student, tables, found, cache).findings
-
-
-def gather(recipe: Recipe, cache: Path) -> Materials:
-    """Finds the models, reads and audits the data, and tokenises it.
-
-    Raises:
-        DataError: a source cannot be read, or its audit found errors.
-        ModelError: a model is not there or cannot be used.
-    """
-    teacher, student = _find_models(recipe)
-    tables = read_tables(recipe.data)
-    found = audit(tables, recipe.data.labels)
-    found.raise_errors()
-    return _materials(recipe, teacher, student, tables, found, cache)
 
 
 def check_directory(run: RunDirectory, recipe: Recipe, overwrite: bool) -> list[str]:
@@ -140,17 +65,17 @@ def check_fingerprints(run: RunDirectory, present: dict[str, str]) -> None:
 
     Args:
         run: Holds an earlier run, or nothing.
-        present: Fingerprints of the stages `data` and `teacher`.
+        present: Fingerprints of the stage `data` and of the teacher's.
 
     Raises:
         RunDirectoryError: one of them is not the earlier run's.
     """
     earlier = Manifest(run.manifest)
-    behind = {"data": "texts or labels", "teacher": "model, machine or data"}
     for stage, fingerprint in present.items():
         if earlier.fingerprint(stage) not in (None, fingerprint):
+            behind = "texts or labels" if stage == "data" else "model, machine or data"
             raise RunDirectoryError(
-                f"{run.root} holds a run with another {stage}: the options are the same, but the {behind[stage]} "
+                f"{run.root} holds a run with another {stage}: the options are the same, but the {behind} "
                 "behind them changed. Give another --out, or --overwrite to replace it."
             )
 
@@ -177,8 +102,8 @@ def check_attention(recipe: Recipe, materials: Materials, hardware: Hardware) ->
     Raises:
         UserError: as said.
     """
-    student = materials.student or materials.teacher
-    for options, origin in ((recipe.teacher, materials.teacher), (recipe.distillation, student)):
+    teachers = [(recipe.teacher, member.origin) for member in materials.members if member.origin is not None]
+    for options, origin in (*teachers, (recipe.distillation, materials.student or materials.origin)):
         per_text = supports_per_text(load_config(origin.path))
         hardware.attention(options.attention, hardware.dtype(options.precision), training=True, per_text=per_text)
 
@@ -206,28 +131,28 @@ def announce(recipe: Recipe, materials: Materials, run: RunDirectory, hardware: 
         UserError: the disk is too small.
     """
     sizes, corpus = materials.sizes, materials.corpus
-    teacher = load_config(materials.teacher.path)
-    student = load_config(materials.student.path) if materials.student else teacher
+    student = load_config((materials.student or materials.origin).path)
     layers = recipe.student.layers or student.num_hidden_layers
-    counts = {name: len(tokens.ids) for name, tokens in materials.tokens.items()}
+    counts = {name: tokens.total for name, tokens in materials.student_tokens.items()}
     length = counts["train"] / max(1, sizes["train"])
-    students = 2 if "no_distillation" in recipe.evaluation.controls else 1
-    there = not afresh and Manifest(run.manifest).fingerprint("teacher") is not None
-    epochs = 0 if there or is_ready_made(materials.teacher, corpus.classes) else recipe.teacher.epochs
-    to_train, to_distil = counts["train"] * epochs, counts["train"] * recipe.distillation.epochs
-    ahead = estimate(
-        [
-            Work(teacher, teacher.num_hidden_layers, to_train, counts["train"] + counts["test"], length),
-            *[Work(student, layers, to_distil, counts["test"], length)] * students,
-        ],
-        hardware,
-        hardware.dtype(recipe.teacher.precision),
-    )
+    works = []
+    for member in materials.members:
+        if member.origin is not None:
+            config = load_config(member.origin.path)
+            there = not afresh and Manifest(run.manifest).fingerprint(member.stage) is not None
+            epochs = 0 if there or is_ready_made(member.origin, corpus.classes) else recipe.teacher.epochs
+            own = {name: tokens.total for name, tokens in member.tokens.items()}
+            scored = own["transfer"] + own["test"]
+            works.append(Work(config, config.num_hidden_layers, own["train"] * epochs, scored, length))
+    students = ["transfer", *(["train"] if "no_distillation" in recipe.evaluation.controls else [])]
+    works += [
+        Work(student, layers, counts[split] * recipe.distillation.epochs, counts["test"], length) for split in students
+    ]
+    ahead = estimate(works, hardware, hardware.dtype(recipe.teacher.precision))
     log.info(
-        "%s: %s training, %s validation and %s test texts, %d classes; "
-        "about %s where nothing is cached, %.1f GB of disk",
+        "%s: %s texts, %d classes; about %s where nothing is cached, %.1f GB of disk",
         recipe.name,
-        *(f"{sizes[split]:,}" for split in _SPLITS),
+        ", ".join(f"{count:,} {split}" for split, count in sizes.items()),
         len(corpus.classes),
         duration(ahead.seconds),
         ahead.bytes / 1e9,
@@ -244,12 +169,13 @@ def announce(recipe: Recipe, materials: Materials, run: RunDirectory, hardware: 
 def begin(recipe: Recipe, run: RunDirectory, hardware: Hardware, materials: Materials, seconds: float) -> Manifest:
     """The first write to the run directory: what is going to be done, with what and where."""
     manifest = Manifest(run.manifest)
+    teachers = [LINEAR if member.origin is None else member.origin.record() for member in materials.members]
     manifest.content |= {
         "understudy": _version(),
         "versions": _versions(),
         "machine": {**machine(), "device": hardware.device, "threads": hardware.threads},
         "models": {
-            "teacher": materials.teacher.record(),
+            "teacher": teachers[0] if len(teachers) == 1 else teachers,
             "student": materials.student.record() if materials.student else None,
         },
         "classes": materials.corpus.classes,
@@ -260,51 +186,6 @@ def begin(recipe: Recipe, run: RunDirectory, hardware: Hardware, materials: Mate
     if manifest.fingerprint("data") is None:
         manifest.finish("data", materials.corpus.digest, seconds, {"texts": materials.sizes})
     return manifest
-
-
-def _find_models(recipe: Recipe) -> tuple[Origin, Origin | None]:
-    """Teacher and, where the recipe names one, the student's checkpoint."""
-    teacher = resolve(recipe.teacher.model, recipe.teacher.revision)
-    _check_input(recipe.teacher.model, teacher, recipe.data.max_length)
-    if recipe.student.layers is not None:
-        check_layers(teacher.path, recipe.student.layers)
-        return teacher, None
-    name = str(recipe.student.model)
-    student = resolve(name, recipe.student.revision)
-    _check_input(name, student, recipe.data.max_length)
-    return teacher, student
-
-
-def _check_input(name: str, origin: Origin, max_length: int) -> None:
-    """Refuses a model that cannot take texts as long as the recipe's."""
-    load_tokenizer(origin.path)
-    limit = longest_input(load_config(origin.path))
-    if limit is not None and max_length > limit:
-        raise UserError(
-            f"data.max_length = {max_length}, but {name} has positions for {limit} tokens only. Give that many or "
-            "fewer."
-        )
-
-
-def _materials(
-    recipe: Recipe, teacher: Origin, student: Origin | None, tables: dict[str, Table], found: Audit, cache: Path
-) -> Materials:
-    max_length = recipe.data.max_length
-    labels = classifier_labels(teacher.path)
-    named = None if labels is None or unnamed(labels) else labels
-    corpus = build_corpus(tables, recipe.data, recipe.seed, named)
-    tokens = _tokenise(corpus, teacher.path, max_length, cache)
-    student_tokens = tokens if student is None else _tokenise(corpus, student.path, max_length, cache)
-    cut = [truncation(split, tokens[split].full_lengths, max_length) for split in ("train", "test")]
-    return Materials(teacher, student, corpus, tokens, student_tokens, Audit((*found.findings, *cut)))
-
-
-def _tokenise(corpus: Corpus, folder: Path, max_length: int, cache: Path) -> dict[str, Tokens]:
-    tokenizer = load_tokenizer(folder)
-    splits = {split: getattr(corpus, split) for split in _SPLITS}
-    return {
-        name: tokenise_cached(split.texts, split.ids, tokenizer, max_length, cache) for name, split in splits.items()
-    }
 
 
 def _nearest(path: Path) -> Path:

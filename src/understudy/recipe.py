@@ -22,6 +22,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Control = Literal["no_distillation", "linear"]
+LayerChoice = Literal["spread", "first", "last"] | list[int]
 
 
 class _Options(BaseModel):
@@ -64,10 +65,20 @@ class DataOptions(_Options):
     labels: Annotated[list[str] | None, Takes("two or more different names", "NAME,NAME,...")] = None
     """Names of the classes. Integer labels take them in this order; string labels must be among them. Without it the
     names come from the dataset itself, or are the distinct values, sorted."""
+    unlabelled: str | None = None
+    """Source of texts without labels, which the teacher labels and the student learns from as well. It is streamed, so
+    it may be far larger than the labelled one; its texts that also stand in `train`, `validation` or `test` are left
+    out."""
+    labelled: Annotated[
+        float | int | None, Takes("a share between 0 and 1, or a number of texts from 2", "SHARE|COUNT")
+    ] = None
+    """Keep the labels of only this share (0.04) or number (1000) of the training texts, stratified by class and fixed
+    by `seed`; the others join the unlabelled ones. What has a label is then split into training and validation. By
+    default all keep theirs."""
     max_length: Annotated[int, Field(ge=4, le=8192)] = 256
     """Tokens after which a text is cut, special tokens included."""
 
-    @field_validator("validation", mode="before")
+    @field_validator("validation", "labelled", mode="before")
     @classmethod
     def _number_from_text(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -85,6 +96,15 @@ class DataOptions(_Options):
         count = isinstance(value, int) and value < 1
         if share or count:
             raise ValueError("neither a share nor a number")
+        return value
+
+    @field_validator("labelled")
+    @classmethod
+    def _some(cls, value: float | int | None) -> float | int | None:
+        share = isinstance(value, float) and not 0 < value < 1
+        count = isinstance(value, int) and value < 2
+        if share or count:
+            raise ValueError("neither a share nor a number of texts")
         return value
 
     @field_validator("labels", mode="before")
@@ -138,11 +158,43 @@ class TrainingOptions(_Options):
 
 
 class _TeacherModel(_Options):
-    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    model: Annotated[
+        str | list[str], Takes("a model, or several, of which one may be linear", "MODEL|MODEL,MODEL,...")
+    ] = "sentence-transformers/all-MiniLM-L6-v2"
     """Encoder to fine-tune, or a classifier with the same classes, which is then taken as it is: a local folder or a
-    name on the Hub."""
+    name on the Hub. Several make a committee, whose soft label is the mean of its members' calibrated
+    log-probabilities; a model that is named twice is trained twice, with seeds of its own, and `linear` is the
+    NB-weighted n-gram model."""
     revision: str | None = None
-    """Branch, tag or commit on the Hub."""
+    """Branch, tag or commit on the Hub; for a single model."""
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        items = _listed(value)
+        return items[0] if isinstance(items, list) and len(items) == 1 else items
+
+    @field_validator("model")
+    @classmethod
+    def _encoder_among_them(cls, value: str | list[str]) -> str | list[str]:
+        names = [value] if isinstance(value, str) else value
+        if names.count("linear") > 1 or not [name for name in names if name not in ("linear", "")]:
+            raise ValueError("no encoder, or linear twice")
+        return value
+
+    @property
+    def members(self) -> list[str]:
+        """The models' names; one, unless the teacher is a committee."""
+        return [self.model] if isinstance(self.model, str) else self.model
+
+    @model_validator(mode="after")
+    def _revision_of_one(self) -> _TeacherModel:
+        if self.revision is not None and len(self.members) > 1:
+            raise ValueError(
+                f"teacher.revision is {self.revision!r}, but teacher.model names {len(self.members)} models; a "
+                "revision belongs to one"
+            )
+        return self
 
 
 # Bases come in this order so that a section's own options stand before those of the training.
@@ -158,10 +210,36 @@ class StudentOptions(_Options):
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
     layers: PositiveInt | None = None
-    """Start from this many of the teacher's layers, spread evenly from the first (6 to 3: layers 0, 2 and 4), with its
-    embeddings and head."""
+    """Start from this many of the teacher's layers, with its embeddings and head."""
+    from_layers: Annotated[
+        LayerChoice,
+        Takes("spread, first, last, or the numbers of the layers, from 0", "spread|first|last|N,N,..."),
+    ] = "spread"
+    """Which of the teacher's layers: `spread` takes every n/k-th from the first (6 to 3: layers 0, 2 and 4; Sanh et al.
+    2019, arXiv 1910.01108), `first` the lowest, `last` the highest; or name them, as many as `student.layers`."""
+    vocabulary: PositiveInt | None = None
+    """Keep at most this many tokens, those that the training and transfer texts use most, in tokenizer and embedding
+    (in MiniLM-L6 the embedding is half of the model). By default all are kept."""
     seed: Seed | None = None
     """Seed of the student's initialisation, batches and dropout; by default the recipe's `seed`."""
+
+    @field_validator("from_layers", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        items = _listed(value)
+        if not isinstance(items, list):
+            return value
+        if any(isinstance(item, bool) for item in items):
+            raise ValueError("true and false are no numbers")
+        decimals = isinstance(value, str) and all(str(item).isdecimal() for item in items)
+        return [int(item) for item in items] if decimals else value
+
+    @field_validator("from_layers")
+    @classmethod
+    def _ascending(cls, value: str | list[int]) -> str | list[int]:
+        if isinstance(value, list) and (not value or value[0] < 0 or value != sorted(set(value))):
+            raise ValueError("not ascending numbers from 0")
+        return value
 
     @model_validator(mode="after")
     def _one_origin(self) -> StudentOptions:
@@ -174,6 +252,15 @@ class StudentOptions(_Options):
             )
         if self.revision is not None and self.model is None:
             raise ValueError(f"student.revision is {self.revision!r}, but belongs to student.model, which is not given")
+        if self.from_layers != "spread" and self.layers is None:
+            raise ValueError(
+                f"student.from_layers is {self.from_layers!r}, but belongs to student.layers, which is not given"
+            )
+        if isinstance(self.from_layers, list) and len(self.from_layers) != self.layers:
+            raise ValueError(
+                f"student.from_layers names {len(self.from_layers)} layers, but student.layers is {self.layers}. "
+                "Give as many"
+            )
         return self
 
 

@@ -36,7 +36,7 @@ def tokenizer(folder: Path) -> Any:
 
 
 def cached(texts: list[str], tokenizer: Any, cache: Path, max_length: int = 8) -> Tokens:
-    return tokenise_cached(texts, text_ids(texts), tokenizer, max_length, cache)
+    return tokenise_cached([texts], text_ids(texts), tokenizer, max_length, cache)
 
 
 def files(cache: Path) -> list[Path]:

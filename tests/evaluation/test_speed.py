@@ -32,14 +32,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
         def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
             return lambda: asked.append((self._name, "batch", list(texts)))
 
-    monkeypatch.setattr(speed, "_Side", Side)
+    monkeypatch.setattr(speed, "_Encoder", Side)
     return asked
 
 
 def measure(teacher: Path = Path("teacher"), student: Path = Path("student"), **options: Any) -> Any:
     settings = {"max_length": 16, "sample": 20, "hardware": CPU, "dtype": "fp32", "seed": 0, **options}
     return measure_speed(
-        teacher, student, options.pop("texts", TEXTS), **{k: v for k, v in settings.items() if k != "texts"}
+        [teacher], [student], options.pop("texts", TEXTS), **{k: v for k, v in settings.items() if k != "texts"}
     )
 
 

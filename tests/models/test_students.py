@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from families import FAMILIES, write_family
 from understudy.errors import ModelError
 from understudy.models.loading import load_classifier, parameter_count
-from understudy.models.students import check_layers, from_layers, spread
+from understudy.models.students import check_layers, from_layers, taken_layers
 
 CLASSES = ["negative", "neutral", "positive"]
 
@@ -43,13 +43,20 @@ def logits(model: Any) -> torch.Tensor:
     ],
 )
 def test_spread(teacher_layers: int, student_layers: int, taken: list[int]) -> None:
-    assert spread(teacher_layers, student_layers) == taken
+    assert taken_layers(teacher_layers, student_layers, "spread") == taken
+
+
+@pytest.mark.parametrize(
+    ("which", "taken"), [("first", [0, 1, 2]), ("last", [3, 4, 5]), ("spread", [0, 2, 4]), ([0, 4, 5], [0, 4, 5])]
+)
+def test_which_layers(which: Any, taken: list[int]) -> None:
+    assert taken_layers(6, 3, which) == taken
 
 
 @pytest.mark.parametrize("teacher_layers", range(1, 25))
 def test_spread_takes_each_layer_at_most_once(teacher_layers: int) -> None:
     for student_layers in range(1, teacher_layers + 1):
-        taken = spread(teacher_layers, student_layers)
+        taken = taken_layers(teacher_layers, student_layers, "spread")
         assert len(set(taken)) == student_layers
         assert taken == sorted(taken)
         assert taken[0] == 0 and taken[-1] < teacher_layers
@@ -130,6 +137,22 @@ def test_more_layers_than_there_are(tmp_path: Path, layers: int) -> None:
     for refuse in (lambda: check_layers(folder, layers), lambda: from_layers(folder, layers, CLASSES, 0)):
         with pytest.raises(ModelError, match=f"student.layers = {layers}: expected 1 to 4"):
             refuse()
+
+
+@pytest.mark.parametrize(("which", "taken"), [("first", [0, 1]), ("last", [2, 3]), ([1, 3], [1, 3])])
+def test_a_student_has_the_layers_that_were_asked_for(tmp_path: Path, which: Any, taken: list[int]) -> None:
+    folder = write_family(tmp_path / "teacher", "bert", CLASSES)
+    source = load_classifier(folder).state_dict()
+    student = from_layers(folder, 2, CLASSES, seed=0, which=which).state_dict()
+    for place, layer in enumerate(taken):
+        name = "bert.encoder.layer.{}.attention.self.query.weight"
+        assert torch.equal(student[name.format(place)], source[name.format(layer)])
+
+
+def test_a_layer_that_is_not_there(tmp_path: Path) -> None:
+    folder = write_family(tmp_path / "teacher", "bert", CLASSES)
+    with pytest.raises(ModelError, match=r"from_layers = \[1, 4\]: expected numbers from 0 to 3"):
+        check_layers(folder, 2, [1, 4])
 
 
 @pytest.mark.parametrize("family", ["gpt2", "modernbert", "albert"])

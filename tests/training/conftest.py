@@ -165,7 +165,8 @@ class Workshop:
 
     def tokens(self, tokenizer_folder: Path) -> dict[str, Tokens]:
         tokenizer = load_tokenizer(tokenizer_folder)
-        return {name: tokenise(getattr(self.corpus, name).texts, tokenizer, 12) for name in ("train", "validation")}
+        splits = {"train": self.corpus.train, "validation": self.corpus.validation, "transfer": self.corpus.train}
+        return {name: tokenise(split.texts, tokenizer, 12) for name, split in splits.items()}
 
     def teacher(self, model: Path, /, cache: str = "cache", **changes: Any) -> TrainedModel:
         return train_teacher(
@@ -176,6 +177,7 @@ class Workshop:
             self.hardware,
             self.folder / cache,
             self.folder / "checkpoints",
+            self.recipe(model, **changes).seed,
         )
 
     def student(

@@ -178,9 +178,8 @@ def test_what_is_ready_made(make_model: Callable[..., Path], labels: list[str] |
 
 
 def fingerprint(workshop: Any, folder: Path, /, **options: Any) -> str:
-    return teacher_fingerprint(
-        workshop.recipe(folder, **options), workshop.corpus, resolve(str(folder)), workshop.hardware
-    )
+    recipe = workshop.recipe(folder, **options)
+    return teacher_fingerprint(recipe, workshop.corpus, resolve(str(folder)), workshop.hardware, recipe.seed)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,19 @@
-"""From sources to numbered splits: read, audit, number the labels, set the validation texts apart."""
+"""From sources to numbered splits: read, number the labels, set the validation and the unlabelled texts apart."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from understudy.artifacts import fingerprint
-from understudy.data.labels import number_labels
-from understudy.data.sources import Table, read
+from understudy.data.labels import NO_LABEL, number_labels
+from understudy.data.sources import Table, read, stream
 from understudy.data.tokens import text_ids
+from understudy.data.unlabelled import Unlabelled, select_unlabelled
 from understudy.errors import DataError
 from understudy.recipe import DataOptions
 
@@ -44,17 +46,38 @@ class Split:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All texts of a run."""
+    """All texts of a run; those that the student learns from, labelled or not, are the transfer texts."""
 
     classes: list[str]
     train: Split
     validation: Split
     test: Split
+    unlabelled: Unlabelled | None = None
 
     @property
     def digest(self) -> str:
         splits = {name: getattr(self, name).digest for name in ("train", "validation", "test")}
+        if self.unlabelled is not None:
+            splits["unlabelled"] = self.unlabelled.digest
         return fingerprint(classes=self.classes, **splits)
+
+    @property
+    def transfer_ids(self) -> np.ndarray:
+        """Text ids of the training texts and then the unlabelled ones, bytes of shape (texts,)."""
+        return np.concatenate([self.train.ids, *([] if self.unlabelled is None else [self.unlabelled.ids])])
+
+    @property
+    def transfer_labels(self) -> np.ndarray:
+        """Their class numbers, int64 of shape (texts,); `NO_LABEL` for the unlabelled ones."""
+        labels = np.full(len(self.transfer_ids), NO_LABEL, dtype=np.int64)
+        labels[: len(self.train)] = self.train.labels
+        return labels
+
+    def transfer_chunks(self) -> Iterator[list[str]]:
+        """The texts themselves, a list at a time."""
+        yield self.train.texts
+        if self.unlabelled is not None:
+            yield from self.unlabelled.chunks()
 
     @property
     def class_counts(self) -> list[int]:
@@ -83,24 +106,56 @@ def build_corpus(
             taken; where the data's labels are integers without names, its names are. `data.labels` beats both.
 
     Raises:
-        DataError: the validation set would leave no training texts, or be empty.
+        DataError: the validation set would leave no training texts, or be empty; likewise for the labelled and
+            unlabelled texts.
     """
     classes, labels = number_labels(tables, options.labels)
     if teacher_labels and options.labels is None:
         classes, labels = _as_the_teacher(tables, classes, labels, list(teacher_labels))
     splits = {name: Split(table.texts, text_ids(table.texts), labels[name]) for name, table in tables.items()}
-    train = splits["train"]
+    train, rest = _labelled(splits["train"], options, seed)
     if "validation" in splits:
-        return Corpus(classes, train, splits["validation"], splits["test"])
-    assert not isinstance(options.validation, str)
-    share = options.validation if isinstance(options.validation, float) else options.validation / len(train)
-    chosen = stratified_share(train.labels, share, seed) if share < 1 else np.zeros(0, dtype=bool)
-    if not chosen.any():
+        validation = splits["validation"]
+    else:
+        assert not isinstance(options.validation, str)
+        share = options.validation if isinstance(options.validation, float) else options.validation / len(train)
+        chosen = stratified_share(train.labels, share, seed) if share < 1 else np.zeros(0, dtype=bool)
+        if not chosen.any():
+            raise DataError(
+                f"data.validation = {options.validation}, but {options.train} has {len(train)} labelled texts: "
+                "expected at least one for validation and one of each class for training. Ask for another share or "
+                "number, or give a source."
+            )
+        train, validation = train.select(np.flatnonzero(~chosen)), train.select(np.flatnonzero(chosen))
+    unlabelled = None
+    if rest or options.unlabelled is not None:
+        source = partial(_unlabelled_chunks, rest, options)
+        # The test texts come first, so that the number of those left out for their sake is the whole one.
+        others = {"test": splits["test"].ids, "validation": validation.ids, "train": train.ids}
+        unlabelled = select_unlabelled(source, others)
+    return Corpus(classes, train, validation, splits["test"], unlabelled)
+
+
+def _labelled(train: Split, options: DataOptions, seed: int) -> tuple[Split, list[str]]:
+    """The training texts that keep their labels, and the texts that do not."""
+    wanted = options.labelled
+    if wanted is None:
+        return train, []
+    share = wanted if isinstance(wanted, float) else wanted / len(train)
+    chosen = stratified_share(train.labels, share, seed) if share < 1 else np.zeros(len(train), dtype=bool)
+    kept = train.select(np.flatnonzero(chosen))
+    if share >= 1 or set(kept.labels.tolist()) != set(train.labels.tolist()):
         raise DataError(
-            f"data.validation = {options.validation}, but {options.train} has {len(train)} texts: expected at least "
-            "one for validation and one of each class for training. Ask for another share or number, or give a source."
+            f"data.labelled = {wanted}, but {options.train} has {len(train)} texts: expected fewer than all of them, "
+            "and at least one of each class. Ask for another share or number, or leave it out."
         )
-    return Corpus(classes, train.select(np.flatnonzero(~chosen)), train.select(np.flatnonzero(chosen)), splits["test"])
+    return kept, [train.texts[row] for row in np.flatnonzero(~chosen)]
+
+
+def _unlabelled_chunks(rest: list[str], options: DataOptions) -> Iterator[list[str]]:
+    yield rest
+    if options.unlabelled is not None:
+        yield from stream(options.unlabelled, options.text)
 
 
 def _as_the_teacher(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from understudy.data.files import CHUNK_ROWS
 from understudy.data.sources import Table, text_of, unlabelled_as_none
 from understudy.errors import DataError, HubUnreachable, MissingExtra
 from understudy.hub import first_line, hub_failure, require_hub
@@ -18,6 +19,31 @@ def read_hub_dataset(source: str, text: str, label: str | None) -> Table:
         DataError: there is no such dataset, split or column.
         HubUnreachable: it is not cached, and the Hub does not answer.
     """
+    datasets, dataset = _opened(source, [text] if label is None else [text, label])
+    texts = [text_of(value, source, row) for row, value in enumerate(dataset[text], start=1)]
+    if label is None:
+        return Table(source, texts)
+    feature = dataset.features[label]
+    classes = list(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+    return Table(source, texts, unlabelled_as_none(list(dataset[label]), classes), classes)
+
+
+def stream_hub_dataset(source: str, text: str) -> Iterator[list[str]]:
+    """Yields the texts of a dataset in chunks, in order; `datasets` maps its files into memory.
+
+    Raises:
+        DataError: there is no such dataset, split or column.
+        HubUnreachable: it is not cached, and the Hub does not answer.
+    """
+    _, dataset = _opened(source, [text])
+    row = 1
+    for chunk in dataset.select_columns([text]).iter(CHUNK_ROWS):
+        yield [text_of(value, source, place) for place, value in enumerate(chunk[text], start=row)]
+        row += len(chunk[text])
+
+
+def _opened(source: str, columns: list[str]) -> tuple[Any, Any]:
+    """The module `datasets`, and the dataset, which has these columns."""
     try:
         import datasets
     except ImportError:
@@ -28,18 +54,13 @@ def read_hub_dataset(source: str, text: str, label: str | None) -> Table:
             f"'{source}': {name} is a file format here, not a dataset. Name the files, such as data/*.{name}."
         )
     dataset = _find(datasets, source, name, configuration, split)
-    for column in [text] if label is None else [text, label]:
+    for column in columns:
         if column not in dataset.column_names:
             raise DataError(
                 f"{source} has no column '{column}'; its columns are: {', '.join(dataset.column_names)}. "
                 "Name the right ones with --data.text and --data.label."
             )
-    texts = [text_of(value, source, row) for row, value in enumerate(dataset[text], start=1)]
-    if label is None:
-        return Table(source, texts)
-    feature = dataset.features[label]
-    classes = list(feature.names) if isinstance(feature, datasets.ClassLabel) else None
-    return Table(source, texts, unlabelled_as_none(list(dataset[label]), classes), classes)
+    return datasets, dataset
 
 
 def _find(datasets: Any, source: str, name: str, configuration: list[str], split: str) -> Any:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from understudy.data.sources import Table
 
+# The class number of a text without a label; PyTorch's cross-entropy leaves it out.
+NO_LABEL = -100
+
 Label = str | int
 Kind = Literal["missing", "integer", "string", "fraction", "unsupported"]
 

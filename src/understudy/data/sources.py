@@ -1,6 +1,6 @@
 """Reading labelled and unlabelled texts from wherever they are.
 
-`read` collects a source into one `Table`. Files that do not fit in memory are gone through with `files.chunks`.
+`read` collects a source into one `Table`; `stream` goes through the texts of one that need not fit in memory.
 """
 
 from __future__ import annotations
@@ -62,19 +62,41 @@ def read(source: str, text: str = "text", label: str | None = "label") -> Table:
     """
     if source.startswith("reviews:"):
         return _shipped_reviews(source, with_labels=label is not None)
-    name, _, split = source.partition(":")
-    if name.endswith(_TAR) or any(os.path.isdir(Path(name, part, "pos")) for part in ("train", "test")):
+    if _is_acl_imdb(source):
+        name, _, split = source.partition(":")
         return _acl_imdb(Path(name), split, source, with_labels=label is not None)
     if _names_files(source):
         return _read_files(source, text, label)
-    if _names_files(name):
-        files = f"{name}/*.csv, if that is where they are" if os.path.isdir(name) else name
-        raise DataError(f"No data at '{source}': files and folders have no splits. Write {files}.")
-    if not _HUB_NAME.match(source):
-        raise DataError(_no_such_source(source))
+    _require_hub_name(source)
     from understudy.data.hub import read_hub_dataset
 
     return read_hub_dataset(source, text, label)
+
+
+def stream(source: str, text: str = "text") -> Iterator[list[str]]:
+    """Yields a source's texts in chunks, in order; files and Hub datasets are not held in memory.
+
+    Args:
+        source: See `understudy.recipe.DataOptions`.
+        text: Name of the text column.
+
+    Raises:
+        DataError: as `read` does, once the texts are gone through.
+        HubUnreachable: likewise.
+    """
+    if source.startswith("reviews:") or _is_acl_imdb(source):
+        yield read(source, text, label=None).texts
+    elif _names_files(source):
+        for path in source_files(source):
+            row = 0
+            for chunk in chunks(path, [text]):
+                yield [text_of(value, path, row + place) for place, value in enumerate(chunk[text], start=1)]
+                row += len(chunk[text])
+    else:
+        _require_hub_name(source)
+        from understudy.data.hub import stream_hub_dataset
+
+        yield from stream_hub_dataset(source, text)
 
 
 def source_files(source: str) -> list[Path]:
@@ -115,6 +137,20 @@ def _no_such_source(source: str) -> str:
         f"No data at '{source}': expected a csv, tsv, jsonl or parquet file, a glob of them, aclImdb_v1.tar.gz:train, "
         "a Hub dataset with its split (stanfordnlp/imdb:train), or reviews:train. Check the path."
     )
+
+
+def _is_acl_imdb(source: str) -> bool:
+    name = source.partition(":")[0]
+    return name.endswith(_TAR) or any(os.path.isdir(Path(name, part, "pos")) for part in ("train", "test"))
+
+
+def _require_hub_name(source: str) -> None:
+    name = source.partition(":")[0]
+    if _names_files(name):
+        files = f"{name}/*.csv, if that is where they are" if os.path.isdir(name) else name
+        raise DataError(f"No data at '{source}': files and folders have no splits. Write {files}.")
+    if not _HUB_NAME.match(source):
+        raise DataError(_no_such_source(source))
 
 
 def _names_files(source: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CHUNK = 1024
+_COUNTED = 2**22
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ class Tokens:
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
 
+    def counts(self, vocabulary: int) -> np.ndarray:
+        """How often each token stands in the texts, int64 of shape (vocabulary,)."""
+        counts = np.zeros(vocabulary, dtype=np.int64)
+        for start in range(int(self.offsets[0]), int(self.offsets[-1]), _COUNTED):
+            end = min(start + _COUNTED, int(self.offsets[-1]))
+            counts += np.bincount(self.ids[start:end], minlength=vocabulary)
+        return counts
+
     def select(self, rows: np.ndarray) -> Tokens:
         """The texts at `rows`, in that order."""
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
@@ -72,30 +82,24 @@ def text_ids(texts: Sequence[str]) -> np.ndarray:
 
 def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokens:
     """Tokenises with the Rust tokenizer, cutting at `max_length` tokens; an unpaired surrogate becomes `?`."""
-    backend = tokenizer.backend_tokenizer
-    backend.enable_truncation(max_length)
-    backend.no_padding()
-    special = backend.num_special_tokens_to_add(False)
-    ids = [np.empty(0, np.int32)]
-    lengths = np.empty(len(texts), dtype=np.int32)
-    cut = np.empty(len(texts), dtype=np.int32)
-    for start in range(0, len(texts), _CHUNK):
-        chunk = [text.encode("utf-8", "replace").decode("utf-8") for text in texts[start : start + _CHUNK]]
-        encodings = backend.encode_batch_fast(chunk)
-        rows = slice(start, start + len(chunk))
-        lengths[rows] = [len(encoding) for encoding in encodings]
-        cut[rows] = [sum(len(piece) - special for piece in encoding.overflowing) for encoding in encodings]
-        flat = chain.from_iterable(encoding.ids for encoding in encodings)
-        ids.append(np.fromiter(flat, np.int32, count=int(lengths[rows].sum())))
-    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return Tokens(np.concatenate(ids), offsets, lengths + cut)
+    parts = list(_tokenised([texts], tokenizer, max_length))
+    return _joined(np.concatenate([np.empty(0, np.int32), *(part.ids for part in parts)]), parts)
 
 
 def tokenise_cached(
-    texts: Sequence[str], ids: np.ndarray, tokenizer: PreTrainedTokenizerBase, max_length: int, cache: Path
+    chunks: Iterable[Sequence[str]], ids: np.ndarray, tokenizer: PreTrainedTokenizerBase, max_length: int, cache: Path
 ) -> Tokens:
-    """`tokenise`, or what an earlier call for the same texts, tokenizer and length left in the cache."""
+    """`tokenise`, or what an earlier call for the same texts, tokenizer and length left in the cache.
+
+    The tokens lie in a file that is memory-mapped, so texts may come that do not fit in memory.
+
+    Args:
+        chunks: The texts, in lists of any length; gone through once, or not at all.
+        ids: Their ids, bytes of shape (texts,).
+        tokenizer: What cuts them into tokens.
+        max_length: Tokens after which a text is cut.
+        cache: The cache folder.
+    """
     key = fingerprint(
         texts=hashlib.blake2b(ids.tobytes(), digest_size=16).hexdigest(),
         tokenizer=tokenizer_digest(tokenizer),
@@ -107,9 +111,54 @@ def tokenise_cached(
         if tokens is not None:
             return tokens
         log.warning("%s is damaged; tokenising again", path)
-    tokens = tokenise(texts, tokenizer, max_length)
-    _save(tokens, path)
-    return tokens
+    with tempfile.TemporaryFile() as spool:
+        parts = []
+        for part in _tokenised(chunks, tokenizer, max_length):
+            spool.write(part.ids.tobytes())
+            parts.append(_Part(np.empty(0, np.int32), part.lengths, part.cut))
+        spool.flush()
+        empty = not spool.tell()  # which cannot be mapped
+        flat = np.empty(0, np.int32) if empty else np.memmap(spool, dtype=np.int32, mode="r")  # type: ignore[call-overload]
+        tokens = _joined(flat, parts)
+        _save(tokens, path)
+    written = _load(path)
+    if written is None:
+        raise OSError(f"{path} does not hold what was just written to it; check the disk.")
+    return written
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some texts' tokens: ids of shape (tokens,), lengths and what was cut off, both of shape (texts,)."""
+
+    ids: np.ndarray
+    lengths: np.ndarray
+    cut: np.ndarray
+
+
+def _tokenised(chunks: Iterable[Sequence[str]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Iterator[_Part]:
+    backend = tokenizer.backend_tokenizer
+    backend.enable_truncation(max_length)
+    backend.no_padding()
+    special = backend.num_special_tokens_to_add(False)
+    for texts in chunks:
+        for start in range(0, len(texts), _CHUNK):
+            chunk = [text.encode("utf-8", "replace").decode("utf-8") for text in texts[start : start + _CHUNK]]
+            encodings = backend.encode_batch_fast(chunk)
+            lengths = np.array([len(encoding) for encoding in encodings], dtype=np.int32)
+            cut = [sum(len(piece) - special for piece in encoding.overflowing) for encoding in encodings]
+            flat = chain.from_iterable(encoding.ids for encoding in encodings)
+            ids = np.fromiter(flat, np.int32, count=int(lengths.sum()))
+            yield _Part(ids, lengths, np.array(cut, dtype=np.int32))
+
+
+def _joined(ids: np.ndarray, parts: list[_Part]) -> Tokens:
+    """All parts together; `ids` are those of all of them."""
+    lengths = np.concatenate([np.empty(0, np.int32), *(part.lengths for part in parts)])
+    cut = np.concatenate([np.empty(0, np.int32), *(part.cut for part in parts)])
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return Tokens(ids, offsets, lengths + cut)
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

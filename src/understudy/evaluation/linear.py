@@ -151,6 +151,11 @@ class LinearModel:
         return cls(settings["ngrams"], arrays["weights"], arrays["intercepts"], settings["classes"])
 
 
+def is_linear(folder: Path) -> bool:
+    """Whether a folder holds a linear model."""
+    return (folder / _SETTINGS).is_file()
+
+
 def _against_the_rest(counts: csr_array, positive: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, float]:
     """Weights of shape (ngrams,) and the intercept that tell `positive` texts from the others."""
     from sklearn.linear_model import LogisticRegression

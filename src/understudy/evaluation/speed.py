@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import statistics
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from understudy.data.tokens import Tokens, pad, tokenise
+from understudy.evaluation.linear import LinearModel, is_linear
 from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
 from understudy.hardware import Dtype, Hardware
 from understudy.inference.engines import PyTorchEngine
@@ -26,20 +28,29 @@ _ROUNDS = 3
 _ENOUGH_SECONDS = 12.0
 
 
-class _Side:
+class _Side(ABC):
     """One model with everything that it needs to answer."""
 
+    @abstractmethod
+    def classify(self, texts: Sequence[str]) -> None:
+        """From texts to logits."""
+
+    @abstractmethod
+    def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
+        """What a batch of these texts costs, as the original's notebook measures it."""
+
+
+class _Encoder(_Side):
     def __init__(self, folder: Path, max_length: int, hardware: Hardware, dtype: Dtype) -> None:
         self._tokenizer = load_tokenizer(folder)
         self._engine = PyTorchEngine(load_classifier(folder), hardware, dtype)
         self._max_length = max_length
 
     def classify(self, texts: Sequence[str]) -> None:
-        """From texts to logits, batches by length."""
-        predict_logits(self._engine, self._tokens(texts), self._pad_id)
+        predict_logits(self._engine, self._tokens(texts), self._pad_id)  # batches by length
 
     def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
-        """A forward pass over one batch padded to the maximum length, as the original's notebook measures it."""
+        # Only the forward pass over one batch padded to the maximum length.
         batch = pad(self._tokens(texts), range(len(texts)), self._pad_id, to=self._max_length)
 
         def forward() -> None:
@@ -56,9 +67,40 @@ class _Side:
         return int(self._tokenizer.pad_token_id)
 
 
+class _Linear(_Side):
+    def __init__(self, folder: Path) -> None:
+        self._model = LinearModel.load(folder)
+
+    def classify(self, texts: Sequence[str]) -> None:
+        self._model.predict_proba(texts)
+
+    def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
+        return partial(self.classify, texts)  # it has no padding
+
+
+class _Together(_Side):
+    """A committee: every member answers."""
+
+    def __init__(self, members: list[_Side]) -> None:
+        self._members = members
+
+    def classify(self, texts: Sequence[str]) -> None:
+        for member in self._members:
+            member.classify(texts)
+
+    def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
+        batches = [member.padded_batch(texts) for member in self._members]
+
+        def forward() -> None:
+            for batch in batches:
+                batch()
+
+        return forward
+
+
 def measure_speed(
-    teacher: Path,
-    student: Path,
+    teacher: Sequence[Path],
+    student: Sequence[Path],
     texts: Sequence[str],
     *,
     max_length: int,
@@ -67,15 +109,15 @@ def measure_speed(
     dtype: Dtype,
     seed: int,
 ) -> Speed:
-    """Measures both models alternately on real texts, in PyTorch.
+    """Measures both alternately on real texts, encoders in PyTorch.
 
     Documents per second: from texts to logits, in batches by length. Latency: the same for one text at a time. Batches
     of 128: the forward pass only, padded to the maximum length. Rounds of many texts are timed three times, after a
     warm-up, and the median counts; rounds that take long are timed less often.
 
     Args:
-        teacher: Its folder.
-        student: Its folder.
+        teacher: Its folder, or those of a committee, Hugging Face's or a linear model's; all of them have to answer.
+        student: Likewise.
         texts: The test texts.
         max_length: Tokens after which a text is cut.
         sample: How many texts are used for documents per second.
@@ -88,8 +130,13 @@ def measure_speed(
     single = [texts[row] for row in chosen[:LATENCY_TEXTS]]
     padded = [texts[chosen[index % len(chosen)]] for index in range(BATCH)]
     sides = {
-        name: _Side(folder, max_length, hardware, dtype)
-        for name, folder in (("teacher", teacher), ("student", student))
+        name: _Together(
+            [
+                _Linear(folder) if is_linear(folder) else _Encoder(folder, max_length, hardware, dtype)
+                for folder in folders
+            ]
+        )
+        for name, folders in (("teacher", teacher), ("student", student))
     }
     log.info("speed: %s, %d threads, %s", hardware.device, hardware.threads, dtype)
     for side in sides.values():

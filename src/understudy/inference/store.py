@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -162,7 +163,6 @@ def stored_logits(
         cache: The cache folder.
         description: Names the work in messages.
     """
-    classes = int(model.config.num_labels or 0)
     parts = {
         "model": model_digest,
         "tokenizer": tokenizer_digest,
@@ -170,14 +170,38 @@ def stored_logits(
         "dtype": dtype,
         "engine": hardware.engine_for(dtype, tokens.total),
     }
-    folder = cache / "logits" / fingerprint(**parts)
-    store = LogitsStore(folder, classes)
-    missing = store.missing(ids)
-    if len(missing):
-        write_json(folder / "key.json", {**parts, "classes": classes})
+
+    def compute(missing: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         engine = open_engine(model, hardware, dtype, tokens.total)
         with progress(description, len(missing)) as advance:
             for start in range(0, len(missing), SHARD_TEXTS):
                 rows = missing[start : start + SHARD_TEXTS]
-                store.add(ids[rows], predict_logits(engine, tokens.select(rows), pad_id, advance))
+                yield rows, predict_logits(engine, tokens.select(rows), pad_id, advance)
+
+    return kept_logits(parts, ids, int(model.config.num_labels or 0), compute, cache)
+
+
+def kept_logits(
+    key: dict[str, Any],
+    ids: np.ndarray,
+    classes: int,
+    compute: Callable[[np.ndarray], Iterable[tuple[np.ndarray, np.ndarray]]],
+    cache: Path,
+) -> StoredLogits:
+    """Logits from the cache where they are there, else computed; what is finished survives an interruption.
+
+    Args:
+        key: What the logits of a text depend on, beside the text.
+        ids: Text ids, bytes of shape (texts,).
+        classes: Columns of the logits.
+        compute: Given the rows of `ids` that are missing, yields some of them with their logits, until all are done.
+        cache: The cache folder.
+    """
+    folder = cache / "logits" / fingerprint(**key)
+    store = LogitsStore(folder, classes)
+    missing = store.missing(ids)
+    if len(missing):
+        write_json(folder / "key.json", {**key, "classes": classes})
+        for rows, logits in compute(missing):
+            store.add(ids[rows], logits)
     return StoredLogits(store.lookup(ids), len(missing), len(np.unique(ids)) - len(missing))

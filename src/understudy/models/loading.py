@@ -218,9 +218,14 @@ def unnamed(labels: list[str]) -> bool:
 def longest_input(config: Any) -> int | None:
     """Tokens that a model with this config has positions for; None where it does not say."""
     positions: int | None = getattr(config, "max_position_embeddings", None)
-    if positions is not None and config.model_type in _POSITIONS_AFTER_PADDING:
+    if positions is not None and positions_after_padding(config):
         return positions - (config.pad_token_id or 0) - 1
     return positions
+
+
+def positions_after_padding(config: Any) -> bool:
+    """Whether a model with this config counts positions from its padding token's number on."""
+    return config.model_type in _POSITIONS_AFTER_PADDING
 
 
 def parameter_count(model: PreTrainedModel) -> int:

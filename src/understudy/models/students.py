@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from understudy.errors import ModelError
 from understudy.models.loading import load_classifier, load_config
+from understudy.recipe import LayerChoice
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,16 +26,29 @@ _LAYERS = {
 }
 
 
-def spread(teacher_layers: int, student_layers: int) -> list[int]:
-    """Which of the teacher's layers the student takes: every (n/k)-th, from the first (Sanh et al. 2019)."""
+def taken_layers(teacher_layers: int, student_layers: int, which: LayerChoice) -> list[int]:
+    """Numbers of the teacher's layers, from 0 and ascending, that the student takes.
+
+    Args:
+        teacher_layers: How many there are.
+        student_layers: How many are taken.
+        which: `spread` takes every (n/k)-th from the first (Sanh et al. 2019), `first` the lowest, `last` the highest;
+            a list names them.
+    """
+    if isinstance(which, list):
+        return which
+    if which == "first":
+        return list(range(student_layers))
+    if which == "last":
+        return list(range(teacher_layers - student_layers, teacher_layers))
     return [index * teacher_layers // student_layers for index in range(student_layers)]
 
 
-def check_layers(folder: Path, layers: int) -> None:
+def check_layers(folder: Path, layers: int, which: LayerChoice = "spread") -> None:
     """Refuses what `from_layers` could not do.
 
     Raises:
-        ModelError: the family is not supported, or the model has not that many layers.
+        ModelError: the family is not supported, or the model has not that many layers, or not those.
     """
     config = load_config(folder)
     if config.model_type not in _LAYERS:
@@ -46,10 +60,21 @@ def check_layers(folder: Path, layers: int) -> None:
         raise ModelError(
             f"student.layers = {layers}: expected 1 to {config.num_hidden_layers}, for that many has {folder}."
         )
+    highest = taken_layers(config.num_hidden_layers, layers, which)[-1]
+    if highest >= config.num_hidden_layers:
+        raise ModelError(
+            f"student.from_layers = {which}: expected numbers from 0 to {config.num_hidden_layers - 1}, for "
+            f"{config.num_hidden_layers} layers has {folder}."
+        )
 
 
 def from_layers(
-    folder: Path, layers: int, classes: list[str], seed: int, attention_dropout: float | None = None
+    folder: Path,
+    layers: int,
+    classes: list[str],
+    seed: int,
+    attention_dropout: float | None = None,
+    which: LayerChoice = "spread",
 ) -> PreTrainedModel:
     """A classifier made of some layers of another, with its embeddings and, if it has one, its head.
 
@@ -59,16 +84,17 @@ def from_layers(
         classes: Names of the classes.
         seed: Seed of the head, where `folder` has none.
         attention_dropout: Dropout on the attention weights; None keeps the folder's own.
+        which: Which layers; see `taken_layers`.
 
     Raises:
         ModelError: as `check_layers` and `load_classifier`.
     """
     from transformers import AutoModelForSequenceClassification
 
-    check_layers(folder, layers)
+    check_layers(folder, layers, which)
     source = load_classifier(folder, classes, seed, attention_dropout)
     config = copy.deepcopy(source.config)
-    taken = spread(config.num_hidden_layers, layers)
+    taken = taken_layers(config.num_hidden_layers, layers, which)
     config.num_hidden_layers = layers
     student = AutoModelForSequenceClassification.from_config(config)
     student.load_state_dict(_renumbered(source.state_dict(), _LAYERS[config.model_type], taken))

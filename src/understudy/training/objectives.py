@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NO_LABEL = -100
+from understudy.data.labels import NO_LABEL
 
 Objective = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shutil
@@ -20,7 +21,7 @@ from understudy.training.objectives import balanced_class_weights, supervised
 from understudy.training.trainer import Examples, TrainingLog, train
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class TrainedModel:
     history: list[dict[str, Any]]
 
 
-def teacher_fingerprint(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardware) -> str:
+def teacher_fingerprint(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardware, seed: int) -> str:
     """Names a teacher by all that decides its weights."""
     # The same weights with another config or tokenizer are another model.
     source = {
@@ -64,7 +65,7 @@ def teacher_fingerprint(recipe: Recipe, corpus: Corpus, origin: Origin, hardware
         validation=corpus.validation.digest,
         classes=corpus.classes,
         max_length=recipe.data.max_length,
-        seed=recipe.seed,
+        seed=seed,
         options=recipe.teacher.model_dump(exclude=_IRRELEVANT),
         dtype=hardware.dtype(recipe.teacher.precision),
     )
@@ -86,26 +87,30 @@ def train_teacher(
     hardware: Hardware,
     cache: Path,
     checkpoints: Path,
+    seed: int,
+    description: str = "teacher",
 ) -> TrainedModel:
     """Fine-tunes the teacher, or finds it in the cache.
 
     Args:
-        recipe: Its `teacher` section, seed and maximum length.
+        recipe: Its `teacher` section and maximum length.
         corpus: Training and validation texts.
         tokens: Of the splits `train` and `validation`.
         origin: The encoder, or a ready-made classifier.
         hardware: Where to train.
         cache: The cache folder.
         checkpoints: Folder for unfinished state.
+        seed: Of the head, the batches and dropout.
+        description: Names the stage in messages.
 
     Raises:
         TrainingDiverged: the loss is no longer finite.
     """
-    key = teacher_fingerprint(recipe, corpus, origin, hardware)
+    key = teacher_fingerprint(recipe, corpus, origin, hardware, seed)
     entry = cache / "teachers" / key
     found = _from_cache(entry)
     if found is not None:
-        log.info("teacher: found in the cache, %s", entry)
+        log.info("%s: found in the cache, %s", description, entry)
         return found
 
     tokenizer = load_tokenizer(origin.path)
@@ -114,15 +119,16 @@ def train_teacher(
         labels = classifier_labels(origin.path)
         if labels != corpus.classes:
             log.warning(
-                "teacher: %s names its classes %s; they are matched by number with %s. Check that this order is right.",
+                "%s: %s names its classes %s; they are matched by number with %s. Check that this order is right.",
+                description,
                 origin.name,
                 ", ".join(labels or []),
                 ", ".join(corpus.classes),
             )
-        log.info("teacher: %s is a classifier with these classes and is taken as it is", origin.name)
+        log.info("%s: %s is a classifier with these classes and is taken as it is", description, origin.name)
         model = load_classifier(origin.path, corpus.classes)
     else:
-        model = load_classifier(origin.path, corpus.classes, recipe.seed, recipe.teacher.attention_dropout)
+        model = load_classifier(origin.path, corpus.classes, seed, recipe.teacher.attention_dropout)
         weights = balanced_class_weights(corpus.class_counts) if recipe.teacher.class_weights == "balanced" else None
         training = train(
             model,
@@ -131,22 +137,22 @@ def train_teacher(
             recipe.teacher,
             supervised(weights),
             pad_id=tokenizer.pad_token_id,
-            seed=recipe.seed,
+            seed=seed,
             hardware=hardware,
             checkpoints=checkpoints / key,
-            description="teacher",
+            description=description,
         )
     with write_folder(entry) as folder:
-        digest = save_model(model, origin.path, folder / "model", recipe.data.max_length)
+        digest = save_model(model, tokenizer, folder / "model", recipe.data.max_length)
         record = {"digest": digest, "seconds": round(training.seconds, 2), "history": training.history}
         write_json(folder / "training.json", record)
     shutil.rmtree(checkpoints / key, ignore_errors=True)
     return TrainedModel(entry / "model", digest, training.seconds, False, training.history)
 
 
-def save_model(model: PreTrainedModel, tokenizer_folder: Path, folder: Path, max_length: int) -> str:
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, max_length: int) -> str:
     """Writes a Hugging Face folder, tokenizer included, and returns its digest."""
-    tokenizer = load_tokenizer(tokenizer_folder)
+    tokenizer = copy.deepcopy(tokenizer)  # the caller's keeps its length
     tokenizer.model_max_length = max_length
     model.to("cpu").save_pretrained(folder)  # type: ignore[arg-type]
     tokenizer.save_pretrained(folder)

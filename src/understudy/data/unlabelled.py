@@ -1,0 +1,95 @@
+"""Texts without labels, which the teacher labels: gone through as often as needed, never held all at once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from understudy.data.findings import counted
+from understudy.data.tokens import text_ids
+from understudy.errors import DataError
+
+log = logging.getLogger(__name__)
+
+Chunks = Callable[[], Iterable[list[str]]]
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Distinct texts that stand nowhere else in a run.
+
+    Attributes:
+        ids: Their ids, bytes of shape (texts,).
+        left_out: How many texts of the source were not taken, by the reason.
+    """
+
+    ids: np.ndarray
+    left_out: dict[str, int]
+    _source: Chunks = field(repr=False)
+    _taken: np.ndarray = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.blake2b(self.ids.tobytes(), digest_size=16).hexdigest()
+
+    def chunks(self) -> Iterator[list[str]]:
+        """The texts, in the order of `ids`.
+
+        Raises:
+            DataError: the source has no longer as many texts as when it was first read.
+        """
+        row = 0
+        for chunk in self._source():
+            taken = self._taken[row : row + len(chunk)]
+            row += len(chunk)
+            if len(taken) < len(chunk):
+                break
+            yield [text for text, is_taken in zip(chunk, taken, strict=True) if is_taken]
+        if row != len(self._taken):
+            raise DataError(
+                f"data.unlabelled changed while it was read: it had {len(self._taken):,} texts, and now another "
+                "number. Leave it alone during a run, and start again."
+            )
+
+
+def select_unlabelled(source: Chunks, others: dict[str, np.ndarray]) -> Unlabelled:
+    """Goes through the texts once and leaves out those that are empty, repeated, or stand in another split.
+
+    Args:
+        source: Called for each pass; returns the texts in chunks.
+        others: Text ids of the other splits, bytes of shape (texts,) each, by name.
+
+    Raises:
+        DataError: no text is left.
+    """
+    ids, empty = [np.empty(0, "S32")], [np.empty(0, bool)]
+    for chunk in source():
+        ids.append(text_ids(chunk))
+        empty.append(np.array([not text.strip() for text in chunk], dtype=bool))
+    every = np.concatenate(ids)
+    taken = ~np.concatenate(empty)
+    left_out = {"empty": int((~taken).sum())}
+    for name, known in others.items():
+        elsewhere = taken & np.isin(every, known)
+        left_out[f"in {name}"] = int(elsewhere.sum())
+        taken &= ~elsewhere
+    first = np.zeros(len(every), dtype=bool)
+    first[np.unique(every, return_index=True)[1]] = True
+    left_out["repeated"] = int((taken & ~first).sum())
+    taken &= first
+    left_out = {reason: count for reason, count in left_out.items() if count}
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+    if not taken.any():
+        raise DataError(
+            f"data.unlabelled: none of {counted(len(every), 'text')} is left ({reasons or 'there is none'}); expected "
+            "texts that stand in no other split. Name another source, or leave it out."
+        )
+    log.info("unlabelled: %s; left out: %s", counted(int(taken.sum()), "text"), reasons or "none")
+    return Unlabelled(every[taken], left_out, source, taken)

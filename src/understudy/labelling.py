@@ -1,0 +1,207 @@
+"""Labels from finished models: the logits of one, from the cache where they are there, and of a committee."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from understudy.artifacts import folder_digest
+from understudy.data.corpus import Corpus
+from understudy.data.tokens import Tokens, tokenizer_digest
+from understudy.evaluation.calibration import fit_temperature
+from understudy.evaluation.linear import LinearModel
+from understudy.hardware import Dtype, Hardware
+from understudy.inference.store import StoredLogits, kept_logits, stored_logits
+from understudy.materials import Member
+from understudy.models.loading import load_classifier, load_tokenizer
+from understudy.progress import progress
+
+_FOLDS = 5
+_SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Answers for the texts of one run.
+
+    Attributes:
+        corpus: Has the texts; a split is `validation`, `test`, or `transfer`, what the student learns from.
+        max_length: Tokens after which a text is cut.
+        hardware: Where to compute.
+        cache: The cache folder.
+        seed: Of the folds in which the linear model labels its own training texts.
+    """
+
+    corpus: Corpus
+    max_length: int
+    hardware: Hardware
+    cache: Path
+    seed: int
+
+    def encoder(
+        self, folder: Path, tokens: dict[str, Tokens], split: str, dtype: Dtype, description: str
+    ) -> StoredLogits:
+        """The logits of a Hugging Face folder for a split.
+
+        Args:
+            folder: A sequence classifier.
+            tokens: By split, from the folder's tokenizer.
+            split: Which texts.
+            dtype: Compute type.
+            description: Names the work in messages.
+        """
+        tokenizer = load_tokenizer(folder)
+        return stored_logits(
+            load_classifier(folder),
+            tokens[split],
+            self._ids(split),
+            model_digest=folder_digest(folder),
+            tokenizer_digest=tokenizer_digest(tokenizer),
+            max_length=self.max_length,
+            pad_id=tokenizer.pad_token_id,
+            hardware=self.hardware,
+            dtype=dtype,
+            cache=self.cache,
+            description=description,
+        )
+
+    def linear(self, folder: Path, split: str, description: str) -> StoredLogits:
+        """The log-probabilities of a linear model for a split.
+
+        A linear model is all too sure of the texts that it was fitted on. Those it labels in five folds, each by a
+        model that was fitted on the others.
+
+        Args:
+            folder: The linear model's.
+            split: Which texts.
+            description: Names the work in messages.
+        """
+        key = {"linear": folder_digest(folder)}
+        if split == "transfer":
+            key |= {"folds": _FOLDS, "seed": self.seed, "train": self.corpus.train.digest}
+        ids = self._ids(split)
+
+        def compute(missing: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            with progress(description, len(missing)) as advance:
+                for rows, logits in self._linear_parts(LinearModel.load(folder), split, missing):
+                    yield rows, logits
+                    advance(len(rows))
+
+        return kept_logits(key, ids, len(self.corpus.classes), compute, self.cache)
+
+    def _linear_parts(
+        self, model: LinearModel, split: str, missing: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows of the split that are missing, and their log-probabilities."""
+        chunks = iter(self._chunks(split))
+        row = 0
+        if split == "transfer":
+            row = len(next(chunks))
+            own = missing[missing < row]
+            if len(own):
+                yield own, cross_fitted(self.corpus, self.seed)[own]
+        for chunk in chunks:
+            rows = missing[(missing >= row) & (missing < row + len(chunk))]
+            if len(rows):
+                yield rows, _log_probabilities(model, [chunk[place] for place in rows - row])
+            row += len(chunk)
+
+    def _ids(self, split: str) -> np.ndarray:
+        return self.corpus.transfer_ids if split == "transfer" else getattr(self.corpus, split).ids
+
+    def _chunks(self, split: str) -> Iterable[list[str]]:
+        return self.corpus.transfer_chunks() if split == "transfer" else [getattr(self.corpus, split).texts]
+
+
+@dataclass(frozen=True)
+class Committee:
+    """The teacher's finished models, which answer together; a teacher of one model answers as that model does.
+
+    The answer is the mean of the log-probabilities, each member's divided by its temperature on the validation texts
+    (a logarithmic opinion pool, Genest and Zidek 1986, of calibrated members, Guo et al. 2017).
+
+    Attributes:
+        members: What they are.
+        folders: Where they are, one a member.
+        labeller: Asks them.
+        dtype: Compute type of the answers that the temperatures are fitted to.
+    """
+
+    members: tuple[Member, ...]
+    folders: tuple[Path, ...]
+    labeller: Labeller
+    dtype: Dtype
+
+    @cached_property
+    def temperatures(self) -> list[float]:
+        """Of each member."""
+        labels = self.labeller.corpus.validation.labels
+        found = (
+            self._member(place, "validation", self.dtype, "validation").logits for place in range(len(self.members))
+        )
+        return [fit_temperature(logits, labels) for logits in found]
+
+    def logits(self, split: str, dtype: Dtype, description: str) -> StoredLogits:
+        """The committee's logits for a split: log-probabilities, unless it has one member.
+
+        Args:
+            split: Which texts.
+            dtype: Compute type.
+            description: Names the work in messages.
+        """
+        if len(self.members) == 1:
+            return self._member(0, split, dtype, description)
+        found = [self._member(place, split, dtype, description) for place in range(len(self.members))]
+        return StoredLogits(
+            opinion_pool([member.logits for member in found], self.temperatures),
+            sum(member.computed for member in found),
+            sum(member.reused for member in found),
+        )
+
+    def _member(self, place: int, split: str, dtype: Dtype, description: str) -> StoredLogits:
+        member, folder = self.members[place], self.folders[place]
+        name = description if len(self.members) == 1 else f"{description}, {member.stage}"
+        if member.origin is None:
+            return self.labeller.linear(folder, split, name)
+        return self.labeller.encoder(folder, member.tokens, split, dtype, name)
+
+
+def opinion_pool(logits: list[np.ndarray], temperatures: list[float]) -> np.ndarray:
+    """The mean of log_softmax(logits / temperature), normalised; float32 of shape (texts, classes)."""
+    from scipy.special import log_softmax
+
+    scaled = [
+        log_softmax(each.astype(np.float64) / temperature, axis=1)
+        for each, temperature in zip(logits, temperatures, strict=True)
+    ]
+    return log_softmax(np.mean(scaled, axis=0), axis=1).astype(np.float32)
+
+
+def cross_fitted(corpus: Corpus, seed: int) -> np.ndarray:
+    """Log-probabilities of the training texts, each from a linear model that was not fitted on it.
+
+    Where a class has too few texts for five folds there are fewer; with one text a class there are none, and the model
+    labels what it was fitted on.
+
+    Returns:
+        float32 of shape (texts, classes).
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    texts, labels, classes = corpus.train.texts, corpus.train.labels, len(corpus.classes)
+    folds = min(_FOLDS, min(count for count in corpus.class_counts if count))
+    if folds < 2:
+        return _log_probabilities(LinearModel.fit(texts, labels, classes), texts)
+    logits = np.empty((len(texts), classes), dtype=np.float32)
+    for others, fold in StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(texts)), labels):
+        model = LinearModel.fit([texts[row] for row in others], labels[others], classes)
+        logits[fold] = _log_probabilities(model, [texts[row] for row in fold])
+    return logits
+
+
+def _log_probabilities(model: LinearModel, texts: list[str]) -> np.ndarray:
+    return np.log(np.maximum(model.predict_proba(texts), _SMALLEST)).astype(np.float32)

@@ -1,0 +1,195 @@
+"""What a run starts from: models that are there, and texts that were read, audited and tokenised.
+
+Nothing is trained and nothing written but the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from understudy.artifacts import default_cache
+from understudy.data.audit import Audit, audit, truncation
+from understudy.data.corpus import Corpus, build_corpus, read_tables
+from understudy.data.sources import Table
+from understudy.data.tokens import Tokens, tokenise_cached
+from understudy.errors import UserError
+from understudy.models.loading import Origin, classifier_labels, load_config, load_tokenizer, longest_input, resolve
+from understudy.models.loading import unnamed as is_unnamed
+from understudy.models.students import check_layers
+from understudy.models.vocabulary import Vocabulary, prune_vocabulary
+from understudy.recipe import Recipe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+LINEAR = "linear"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of the teacher, which has several when it is a committee.
+
+    Attributes:
+        stage: Names its making: `teacher`, or `teacher_1` and so on in a committee.
+        origin: Where its encoder comes from; None for the linear model.
+        seed: Of its training.
+        tokens: Of `train`, `validation`, `test` and `transfer`, by its tokenizer; empty for the linear model.
+    """
+
+    stage: str
+    origin: Origin | None
+    seed: int
+    tokens: dict[str, Tokens]
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What a run starts from.
+
+    Attributes:
+        members: The teacher's models; one, unless it is a committee.
+        student: Where the student's checkpoint comes from; None where it is made of the teacher's layers.
+        corpus: The texts.
+        student_tokens: Like a member's, by the student's tokenizer.
+        vocabulary: What the student keeps of its tokens; None keeps all.
+        findings: What the audit noticed; no errors.
+    """
+
+    members: tuple[Member, ...]
+    student: Origin | None
+    corpus: Corpus
+    student_tokens: dict[str, Tokens]
+    vocabulary: Vocabulary | None
+    findings: Audit
+
+    @property
+    def encoder(self) -> Member:
+        """The first member that is an encoder, whose layers a student can take."""
+        return next(member for member in self.members if member.origin is not None)
+
+    @property
+    def origin(self) -> Origin:
+        """Where that member's encoder comes from."""
+        assert self.encoder.origin is not None
+        return self.encoder.origin
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Texts of each split."""
+        sizes = {split: len(getattr(self.corpus, split)) for split in ("train", "validation", "test")}
+        return sizes if self.corpus.unlabelled is None else {**sizes, "unlabelled": len(self.corpus.unlabelled)}
+
+
+def examine(recipe: Recipe, cache_dir: str | Path | None = None) -> Audit:
+    """The data doctor: everything that `distill` would find wrong with data and recipe before it trains.
+
+    Args:
+        recipe: Says where data and models are.
+        cache_dir: Where tokenised data is kept; by default `$UNDERSTUDY_CACHE` or the user's cache folder.
+
+    Raises:
+        DataError: a source cannot be read at all.
+        ModelError: a model is not there or cannot be used.
+    """
+    models = _Models.find(recipe)
+    tables = read_tables(recipe.data)
+    found = audit(tables, recipe.data.labels)
+    if found.errors:
+        return found
+    cache = Path(cache_dir) if cache_dir is not None else default_cache()
+    return _materials(recipe, models, tables, found, cache).findings
+
+
+def gather(recipe: Recipe, cache: Path) -> Materials:
+    """Finds the models, reads and audits the data, and tokenises it.
+
+    Raises:
+        DataError: a source cannot be read, or its audit found errors.
+        ModelError: a model is not there or cannot be used.
+    """
+    models = _Models.find(recipe)
+    tables = read_tables(recipe.data)
+    found = audit(tables, recipe.data.labels)
+    found.raise_errors()
+    return _materials(recipe, models, tables, found, cache)
+
+
+@dataclass(frozen=True)
+class _Models:
+    """Where the models are: each of the teacher's, None for the linear one, and the student's checkpoint if any."""
+
+    teacher: tuple[Origin | None, ...]
+    student: Origin | None
+
+    @classmethod
+    def find(cls, recipe: Recipe) -> _Models:
+        options = recipe.teacher
+        found = {name: resolve(name, options.revision) for name in dict.fromkeys(options.members) if name != LINEAR}
+        for name, origin in found.items():
+            _check_input(name, origin, recipe.data.max_length)
+        models = cls(tuple(found.get(name) for name in options.members), None)
+        if recipe.student.layers is not None:
+            check_layers(models.encoder.path, recipe.student.layers, recipe.student.from_layers)
+            return models
+        name = str(recipe.student.model)
+        student = resolve(name, recipe.student.revision)
+        _check_input(name, student, recipe.data.max_length)
+        return cls(models.teacher, student)
+
+    @property
+    def encoder(self) -> Origin:
+        return next(origin for origin in self.teacher if origin is not None)
+
+
+def _check_input(name: str, origin: Origin, max_length: int) -> None:
+    """Refuses a model that cannot take texts as long as the recipe's."""
+    load_tokenizer(origin.path)
+    limit = longest_input(load_config(origin.path))
+    if limit is not None and max_length > limit:
+        raise UserError(
+            f"data.max_length = {max_length}, but {name} has positions for {limit} tokens only. Give that many or "
+            "fewer."
+        )
+
+
+def _materials(recipe: Recipe, models: _Models, tables: dict[str, Table], found: Audit, cache: Path) -> Materials:
+    max_length = recipe.data.max_length
+    labels = classifier_labels(models.encoder.path)
+    named = None if labels is None or is_unnamed(labels) else labels
+    corpus = build_corpus(tables, recipe.data, recipe.seed, named)
+    tokenised = {
+        origin: _tokenise(corpus, load_tokenizer(origin.path), max_length, cache)
+        for origin in dict.fromkeys([*models.teacher, models.student])
+        if origin is not None
+    }
+    members = []
+    for place, origin in enumerate(models.teacher):
+        stage = "teacher" if len(models.teacher) == 1 else f"teacher_{place + 1}"
+        seed = recipe.seed + models.teacher[:place].count(origin)  # its own, for one that is there twice
+        members.append(Member(stage, origin, seed, {} if origin is None else tokenised[origin]))
+    of_student = models.student or models.encoder
+    tokens, vocabulary = tokenised[of_student], None
+    if recipe.student.vocabulary is not None:
+        tokenizer = load_tokenizer(of_student.path)
+        counts = tokens["transfer"].counts(len(tokenizer))
+        vocabulary = prune_vocabulary(tokenizer, counts, recipe.student.vocabulary)
+        tokens = _tokenise(corpus, vocabulary.tokenizer, max_length, cache)
+    of_teacher = tokenised[models.encoder]
+    cut = [truncation(split, of_teacher[split].full_lengths, max_length) for split in ("train", "test")]
+    findings = Audit((*found.findings, *cut))
+    return Materials(tuple(members), models.student, corpus, tokens, vocabulary, findings)
+
+
+def _tokenise(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, max_length: int, cache: Path) -> dict[str, Tokens]:
+    def tokens(chunks: Iterable[Sequence[str]], ids: np.ndarray) -> Tokens:
+        return tokenise_cached(chunks, ids, tokenizer, max_length, cache)
+
+    splits = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}
+    found = {name: tokens([split.texts], split.ids) for name, split in splits.items()}
+    whole = corpus.unlabelled is not None
+    return {**found, "transfer": tokens(corpus.transfer_chunks(), corpus.transfer_ids) if whole else found["train"]}

@@ -1,0 +1,267 @@
+"""The stages behind the data, each skipped when it is finished.
+
+teacher -> soft labels -> student -> controls -> evaluation -> dashboard
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from understudy import artifacts
+from understudy.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
+from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
+from understudy.evaluation.linear import LinearModel
+from understudy.evaluation.speed import measure_speed
+from understudy.hardware import Dtype, Hardware
+from understudy.inference.logits import softmax
+from understudy.inference.store import StoredLogits
+from understudy.labelling import Committee, Labeller
+from understudy.materials import LINEAR, Materials, Member
+from understudy.models.loading import load_classifier, parameter_count
+from understudy.recipe import Recipe
+from understudy.report.dashboard import draw_dashboard
+from understudy.training.linear import linear_fingerprint, train_linear
+from understudy.training.student import Start, control_start, student_start, train_student
+from understudy.training.teacher import TrainedModel, teacher_fingerprint, train_teacher
+
+log = logging.getLogger(__name__)
+
+# What training is told and its result does not depend on; the compute type goes into a fingerprint as it turned out.
+_IRRELEVANT = {"checkpoint_steps", "precision", "attention"}
+_SOFT_LOSS = {"objective", "temperature", "alpha"}
+
+
+def teacher_keys(recipe: Recipe, materials: Materials, hardware: Hardware) -> dict[str, str]:
+    """Fingerprints of the stages that make the teacher, by stage."""
+    return {
+        member.stage: linear_fingerprint(materials.corpus)
+        if member.origin is None
+        else teacher_fingerprint(recipe, materials.corpus, member.origin, hardware, member.seed)
+        for member in materials.members
+    }
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages of one run, each a method, in the order in which they run."""
+
+    recipe: Recipe
+    run: RunDirectory
+    hardware: Hardware
+    cache: Path
+    materials: Materials
+    manifest: Manifest
+    teacher_keys: dict[str, str]
+
+    def execute(self) -> None:
+        teacher = self._teacher()
+        folders = {"student": self._student(teacher)}
+        if "no_distillation" in self.recipe.evaluation.controls:
+            folders["no_distillation"] = self._no_distillation()
+        if "linear" in self.recipe.evaluation.controls:
+            folders["linear"] = self._linear("linear", self.run.control("linear"))
+        self._evaluation(teacher, folders)
+        shutil.rmtree(self.run.checkpoints, ignore_errors=True)
+
+    @cached_property
+    def _labeller(self) -> Labeller:
+        return Labeller(self.materials.corpus, self.recipe.data.max_length, self.hardware, self.cache, self.recipe.seed)
+
+    def _teacher(self) -> Committee:
+        members = self.materials.members
+        folders = self.run.teacher_members(len(members))
+        for member, folder in zip(members, folders, strict=True):
+            if member.origin is None:
+                self._linear(member.stage, folder)
+            else:
+                key = self.teacher_keys[member.stage]
+                self._made(member.stage, key, folder, partial(self._fine_tuned, member, folder))
+        dtype = self.hardware.dtype(self.recipe.teacher.precision)
+        teacher = Committee(members, tuple(folders), self._labeller, dtype)
+        if len(members) > 1:
+            described = [
+                {
+                    "folder": folder.name,
+                    "model": LINEAR if member.origin is None else member.origin.name,
+                    "temperature": temperature,
+                }
+                for member, folder, temperature in zip(members, folders, teacher.temperatures, strict=True)
+            ]
+            artifacts.write_json(self.run.teacher / "committee.json", {"members": described})
+        return teacher
+
+    def _fine_tuned(self, member: Member, folder: Path) -> TrainedModel:
+        assert member.origin is not None
+        made = train_teacher(
+            self.recipe,
+            self.materials.corpus,
+            member.tokens,
+            member.origin,
+            self.hardware,
+            self.cache,
+            self.run.checkpoints / member.stage,
+            member.seed,
+            member.stage,
+        )
+        copy_folder(made.folder, folder)
+        return made
+
+    def _soft_labels(self, teacher: Committee, key: str) -> StoredLogits:
+        start = time.monotonic()
+        found = teacher.logits("transfer", teacher.dtype, "soft labels")
+        log.info("soft labels: %d computed, %d from the cache", found.computed, found.reused)
+        if self.manifest.fingerprint("soft_labels") != key or found.computed:
+            details = {"computed": found.computed, "reused": found.reused, "dtype": teacher.dtype}
+            self.manifest.finish("soft_labels", key, time.monotonic() - start, details)
+        return found
+
+    def _student(self, teacher: Committee) -> Path:
+        tokens = self.materials.encoder.tokens["transfer"].total
+        soft_key = fingerprint(
+            teacher=[folder_digest(folder) for folder in teacher.folders],
+            data=self.materials.corpus.digest,
+            dtype=teacher.dtype,
+            engine=self.hardware.engine_for(teacher.dtype, tokens),
+        )
+        encoder = teacher.folders[self.materials.members.index(self.materials.encoder)]
+        start = student_start(self.recipe, encoder, self.materials.student, self.materials.vocabulary)
+        key = self._student_key("student", start, soft_key)
+
+        def make() -> TrainedModel:
+            # Here and not before: a finished student needs no pass of the teacher, whatever became of the cache.
+            return self._trained("student", key, self.run.student, start, self._soft_labels(teacher, soft_key))
+
+        return self._made("student", key, self.run.student, make)
+
+    def _no_distillation(self) -> Path:
+        name = "no_distillation"
+        materials = self.materials
+        start = control_start(self.recipe, materials.origin, materials.student, materials.vocabulary)
+        key, folder = self._student_key(name, start, None), self.run.control(name)
+        return self._made(name, key, folder, lambda: self._trained(name, key, folder, start, None))
+
+    def _student_key(self, stage: str, start: Start, soft_labels: str | None) -> str:
+        # What only the soft loss uses does not change the control.
+        unused = _IRRELEVANT if soft_labels else _IRRELEVANT | _SOFT_LOSS
+        return fingerprint(
+            stage=stage,
+            data=self.materials.corpus.digest,
+            max_length=self.recipe.data.max_length,
+            start=start.fingerprint(),
+            soft_labels=soft_labels,
+            options=self.recipe.distillation.model_dump(exclude=unused),
+            seed=self.recipe.student_seed,
+            dtype=self.hardware.dtype(self.recipe.distillation.precision),
+        )
+
+    def _trained(self, stage: str, key: str, folder: Path, start: Start, soft: StoredLogits | None) -> TrainedModel:
+        return train_student(
+            self.recipe,
+            self.materials.corpus,
+            self.materials.student_tokens,
+            soft.logits if soft else None,
+            start,
+            self.hardware,
+            folder,
+            self.run.checkpoints / f"{stage}-{key}",
+            stage,
+        )
+
+    def _linear(self, stage: str, folder: Path) -> Path:
+        corpus = self.materials.corpus
+        make = partial(train_linear, corpus, self.cache, folder, stage)
+        return self._made(stage, linear_fingerprint(corpus), folder, make)
+
+    def _made(self, stage: str, key: str, folder: Path, make: Callable[[], TrainedModel]) -> Path:
+        """Makes a stage's folder unless it is finished; the figures, which were its predecessor's, go first."""
+        if self.manifest.fingerprint(stage) == key and folder.is_dir():
+            if folder_digest(folder) == self.manifest.details(stage).get("digest"):
+                log.info("%s: finished before", stage)
+                return folder
+            log.warning("%s: %s was changed since it was made; making it again", stage, folder)
+        self.manifest.forget("evaluation")
+        for path in self._outputs:
+            path.unlink(missing_ok=True)
+        made = make()
+        details = {"digest": made.digest, "reused": made.reused, "history": made.history}
+        self.manifest.finish(stage, key, made.seconds, details)
+        return folder
+
+    @property
+    def _outputs(self) -> tuple[Path, ...]:
+        return self.run.metrics, self.run.predictions, self.run.dashboard
+
+    def _evaluation(self, teacher: Committee, folders: dict[str, Path]) -> None:
+        options, corpus = self.recipe.evaluation, self.materials.corpus
+        dtype = self.hardware.dtype(options.precision)
+        made = dict(zip(self.teacher_keys, teacher.folders, strict=True)) | folders
+        key = fingerprint(
+            models={stage: folder_digest(folder) for stage, folder in made.items()},
+            data=corpus.digest,
+            options=options.model_dump(),
+            dtype=dtype,
+            engine=self.hardware.engine_for(dtype, self.materials.encoder.tokens["test"].total),
+        )
+        written = {path.name: file_sha256(path) for path in self._outputs if path.is_file()}
+        if (
+            self.manifest.fingerprint("evaluation") == key
+            and self.manifest.details("evaluation").get("files") == written
+        ):
+            log.info("evaluation: finished before")
+            return
+        start = time.monotonic()
+        candidates = {"teacher": self._teacher_candidate(teacher, dtype)}
+        candidates |= {name: self._candidate(name, folder, dtype) for name, folder in folders.items()}
+        speed = measure_speed(
+            teacher.folders,
+            [folders["student"]],
+            corpus.test.texts,
+            max_length=self.recipe.data.max_length,
+            sample=options.speed_texts,
+            hardware=self.hardware,
+            dtype=dtype,
+            seed=self.recipe.seed,
+        )
+        # A control that an earlier recipe asked for keeps its place in the manifest; here it has none.
+        spent = self.manifest.seconds().items()
+        seconds = {stage: value for stage, value in spent if stage in {"data", "soft_labels", *made}}
+        seconds["evaluation"] = round(time.monotonic() - start, 2)
+        metrics = evaluate(corpus.test, candidates, options, len(corpus.classes), self.recipe.seed, speed, seconds)
+        write_predictions(self.run.predictions, corpus.test, candidates, corpus.classes, options.texts)
+        draw_dashboard(metrics, self.run.dashboard, self.recipe.name)
+        metrics.save(self.run.metrics)
+        files = {path.name: file_sha256(path) for path in self._outputs}
+        self.manifest.finish("evaluation", key, seconds["evaluation"], {"dtype": dtype, "files": files})
+
+    def _teacher_candidate(self, teacher: Committee, dtype: Dtype) -> Candidate:
+        found = teacher.logits("test", dtype, "testing teacher")
+        sizes = [
+            _linear_size(folder) if member.origin is None else _encoder_size(folder)
+            for member, folder in zip(teacher.members, teacher.folders, strict=True)
+        ]
+        parameters, size = (sum(values) for values in zip(*sizes, strict=True))
+        return Candidate(softmax(found.logits), parameters, size)
+
+    def _candidate(self, name: str, folder: Path, dtype: Dtype) -> Candidate:
+        if name == "linear":
+            probabilities = LinearModel.load(folder).predict_proba(self.materials.corpus.test.texts)
+            return Candidate(probabilities, *_linear_size(folder))
+        found = self._labeller.encoder(folder, self.materials.student_tokens, "test", dtype, f"testing {name}")
+        return Candidate(softmax(found.logits), *_encoder_size(folder))
+
+
+def _encoder_size(folder: Path) -> tuple[int, int]:
+    """Parameters, and bytes on disk."""
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return parameter_count(load_classifier(folder)), size
+
+
+def _linear_size(folder: Path) -> tuple[int, int]:
+    """Likewise for a linear model; its vocabulary counts, for without it the weights are nothing."""
+    return LinearModel.load(folder).parameters, sum(path.stat().st_size for path in folder.iterdir())

@@ -1,0 +1,52 @@
+"""The linear model as a stage: fitted once for all that need it, a committee's member and the control."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from understudy.artifacts import copy_folder, fingerprint, folder_digest, write_folder
+from understudy.data.corpus import Corpus
+from understudy.errors import ModelError
+from understudy.evaluation.linear import LinearModel
+from understudy.training.teacher import TrainedModel
+
+log = logging.getLogger(__name__)
+
+
+def linear_fingerprint(corpus: Corpus) -> str:
+    """Names a linear model by all that decides it."""
+    return fingerprint(kind="linear", train=corpus.train.digest, classes=corpus.classes)
+
+
+def train_linear(corpus: Corpus, cache: Path, folder: Path, description: str) -> TrainedModel:
+    """Fits the linear model on the labelled training texts, or finds it in the cache, and writes it to a folder.
+
+    Args:
+        corpus: Has the texts.
+        cache: The cache folder.
+        folder: Where the model goes.
+        description: Names the stage in messages.
+    """
+    start = time.monotonic()
+    entry = cache / "linear" / linear_fingerprint(corpus)
+    reused = _is_whole(entry)
+    if not reused:
+        log.info("%s: fitting the n-gram model", description)
+        model = LinearModel.fit(corpus.train.texts, corpus.train.labels, len(corpus.classes))
+        with write_folder(entry) as temporary:
+            model.save(temporary)
+    copy_folder(entry, folder)
+    return TrainedModel(folder, folder_digest(folder), time.monotonic() - start, reused, [])
+
+
+def _is_whole(entry: Path) -> bool:
+    if not entry.is_dir():
+        return False
+    try:
+        LinearModel.load(entry)
+    except ModelError:
+        log.warning("%s is damaged and is made again", entry)
+        return False
+    return True
