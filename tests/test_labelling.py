@@ -12,10 +12,10 @@ from understudy import labelling
 from understudy.data.corpus import Corpus, Split
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import select_unlabelled
-from understudy.evaluation.linear import LinearModel
 from understudy.hardware import Hardware
 from understudy.inference.logits import softmax
 from understudy.labelling import Labeller, cross_fitted, opinion_pool
+from understudy.models.linear import LinearModel
 
 CLASSES = ["bad", "good"]
 

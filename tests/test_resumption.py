@@ -36,7 +36,7 @@ class Work:
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     from transformers import BertForSequenceClassification
 
-    from understudy.evaluation.linear import LinearModel
+    from understudy.models.linear import LinearModel
     from understudy.training import student, teacher
 
     done = Work()

@@ -14,10 +14,10 @@ import pytest
 from sklearn.metrics import f1_score
 
 from understudy.errors import ModelError, RunDirectoryError
-from understudy.evaluation.linear import LinearModel
 from understudy.inference.classifier import Classifier
 from understudy.inference.logits import softmax
 from understudy.labelling import opinion_pool
+from understudy.models.linear import LinearModel
 from understudy.models.loading import parameter_count
 from understudy.pipeline import Run, distill
 from understudy.recipe import Recipe

@@ -13,10 +13,10 @@ from understudy.artifacts import folder_digest
 from understudy.data.corpus import Corpus
 from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.evaluation.calibration import fit_temperature
-from understudy.evaluation.linear import LinearModel
 from understudy.hardware import Dtype, Hardware
 from understudy.inference.store import StoredLogits, kept_logits, stored_logits
 from understudy.materials import Member
+from understudy.models.linear import LinearModel
 from understudy.models.loading import load_classifier, load_tokenizer
 from understudy.progress import progress
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from understudy import artifacts
 from understudy.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
 from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
-from understudy.evaluation.linear import LinearModel
 from understudy.evaluation.speed import measure_speed
 from understudy.hardware import Dtype, Hardware
 from understudy.inference.logits import softmax
 from understudy.inference.store import StoredLogits
 from understudy.labelling import Committee, Labeller
 from understudy.materials import LINEAR, Materials, Member
+from understudy.models.linear import LinearModel
 from understudy.models.loading import load_classifier, parameter_count
 from understudy.recipe import Recipe
 from understudy.report.dashboard import draw_dashboard

@@ -9,7 +9,7 @@ from pathlib import Path
 from understudy.artifacts import copy_folder, fingerprint, folder_digest, write_folder
 from understudy.data.corpus import Corpus
 from understudy.errors import ModelError
-from understudy.evaluation.linear import LinearModel
+from understudy.models.linear import LinearModel
 from understudy.training.teacher import TrainedModel
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from understudy.errors import ModelError
 from understudy.evaluation import linear
-from understudy.evaluation.linear import LinearModel
+from understudy.models.linear import LinearModel
 
 GOOD = ["a good film", "good and warm", "very good", "warm, good acting"]
 BAD = ["a bad film", "bad and cold", "very bad", "cold, bad acting"]
