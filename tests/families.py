@@ -47,7 +47,8 @@ def write_family(folder: Path, family: str, classes: list[str] | None, layers: i
     }
     if family == "distilbert":
         sizes = {"vocab_size": 30, "dim": 16, "n_layers": layers, "n_heads": 2, "hidden_dim": 32}
-    config = AutoConfig.for_model(family, **sizes, initializer_range=0.5, **PECULIAR.get(family, {}), **options)
+    settings = {**sizes, "initializer_range": 0.5, **PECULIAR.get(family, {}), **options}
+    config = AutoConfig.for_model(family, **settings)
     if classes is not None:
         config.id2label = dict(enumerate(classes))
         config.label2id = {name: index for index, name in enumerate(classes)}

@@ -27,7 +27,7 @@ def recipe_of(monkeypatch: pytest.MonkeyPatch) -> Any:
     return recipe_of
 
 
-@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize("command", ["run", "frontier", "check"])
 def test_help_has_every_option_of_the_recipe(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

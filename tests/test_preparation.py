@@ -254,7 +254,7 @@ def test_what_is_ahead_is_said(make_recipe: MakeRecipe, tmp_path: Path, caplog: 
     gathered = materials.gather(recipe, tmp_path / "cache")
     with caplog.at_level(logging.INFO, "understudy"):
         preparation.announce(recipe, gathered, RunDirectory(tmp_path / "run"), Hardware("cpu", 1), afresh=False)
-    assert "tiny: 108 training, 12 validation and 60 test texts, 2 classes; about " in caplog.text
+    assert "tiny: 108 train, 12 validation, 60 test texts, 2 classes; about " in caplog.text
 
 
 def test_a_teacher_that_is_there_is_not_counted(finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,4 +270,4 @@ def test_a_teacher_that_is_there_is_not_counted(finished: Any, tmp_path: Path, m
     for out, afresh in ((finished.out, False), (finished.out, True), (tmp_path / "new", False)):
         preparation.announce(finished.recipe, gathered, RunDirectory(out), Hardware("cpu", 1), afresh)
     assert seen[0] == 0
-    assert seen[1] == seen[2] == len(materials.tokens["train"].ids)
+    assert seen[1] == seen[2] == gathered.encoder.tokens["train"].total

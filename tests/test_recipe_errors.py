@@ -45,7 +45,7 @@ def problem(dotted: str, value: Any) -> str:
         ("teacher.warmup", float("nan"), "expected a number from 0, below 1, got nan"),
         ("teacher.attention_dropout", 1, "expected a number from 0, below 1, or none, got 1"),
         ("teacher.schedule", "step", "expected one of linear, cosine, constant, got 'step'"),
-        ("teacher.model", 5, "expected text, got 5"),
+        ("teacher.model", 5, "expected a model, or several, of which one may be linear, got 5"),
         ("data.max_length", 9000, "expected a whole number from 4 to 8192, got 9000"),
         ("data.text", None, "expected text, got none"),
         ("data.labels", ["a", "a"], "expected two or more different names, or none, got ['a', 'a']"),
@@ -85,10 +85,10 @@ def test_a_long_value_is_cut() -> None:
         ("teacher.learning-rate", "no such option; did you mean teacher.learning_rate?"),
         ("student.temperature", "no such option; did you mean distillation.temperature?"),
         ("student.epochs", "no such option; did you mean teacher.epochs or distillation.epochs?"),
-        ("student.zzz", "no such option; [student] has model, revision, layers, seed"),
+        ("student.zzz", "no such option; [student] has model, revision, layers, from_layers, vocabulary, seed"),
         ("temperature", "no such option; did you mean distillation.temperature?"),
         ("techer", "no such option; did you mean teacher?"),
-        ("zzz", "no such option; the tables are data, teacher, student, distillation, evaluation"),
+        ("zzz", "no such option; the tables are data, teacher, student, distillation, evaluation, frontier"),
     ],
 )
 def test_an_unknown_option_comes_with_what_was_meant(option: str, text: str) -> None:
@@ -117,7 +117,7 @@ def test_everything_is_reported_at_once() -> None:
         "  teacher.epochs: expected a whole number from 1, got 0",
         "  teacher.epoch: no such option; did you mean teacher.epochs?",
         "  student.layers: expected a whole number from 1, or none, got 0",
-        "  extra: no such option; the tables are data, teacher, student, distillation, evaluation",
+        "  extra: no such option; the tables are data, teacher, student, distillation, evaluation, frontier",
     ]
 
 

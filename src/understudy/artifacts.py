@@ -56,6 +56,18 @@ class RunDirectory:
     def student(self) -> Path:
         return self.root / "student"
 
+    def another_student(self, name: str) -> Path:
+        """Where a student of the frontier is that is not the recipe's own."""
+        return self.root / "students" / name
+
+    @property
+    def frontier(self) -> Path:
+        return self.root / "frontier.json"
+
+    @property
+    def frontier_plot(self) -> Path:
+        return self.root / "report" / "frontier.png"
+
     def control(self, name: str) -> Path:
         return self.root / "controls" / name
 

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from understudy.errors import UnderstudyError, UserError
-from understudy.flags import Parser, RecipeFlags, VersionAction, thread_count
+from understudy.errors import GateRefused, UnderstudyError, UserError
+from understudy.flags import Parser, RecipeFlags, VersionAction, positive, share, thread_count
 from understudy.wording import suggestion
 
 log = logging.getLogger("understudy")
@@ -86,6 +86,34 @@ def _run(options: argparse.Namespace) -> None:
     log.info("dashboard: %s", run.report / "dashboard.png")
     if options.json:
         _print_json({"run": str(run.directory), **dataclasses.asdict(run.metrics)})
+
+
+def _frontier(options: argparse.Namespace) -> None:
+    recipe = _recipe(options)
+
+    from understudy.frontier import frontier
+    from understudy.report.terminal import show_tradeoff
+
+    found = frontier(
+        recipe,
+        options.out,
+        device=options.device,
+        threads=options.threads,
+        engine=options.engine,
+        cache_dir=options.cache_dir,
+        overwrite=options.overwrite,
+    )
+    show_tradeoff(found.tradeoff, _console(), str(found.directory))
+    log.info("plot: %s", found.plot)
+    asked = options.at_least is not None or options.at_most_ms is not None
+    chosen = found.tradeoff.choose(options.at_least, options.at_most_ms) if asked else None
+    if options.json:
+        ship = {"ship": chosen and str(found.directory / chosen.folder)} if asked else {}
+        _print_json({"run": str(found.directory), **ship, **found.tradeoff.to_json()})
+    if chosen is not None:
+        log.info("ship: %s, in %s", chosen.name, found.directory / chosen.folder)
+    elif asked:
+        raise GateRefused(found.tradeoff.shortfall(options.at_least, options.at_most_ms))
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -160,6 +188,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "run": (_run, "the whole pipeline: teacher, soft labels, student, controls, evidence"),
+    "frontier": (_frontier, "one teacher, many students: accuracy against speed and size"),
     "recipes": (_recipes, "list the presets"),
     "check": (_check, "audit data and recipe before anything is trained"),
     "predict": (_predict, "classify texts or a file"),
@@ -210,7 +239,7 @@ def _add_common_flags(parser: argparse.ArgumentParser, **default: Any) -> None:
 def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
     # They may stand before the command as well; a default here would undo what was given there.
     _add_common_flags(parser, default=argparse.SUPPRESS)
-    if command in ("run", "check"):
+    if command in ("run", "frontier", "check"):
         parser.usage = f"understudy {command} [RECIPE] [--section.option VALUE ...] [flags]"
         parser.add_argument(
             "recipe",
@@ -223,10 +252,21 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument(
             "--cache-dir", type=Path, help="kept work; by default $UNDERSTUDY_CACHE or the user's cache"
         )
-    if command == "run":
+    if command in ("run", "frontier"):
         parser.add_argument("--out", type=Path, help="run directory; by default runs/<recipe name>")
         parser.add_argument("--overwrite", action="store_true", help="replace a run with other data or another teacher")
-    if command in ("run", "check"):
+    if command == "frontier":
+        parser.add_argument(
+            "--at-least", type=share, metavar="ACCURACY", help="name the fastest student with this accuracy"
+        )
+        parser.add_argument(
+            "--at-most-ms",
+            type=positive,
+            metavar="MILLISECONDS",
+            help="name a student that takes no longer for one text (p50): the most accurate, or with --at-least the "
+            "fastest",
+        )
+    if command in ("run", "frontier", "check"):
         parser.set_defaults(recipe_flags=RecipeFlags(parser))
     if command in ("predict", "evaluate"):
         parser.add_argument("model", metavar="MODEL", help="a run directory (its student) or a Hugging Face folder")

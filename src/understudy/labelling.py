@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class Labeller:
             split: Which texts.
             description: Names the work in messages.
         """
-        key = {"linear": folder_digest(folder)}
+        key: dict[str, Any] = {"linear": folder_digest(folder)}
         if split == "transfer":
             key |= {"folds": _FOLDS, "seed": self.seed, "train": self.corpus.train.digest}
         ids = self._ids(split)

@@ -6,7 +6,7 @@ Nothing is trained and nothing written but the cache.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,17 @@ class Materials:
         """Where that member's encoder comes from."""
         assert self.encoder.origin is not None
         return self.encoder.origin
+
+    def for_student(self, recipe: Recipe, cache: Path) -> Materials:
+        """The same with another student, made of the teacher's layers.
+
+        Raises:
+            ModelError: the teacher has not those layers, or its vocabulary cannot be cut as the recipe says.
+        """
+        assert recipe.student.layers is not None
+        check_layers(self.origin.path, recipe.student.layers, recipe.student.from_layers)
+        tokens, vocabulary = _read_by_student(recipe, self.corpus, self.origin, self.encoder.tokens, cache)
+        return replace(self, student=None, student_tokens=tokens, vocabulary=vocabulary)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -173,16 +184,30 @@ def _materials(recipe: Recipe, models: _Models, tables: dict[str, Table], found:
         seed = recipe.seed + models.teacher[:place].count(origin)  # its own, for one that is there twice
         members.append(Member(stage, origin, seed, {} if origin is None else tokenised[origin]))
     of_student = models.student or models.encoder
-    tokens, vocabulary = tokenised[of_student], None
-    if recipe.student.vocabulary is not None:
-        tokenizer = load_tokenizer(of_student.path)
-        counts = tokens["transfer"].counts(len(tokenizer))
-        vocabulary = prune_vocabulary(tokenizer, counts, recipe.student.vocabulary)
-        tokens = _tokenise(corpus, vocabulary.tokenizer, max_length, cache)
+    tokens, vocabulary = _read_by_student(recipe, corpus, of_student, tokenised[of_student], cache)
     of_teacher = tokenised[models.encoder]
     cut = [truncation(split, of_teacher[split].full_lengths, max_length) for split in ("train", "test")]
     findings = Audit((*found.findings, *cut))
     return Materials(tuple(members), models.student, corpus, tokens, vocabulary, findings)
+
+
+def _read_by_student(
+    recipe: Recipe, corpus: Corpus, origin: Origin, whole: dict[str, Tokens], cache: Path
+) -> tuple[dict[str, Tokens], Vocabulary | None]:
+    """The student's tokens, and its vocabulary if that is smaller than its origin's.
+
+    Args:
+        recipe: Says how large the vocabulary may be.
+        corpus: The texts.
+        origin: Where the student's tokenizer comes from.
+        whole: The texts' tokens by that tokenizer.
+        cache: The cache folder.
+    """
+    if recipe.student.vocabulary is None:
+        return whole, None
+    tokenizer = load_tokenizer(origin.path)
+    vocabulary = prune_vocabulary(tokenizer, whole["transfer"].counts(len(tokenizer)), recipe.student.vocabulary)
+    return _tokenise(corpus, vocabulary.tokenizer, recipe.data.max_length, cache), vocabulary
 
 
 def _tokenise(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, max_length: int, cache: Path) -> dict[str, Tokens]:

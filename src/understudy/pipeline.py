@@ -96,6 +96,33 @@ def distill(
         RunDirectoryError: `out` holds something else.
         TrainingDiverged: a loss is no longer finite.
     """
+    stages = prepare(
+        recipe,
+        out,
+        device=device,
+        threads=threads,
+        engine=engine,
+        cache_dir=cache_dir,
+        overwrite=overwrite,
+    )
+    stages.execute()
+    return Run(stages.run.root)
+
+
+def prepare(
+    recipe: Recipe | str | Path = "quickstart",
+    out: str | Path | None = None,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    engine: str | None = None,
+    cache_dir: str | Path | None = None,
+    overwrite: bool = False,
+) -> Stages:
+    """All that comes before the teacher: everything is read and checked, and the run directory is begun.
+
+    Arguments and errors are those of `distill`, but for what training raises.
+    """
     started = time.monotonic()
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     run = RunDirectory(Path(out) if out is not None else Path("runs") / recipe.name)
@@ -117,5 +144,4 @@ def distill(
     if changed:
         log.info("changed since the last run: %s; what depends on that is done again", ", ".join(changed))
     manifest = begin(recipe, run, hardware, materials, time.monotonic() - started)
-    Stages(recipe, run, hardware, cache, materials, manifest, keys).execute()
-    return Run(run.root)
+    return Stages(recipe, run, hardware, cache, materials, manifest, keys)

@@ -24,7 +24,13 @@ from understudy.training.teacher import is_ready_made
 log = logging.getLogger(__name__)
 
 # Options that no result depends on.
-_IRRELEVANT = {"name", "description", "teacher.checkpoint_steps", "distillation.checkpoint_steps"}
+_IRRELEVANT = {
+    "name",
+    "description",
+    "teacher.checkpoint_steps",
+    "distillation.checkpoint_steps",
+    "frontier.students",
+}
 # A run keeps its data and its teacher; the seed decides both.
 _FIXED = {"data", "teacher", "seed"}
 
@@ -110,10 +116,11 @@ def check_attention(recipe: Recipe, materials: Materials, hardware: Hardware) ->
 
 def remove_run(run: RunDirectory) -> None:
     """Removes what a run wrote and nothing else; the manifest goes last, for without it the rest is no run."""
-    folders = [run.teacher, run.student, run.control("linear").parent, run.dashboard.parent, run.checkpoints]
+    several = [run.control("linear").parent, run.another_student("linear").parent]
+    folders = [run.teacher, run.student, *several, run.dashboard.parent, run.checkpoints]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-    for file in (run.metrics, run.predictions, run.recipe, run.manifest):
+    for file in (run.metrics, run.predictions, run.frontier, run.recipe, run.manifest):
         file.unlink(missing_ok=True)
 
 

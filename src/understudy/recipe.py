@@ -7,6 +7,7 @@ models below. An option is a typed field; its docstring is its help.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Control = Literal["no_distillation", "linear"]
+_STUDENT = re.compile(r"([1-9]\d{0,3}|static)(/[1-9]\d{0,6})?|linear")
 LayerChoice = Literal["spread", "first", "last"] | list[int]
 
 
@@ -309,6 +311,30 @@ class EvaluationOptions(_Options):
         return sorted(set(value), reverse=True)
 
 
+class FrontierOptions(_Options):
+    """The students that `understudy frontier` compares."""
+
+    students: Annotated[
+        list[str] | None,
+        Takes("different ones of LAYERS, LAYERS/VOCABULARY, static, static/VOCABULARY and linear", "STUDENT,..."),
+    ] = None
+    """`3` has three of the teacher's layers, `3/8000` and at most 8,000 tokens besides; `static` is a bag of embeddings
+    without any layer, `linear` an n-gram model. By default all of the teacher's layers, a half, a third and one of
+    them, a half with 8,000 tokens, `static` and `linear`."""
+
+    @field_validator("students", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return value if value is None else _listed(value)
+
+    @field_validator("students")
+    @classmethod
+    def _known(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and (not value or len(set(value)) < len(value) or not all(map(_STUDENT.fullmatch, value))):
+            raise ValueError("not such students")
+        return value
+
+
 class Recipe(_Options):
     """All that a run depends on.
 
@@ -331,6 +357,7 @@ class Recipe(_Options):
     student: StudentOptions
     distillation: DistillationOptions = DistillationOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
+    frontier: FrontierOptions = FrontierOptions()
 
     @classmethod
     def load(cls, source: str | Path = "quickstart", **overrides: Any) -> Recipe:
@@ -363,7 +390,7 @@ class Recipe(_Options):
         sections = [
             "\n".join([f"[{name}]", *(toml_line(key, value) for key, value in section.items())])
             for name, section in options.items()
-            if isinstance(section, dict)
+            if isinstance(section, dict) and section
         ]
         return "\n\n".join(["\n".join(top), *sections]) + "\n"
 

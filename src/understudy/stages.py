@@ -9,12 +9,13 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 from understudy import artifacts
 from understudy.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
+from understudy.data.tokens import Tokens
 from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
 from understudy.evaluation.speed import measure_speed
 from understudy.hardware import Dtype, Hardware
@@ -22,7 +23,7 @@ from understudy.inference.logits import softmax
 from understudy.inference.store import StoredLogits
 from understudy.labelling import Committee, Labeller
 from understudy.materials import LINEAR, Materials, Member
-from understudy.models.linear import LinearModel
+from understudy.models.linear import LinearModel, is_linear
 from understudy.models.loading import load_classifier, parameter_count
 from understudy.recipe import Recipe
 from understudy.report.dashboard import draw_dashboard
@@ -48,6 +49,30 @@ def teacher_keys(recipe: Recipe, materials: Materials, hardware: Hardware) -> di
 
 
 @dataclass(frozen=True)
+class Variant:
+    """One student among those that a run may have.
+
+    Attributes:
+        stage: Names its making.
+        folder: Where it goes.
+        recipe: Says what it is and how it learns.
+        materials: With its tokens.
+        static: Whether it is a bag of embeddings instead of an encoder.
+    """
+
+    stage: str
+    folder: Path
+    recipe: Recipe
+    materials: Materials
+    static: bool = False
+
+    def start(self, teacher: Path) -> Start:
+        """Where it starts, given the fine-tuned encoder's folder."""
+        start = student_start(self.recipe, teacher, self.materials.student, self.materials.vocabulary)
+        return replace(start, static=self.static)
+
+
+@dataclass(frozen=True)
 class Stages:
     """The stages of one run, each a method, in the order in which they run."""
 
@@ -59,15 +84,21 @@ class Stages:
     manifest: Manifest
     teacher_keys: dict[str, str]
 
-    def execute(self) -> None:
+    def execute(self) -> Committee:
+        """Runs what is not finished; returns the teacher."""
         teacher = self._teacher()
-        folders = {"student": self._student(teacher)}
+        folders = {"student": self.student(teacher, self._own_student)}
         if "no_distillation" in self.recipe.evaluation.controls:
             folders["no_distillation"] = self._no_distillation()
         if "linear" in self.recipe.evaluation.controls:
             folders["linear"] = self._linear("linear", self.run.control("linear"))
         self._evaluation(teacher, folders)
         shutil.rmtree(self.run.checkpoints, ignore_errors=True)
+        return teacher
+
+    @property
+    def _own_student(self) -> Variant:
+        return Variant("student", self.run.student, self.recipe, self.materials)
 
     @cached_property
     def _labeller(self) -> Labeller:
@@ -81,7 +112,7 @@ class Stages:
                 self._linear(member.stage, folder)
             else:
                 key = self.teacher_keys[member.stage]
-                self._made(member.stage, key, folder, partial(self._fine_tuned, member, folder))
+                self.made(member.stage, key, folder, partial(self._fine_tuned, member, folder))
         dtype = self.hardware.dtype(self.recipe.teacher.precision)
         teacher = Committee(members, tuple(folders), self._labeller, dtype)
         if len(members) > 1:
@@ -112,7 +143,7 @@ class Stages:
         copy_folder(made.folder, folder)
         return made
 
-    def _soft_labels(self, teacher: Committee, key: str) -> StoredLogits:
+    def soft_labels(self, teacher: Committee, key: str) -> StoredLogits:
         start = time.monotonic()
         found = teacher.logits("transfer", teacher.dtype, "soft labels")
         log.info("soft labels: %d computed, %d from the cache", found.computed, found.reused)
@@ -121,73 +152,81 @@ class Stages:
             self.manifest.finish("soft_labels", key, time.monotonic() - start, details)
         return found
 
-    def _student(self, teacher: Committee) -> Path:
+    def soft_labels_key(self, teacher: Committee) -> str:
+        """Fingerprint of the soft labels."""
         tokens = self.materials.encoder.tokens["transfer"].total
-        soft_key = fingerprint(
+        return fingerprint(
             teacher=[folder_digest(folder) for folder in teacher.folders],
             data=self.materials.corpus.digest,
             dtype=teacher.dtype,
             engine=self.hardware.engine_for(teacher.dtype, tokens),
         )
+
+    def student(self, teacher: Committee, variant: Variant) -> Path:
+        """Distils one student from the teacher, unless it is finished."""
+        soft_key = self.soft_labels_key(teacher)
         encoder = teacher.folders[self.materials.members.index(self.materials.encoder)]
-        start = student_start(self.recipe, encoder, self.materials.student, self.materials.vocabulary)
-        key = self._student_key("student", start, soft_key)
+        start = variant.start(encoder)
+        key = self._student_key(variant, start, soft_key)
 
         def make() -> TrainedModel:
             # Here and not before: a finished student needs no pass of the teacher, whatever became of the cache.
-            return self._trained("student", key, self.run.student, start, self._soft_labels(teacher, soft_key))
+            return self._trained(variant, key, start, self.soft_labels(teacher, soft_key))
 
-        return self._made("student", key, self.run.student, make)
+        return self.made(variant.stage, key, variant.folder, make)
 
     def _no_distillation(self) -> Path:
-        name = "no_distillation"
         materials = self.materials
+        stage = "no_distillation"
+        variant = Variant(stage, self.run.control(stage), self.recipe, materials)
         start = control_start(self.recipe, materials.origin, materials.student, materials.vocabulary)
-        key, folder = self._student_key(name, start, None), self.run.control(name)
-        return self._made(name, key, folder, lambda: self._trained(name, key, folder, start, None))
+        key = self._student_key(variant, start, None)
+        return self.made(stage, key, variant.folder, lambda: self._trained(variant, key, start, None))
 
-    def _student_key(self, stage: str, start: Start, soft_labels: str | None) -> str:
+    def _student_key(self, variant: Variant, start: Start, soft_labels: str | None) -> str:
         # What only the soft loss uses does not change the control.
         unused = _IRRELEVANT if soft_labels else _IRRELEVANT | _SOFT_LOSS
+        options = variant.recipe.distillation
         return fingerprint(
-            stage=stage,
             data=self.materials.corpus.digest,
-            max_length=self.recipe.data.max_length,
+            max_length=variant.recipe.data.max_length,
             start=start.fingerprint(),
             soft_labels=soft_labels,
-            options=self.recipe.distillation.model_dump(exclude=unused),
-            seed=self.recipe.student_seed,
-            dtype=self.hardware.dtype(self.recipe.distillation.precision),
+            options=options.model_dump(exclude=unused),
+            seed=variant.recipe.student_seed,
+            dtype=self.hardware.dtype(options.precision),
         )
 
-    def _trained(self, stage: str, key: str, folder: Path, start: Start, soft: StoredLogits | None) -> TrainedModel:
+    def _trained(self, variant: Variant, key: str, start: Start, soft: StoredLogits | None) -> TrainedModel:
         return train_student(
-            self.recipe,
+            variant.recipe,
             self.materials.corpus,
-            self.materials.student_tokens,
+            variant.materials.student_tokens,
             soft.logits if soft else None,
             start,
             self.hardware,
-            folder,
-            self.run.checkpoints / f"{stage}-{key}",
-            stage,
+            variant.folder,
+            self.run.checkpoints / f"{variant.stage}-{key}",
+            variant.stage,
         )
 
     def _linear(self, stage: str, folder: Path) -> Path:
         corpus = self.materials.corpus
         make = partial(train_linear, corpus, self.cache, folder, stage)
-        return self._made(stage, linear_fingerprint(corpus), folder, make)
+        return self.made(stage, linear_fingerprint(corpus), folder, make)
 
-    def _made(self, stage: str, key: str, folder: Path, make: Callable[[], TrainedModel]) -> Path:
-        """Makes a stage's folder unless it is finished; the figures, which were its predecessor's, go first."""
+    def made(self, stage: str, key: str, folder: Path, make: Callable[[], TrainedModel]) -> Path:
+        """Makes a stage's folder unless it is finished; figures of what was there before go first."""
         if self.manifest.fingerprint(stage) == key and folder.is_dir():
             if folder_digest(folder) == self.manifest.details(stage).get("digest"):
                 log.info("%s: finished before", stage)
                 return folder
             log.warning("%s: %s was changed since it was made; making it again", stage, folder)
-        self.manifest.forget("evaluation")
-        for path in self._outputs:
-            path.unlink(missing_ok=True)
+        self.run.frontier.unlink(missing_ok=True)
+        if folder != self.run.another_student(folder.name):
+            self.manifest.forget("evaluation")
+            for path in self._outputs:
+                path.unlink(missing_ok=True)
         made = make()
         details = {"digest": made.digest, "reused": made.reused, "history": made.history}
         self.manifest.finish(stage, key, made.seconds, details)
@@ -216,8 +255,9 @@ class Stages:
             log.info("evaluation: finished before")
             return
         start = time.monotonic()
-        candidates = {"teacher": self._teacher_candidate(teacher, dtype)}
-        candidates |= {name: self._candidate(name, folder, dtype) for name, folder in folders.items()}
+        candidates = {"teacher": self.teacher_candidate(teacher, dtype)}
+        tokens = self.materials.student_tokens
+        candidates |= {name: self.candidate(name, folder, tokens, dtype) for name, folder in folders.items()}
         speed = measure_speed(
             teacher.folders,
             [folders["student"]],
@@ -239,7 +279,8 @@ class Stages:
         files = {path.name: file_sha256(path) for path in self._outputs}
         self.manifest.finish("evaluation", key, seconds["evaluation"], {"dtype": dtype, "files": files})
 
-    def _teacher_candidate(self, teacher: Committee, dtype: Dtype) -> Candidate:
+    def teacher_candidate(self, teacher: Committee, dtype: Dtype) -> Candidate:
+        """The teacher's answers on the test set."""
         found = teacher.logits("test", dtype, "testing teacher")
         sizes = [
             _linear_size(folder) if member.origin is None else _encoder_size(folder)
@@ -248,11 +289,19 @@ class Stages:
         parameters, size = (sum(values) for values in zip(*sizes, strict=True))
         return Candidate(softmax(found.logits), parameters, size)
 
-    def _candidate(self, name: str, folder: Path, dtype: Dtype) -> Candidate:
-        if name == "linear":
+    def candidate(self, name: str, folder: Path, tokens: dict[str, Tokens], dtype: Dtype) -> Candidate:
+        """A finished model's answers on the test set.
+
+        Args:
+            name: Names it in messages.
+            folder: Where it is.
+            tokens: By split, from its tokenizer; a linear model has none.
+            dtype: Compute type.
+        """
+        if is_linear(folder):
             probabilities = LinearModel.load(folder).predict_proba(self.materials.corpus.test.texts)
             return Candidate(probabilities, *_linear_size(folder))
-        found = self._labeller.encoder(folder, self.materials.student_tokens, "test", dtype, f"testing {name}")
+        found = self._labeller.encoder(folder, tokens, "test", dtype, f"testing {name}")
         return Candidate(softmax(found.logits), *_encoder_size(folder))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understudy.errors import ModelError
-from understudy.evaluation import linear
+from understudy.models import linear
 from understudy.models.linear import LinearModel
 
 GOOD = ["a good film", "good and warm", "very good", "warm, good acting"]
@@ -141,6 +141,36 @@ def test_a_text_of_weight_two_counts_like_two_texts():
     assert np.abs(plain.predict_proba(TEXTS) - weighted.predict_proba(TEXTS)).max() > 0.02
 
 
+def test_soft_labels_that_are_sure_are_hard_labels():
+    soft = np.eye(2)[LABELS]
+    assert np.array_equal(
+        LinearModel.fit_soft(TEXTS, soft).predict_proba(TEXTS), LinearModel.fit(TEXTS, LABELS, 2).predict_proba(TEXTS)
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_soft_label_counts_like_weighted_hard_labels(classes):
+    texts = TEXTS * 2
+    soft = np.random.default_rng(0).dirichlet(np.ones(classes), len(texts))
+    fitted = LinearModel.fit_soft(iter(texts), soft)
+    repeated = [text for text in texts for _ in range(classes)]
+    labels = np.tile(np.arange(classes), len(texts))
+    hard = LinearModel.fit(repeated, labels, classes, sample_weight=soft.reshape(-1))
+
+    assert fitted.predict_proba(TEXTS) == pytest.approx(hard.predict_proba(TEXTS), abs=2e-3)
+    assert np.abs(fitted.predict_proba(TEXTS) - 1 / classes).max() > 0.05
+
+
+def test_soft_labels_for_another_number_of_texts():
+    with pytest.raises(ValueError, match="Got 8 texts and 3 rows"):
+        LinearModel.fit_soft(TEXTS, np.ones((3, 2)) / 2)
+
+
+def test_names_are_kept(tmp_path):
+    LinearModel.fit(TEXTS, LABELS, 2, names=["bad", "good"]).save(tmp_path)
+    assert LinearModel.load(tmp_path).names == ["bad", "good"]
+
+
 @given(st.lists(st.tuples(st.text(max_size=20), st.integers(0, 2)), min_size=1, max_size=12), st.sampled_from([3, 5]))
 @settings(max_examples=25, deadline=None)
 def test_whatever_the_texts_rows_sum_to_one_without_a_warning(rows, classes):
@@ -226,12 +256,13 @@ def edit(**changes):
         (cut("linear.json"), "cut short"),
         (cut("linear.safetensors"), "SHA-256 differs"),
         (flip, "SHA-256 differs"),
-        (edit(format=2), "got format 2; expected 1"),
+        (edit(format=1), "got format 1; expected 2"),
         (edit(ngrams=["good"]), r"holds .*expected .*\(1, 1\)"),
         (edit(ngrams=["good", "good"]), "expected"),
         (edit(ngrams=None), "expected"),
         (edit(ngrams=[1]), "expected"),
-        (edit(classes=3), r"expected .*\(3,\)"),
+        (edit(classes=3, names=["a", "b", "c"]), r"expected .*\(3,\)"),
+        (edit(names=["a"]), "expected"),
         (edit(classes=1), "expected"),
         (edit(classes="two"), "expected"),
         (lambda folder: (folder / "linear.json").write_text("[]"), "expected"),

@@ -73,7 +73,7 @@ def test_a_word_that_lost_its_token_falls_apart_into_kept_ones(kind: str) -> Non
     word = "zebra"
     assert len(pruned.tokenize(word)) > len(tokenizer.tokenize(word))
     assert pruned.unk_token not in pruned.tokenize(word)
-    assert pruned.decode(pruned(word)["input_ids"], skip_special_tokens=True).replace(" ", "").replace("##", "") == word
+    assert "".join(pruned.tokenize(word)).replace("##", "").strip("\N{LOWER ONE EIGHTH BLOCK}") == word
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,7 +83,8 @@ def test_fewer_than_are_used_keeps_the_most_used(kind: str) -> None:
     smallest = len(prune_vocabulary(tokenizer, np.zeros(len(tokenizer)), len(tokenizer)).kept)
     pruned = prune_vocabulary(tokenizer, used, smallest + 40)
     assert len(pruned.kept) <= smallest + 40
-    assert any(piece.endswith("good") for piece in pruned.tokenizer.get_vocab())
+    assert int(used.argmax()) in pruned.kept
+    assert used[pruned.kept].sum() > 0.7 * used.sum()
     assert pruned.tokenizer.unk_token_id not in pruned.tokenizer(TEXTS[0])["input_ids"]
 
 

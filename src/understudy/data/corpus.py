@@ -121,8 +121,9 @@ def build_corpus(
         share = options.validation if isinstance(options.validation, float) else options.validation / len(train)
         chosen = stratified_share(train.labels, share, seed) if share < 1 else np.zeros(0, dtype=bool)
         if not chosen.any():
+            kept = "" if options.labelled is None else " with labels"
             raise DataError(
-                f"data.validation = {options.validation}, but {options.train} has {len(train)} labelled texts: "
+                f"data.validation = {options.validation}, but {options.train} has {len(train)} texts{kept}: "
                 "expected at least one for validation and one of each class for training. Ask for another share or "
                 "number, or give a source."
             )

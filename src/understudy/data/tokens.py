@@ -118,7 +118,7 @@ def tokenise_cached(
             parts.append(_Part(np.empty(0, np.int32), part.lengths, part.cut))
         spool.flush()
         empty = not spool.tell()  # which cannot be mapped
-        flat = np.empty(0, np.int32) if empty else np.memmap(spool, dtype=np.int32, mode="r")  # type: ignore[call-overload]
+        flat = np.empty(0, np.int32) if empty else np.memmap(spool, dtype=np.int32, mode="r")
         tokens = _joined(flat, parts)
         _save(tokens, path)
     written = _load(path)

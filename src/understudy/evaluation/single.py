@@ -12,7 +12,7 @@ from understudy.evaluation.metrics import quality
 from understudy.evaluation.results import Interval, ModelMetrics
 from understudy.evaluation.significance import accuracy_interval
 from understudy.inference.classifier import Classifier
-from understudy.models.loading import parameter_count, unnamed
+from understudy.models.loading import unnamed
 from understudy.progress import progress
 
 log = logging.getLogger(__name__)
@@ -68,15 +68,13 @@ def evaluate_model(
     with progress("evaluate", len(table)) as advance:
         probabilities = classifier.predict_proba(table.texts, advance)
     figures = quality(probabilities, labels[source])
-    size = sum(parameter.numel() * parameter.element_size() for parameter in classifier.model.parameters())
+    size = classifier.size
     return SingleEvaluation(
         model=model,
         data=source,
         texts=len(table),
         dtype=classifier.dtype,
-        metrics=ModelMetrics(
-            figures.accuracy, figures.f1, figures.auc, figures.ece, parameter_count(classifier.model), size
-        ),
+        metrics=ModelMetrics(figures.accuracy, figures.f1, figures.auc, figures.ece, size.parameters, size.bytes),
         accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels[source], resamples, seed),
     )
 

@@ -6,7 +6,7 @@ import logging
 import statistics
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -125,34 +125,11 @@ def measure_speed(
         dtype: Compute type.
         seed: Chooses the texts.
     """
-    chosen = np.random.default_rng(seed).permutation(len(texts))[: max(sample, LATENCY_TEXTS)]
-    bulk = [texts[row] for row in chosen[:sample]]
-    single = [texts[row] for row in chosen[:LATENCY_TEXTS]]
+    chosen = _choose(texts, sample, seed)
     padded = [texts[chosen[index % len(chosen)]] for index in range(BATCH)]
-    sides = {
-        name: _Together(
-            [
-                _Linear(folder) if is_linear(folder) else _Encoder(folder, max_length, hardware, dtype)
-                for folder in folders
-            ]
-        )
-        for name, folders in (("teacher", teacher), ("student", student))
-    }
-    log.info("speed: %s, %d threads, %s", hardware.device, hardware.threads, dtype)
-    for side in sides.values():
-        side.classify(single[:8])
-    bulk_seconds = _alternate({name: partial(side.classify, bulk) for name, side in sides.items()})
-    latencies: dict[str, list[float]] = {name: [] for name in sides}
-    for text in single:
-        for name, side in sides.items():
-            latencies[name].append(_seconds(partial(side.classify, [text])))
+    sides = _opened({"teacher": teacher, "student": student}, max_length, hardware, dtype)
+    speeds = _at_real_lengths(sides, [texts[row] for row in chosen], sample)
     batches = _alternate({name: side.padded_batch(padded) for name, side in sides.items()})
-
-    def speed(name: str) -> ModelSpeed:
-        p50, p95 = np.percentile(latencies[name], [50, 95]) * 1000
-        latency = Latency(round(float(p50), 2), round(float(p95), 2))
-        return ModelSpeed(round(len(bulk) / bulk_seconds[name], 2), latency)
-
     return Speed(
         device=hardware.device,
         threads=hardware.threads,
@@ -160,9 +137,66 @@ def measure_speed(
         max_length=max_length,
         batch128=BatchTime(round(batches["teacher"] * 1000, 2), round(batches["student"] * 1000, 2)),
         speedup=round(batches["teacher"] / batches["student"], 3),
-        teacher=speed("teacher"),
-        student=speed("student"),
+        teacher=speeds["teacher"],
+        student=speeds["student"],
     )
+
+
+def measure_models(
+    models: Mapping[str, Sequence[Path]],
+    texts: Sequence[str],
+    *,
+    max_length: int,
+    sample: int,
+    hardware: Hardware,
+    dtype: Dtype,
+    seed: int,
+) -> dict[str, ModelSpeed]:
+    """Documents per second and latency of any number of models, as `measure_speed` measures two.
+
+    Args:
+        models: Folders by name; several folders of one name all have to answer.
+        texts: The test texts.
+        max_length: Tokens after which a text is cut.
+        sample: How many texts are used for documents per second.
+        hardware: Where to measure.
+        dtype: Compute type.
+        seed: Chooses the texts.
+    """
+    chosen = _choose(texts, sample, seed)
+    return _at_real_lengths(_opened(models, max_length, hardware, dtype), [texts[row] for row in chosen], sample)
+
+
+def _choose(texts: Sequence[str], sample: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(len(texts))[: max(sample, LATENCY_TEXTS)]
+
+
+def _opened(
+    models: Mapping[str, Sequence[Path]], max_length: int, hardware: Hardware, dtype: Dtype
+) -> dict[str, _Side]:
+    log.info("speed: %s, %d threads, %s", hardware.device, hardware.threads, dtype)
+
+    def opened(folder: Path) -> _Side:
+        return _Linear(folder) if is_linear(folder) else _Encoder(folder, max_length, hardware, dtype)
+
+    return {name: _Together([opened(folder) for folder in folders]) for name, folders in models.items()}
+
+
+def _at_real_lengths(sides: dict[str, _Side], texts: Sequence[str], sample: int) -> dict[str, ModelSpeed]:
+    bulk, single = texts[:sample], texts[:LATENCY_TEXTS]
+    for side in sides.values():
+        side.classify(single[:8])
+    seconds = _alternate({name: partial(side.classify, bulk) for name, side in sides.items()})
+    latencies: dict[str, list[float]] = {name: [] for name in sides}
+    for text in single:
+        for name, side in sides.items():
+            latencies[name].append(_seconds(partial(side.classify, [text])))
+
+    def speed(name: str) -> ModelSpeed:
+        p50, p95 = np.percentile(latencies[name], [50, 95]) * 1000
+        return ModelSpeed(round(len(bulk) / seconds[name], 2), Latency(round(float(p50), 2), round(float(p95), 2)))
+
+    return {name: speed(name) for name in sides}
 
 
 def _alternate(tasks: dict[str, Callable[[], None]]) -> dict[str, float]:

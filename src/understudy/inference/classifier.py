@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from understudy.errors import MissingExtra, ModelError, UserError
 from understudy.hardware import Dtype, Hardware, detect
 from understudy.inference.engines import Engine, open_engine
 from understudy.inference.logits import predict_logits, softmax
+from understudy.models.linear import LinearModel, is_linear
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -34,19 +36,21 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Classifier:
+class Size:
+    """Parameters, and the bytes that they take in memory."""
+
+    parameters: int
+    bytes: int
+
+
+class Classifier(ABC):
     """A classifier that is ready to answer; `understudy.load` makes one.
 
     Attributes:
-        classes: Their names, in the order of the probabilities' columns.
-        max_length: Tokens after which a text is cut.
+        dtype: Compute type.
     """
 
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    hardware: Hardware
     dtype: Dtype
-    max_length: int
 
     @classmethod
     def load(
@@ -58,7 +62,7 @@ class Classifier:
         precision: str = "fp32",
         engine: str | None = None,
     ) -> Classifier:
-        """Opens a Hugging Face folder, or a run directory's student.
+        """Opens a Hugging Face folder, a linear model, or a run directory's student.
 
         Args:
             path: The folder.
@@ -74,33 +78,24 @@ class Classifier:
         """
         if precision not in _PRECISIONS:
             raise UserError(f"precision = {precision!r}: expected one of {', '.join(_PRECISIONS)}.")
-        try:
-            from understudy.models.loading import load_classifier, load_config, load_tokenizer, longest_input, resolve
-        except ImportError:
-            raise MissingExtra("transformers", "distill", "Opening a PyTorch model") from None
-
-        folder = Path(path).expanduser()
-        run = RunDirectory(folder)
-        if run.is_run():
-            if not run.student.is_dir():
-                raise ModelError(f"The run {path} has no student yet. Finish it first: understudy run --out {path}")
-            folder = run.student
-        elif not folder.is_dir():
-            raise ModelError(f"No model at '{path}': expected a run directory or a Hugging Face folder.")
-        origin = resolve(str(folder.absolute()))
-        _require_classifier(load_config(origin.path), path)
-        hardware = detect(device, threads, engine)
-        dtype = hardware.dtype(precision)
-        model = load_classifier(origin.path)
-        tokenizer = load_tokenizer(origin.path)
-        # A tokenizer that knows no limit says 1e30.
-        longest = min(tokenizer.model_max_length, longest_input(model.config) or _LONGEST)
-        return cls(model, tokenizer, hardware, dtype, longest)
+        folder = _model_folder(path)
+        if is_linear(folder):
+            return LinearClassifier(LinearModel.load(folder))
+        return TransformersClassifier.open(folder, path, device, threads, precision, engine)
 
     @property
+    @abstractmethod
     def classes(self) -> list[str]:
-        config: Any = self.model.config
-        return [config.id2label[index] for index in range(config.num_labels)]
+        """Their names, in the order of the probabilities' columns."""
+
+    @property
+    @abstractmethod
+    def size(self) -> Size:
+        """How large the model is."""
+
+    @abstractmethod
+    def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
+        """Of shape (texts, classes)."""
 
     def predict(self, texts: Iterable[str]) -> list[str]:
         """The most probable class of each text.
@@ -129,8 +124,7 @@ class Classifier:
                     f"expected texts as strings, got {type(text).__name__} at position {place}; leave out or fill in "
                     "missing values first"
                 )
-        tokens = tokenise(texts, self.tokenizer, self.max_length)
-        return softmax(predict_logits(self._engine, tokens, self._pad_id, advance))
+        return self._probabilities(texts, advance)
 
     def stream(self, texts: Iterable[str], chunk: int = _CHUNK) -> Iterator[Prediction]:
         """Answers in the order of `texts`, holding only `chunk` of them in memory at a time."""
@@ -140,6 +134,63 @@ class Classifier:
             for row in self.predict_proba(part):
                 yield Prediction(names[int(row.argmax())], dict(zip(names, row.tolist(), strict=True)))
 
+
+@dataclass(frozen=True)
+class TransformersClassifier(Classifier):
+    """An encoder in a Hugging Face folder.
+
+    Attributes:
+        max_length: Tokens after which a text is cut.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    hardware: Hardware
+    dtype: Dtype
+    max_length: int
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        path: str | Path,
+        device: str | None,
+        threads: int | None,
+        precision: str,
+        engine: str | None,
+    ) -> TransformersClassifier:
+        """As `Classifier.load`, for a folder that messages call `path`."""
+        try:
+            from understudy.models.loading import load_classifier, load_config, load_tokenizer, longest_input, resolve
+        except ImportError:
+            raise MissingExtra("transformers", "distill", "Opening a PyTorch model") from None
+
+        origin = resolve(str(folder.absolute()))
+        _require_classifier(load_config(origin.path), path)
+        hardware = detect(device, threads, engine)
+        dtype = hardware.dtype(precision)
+        model = load_classifier(origin.path)
+        tokenizer = load_tokenizer(origin.path)
+        # A tokenizer that knows no limit says 1e30.
+        longest = min(tokenizer.model_max_length, longest_input(model.config) or _LONGEST)
+        return cls(model, tokenizer, hardware, dtype, longest)
+
+    @property
+    def classes(self) -> list[str]:
+        config: Any = self.model.config
+        return [config.id2label[index] for index in range(config.num_labels)]
+
+    @property
+    def size(self) -> Size:
+        parameters = list(self.model.parameters())
+        return Size(
+            sum(each.numel() for each in parameters), sum(each.numel() * each.element_size() for each in parameters)
+        )
+
+    def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
+        tokens = tokenise(texts, self.tokenizer, self.max_length)
+        return softmax(predict_logits(self._engine, tokens, self._pad_id, advance))
+
     @cached_property
     def _engine(self) -> Engine:
         return open_engine(self.model, self.hardware, self.dtype)
@@ -147,6 +198,43 @@ class Classifier:
     @property
     def _pad_id(self) -> int:
         return int(self.tokenizer.pad_token_id)
+
+
+@dataclass(frozen=True)
+class LinearClassifier(Classifier):
+    """A linear model on n-grams; it reads whole texts."""
+
+    model: LinearModel
+    dtype: Dtype = "fp32"
+
+    @property
+    def classes(self) -> list[str]:
+        return self.model.names
+
+    @property
+    def size(self) -> Size:
+        return Size(self.model.parameters, self.model.bytes)
+
+    def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
+        parts = []
+        for part in _chunks(texts, _CHUNK):
+            parts.append(self.model.predict_proba(part))
+            if advance is not None:
+                advance(len(part))
+        return np.concatenate([np.empty((0, self.model.classes)), *parts])
+
+
+def _model_folder(path: str | Path) -> Path:
+    """The folder of a model, or of a run's student."""
+    folder = Path(path).expanduser()
+    run = RunDirectory(folder)
+    if run.is_run():
+        if not run.student.is_dir():
+            raise ModelError(f"The run {path} has no student yet. Finish it first: understudy run --out {path}")
+        return run.student
+    if not folder.is_dir():
+        raise ModelError(f"No model at '{path}': expected a run directory or a Hugging Face folder.")
+    return folder
 
 
 def _require_classifier(config: Any, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""The strong linear control: what can be had without a neural network.
+"""The strong linear model: what can be had without a neural network.
 
 Logistic regression on binary n-grams, each scaled by its naive Bayes log-count ratio (Wang and Manning 2012, "Baselines
 and Bigrams: Simple, Good Sentiment and Topic Classification"); one model against the rest for more than two classes.
@@ -7,7 +7,7 @@ and Bigrams: Simple, Good Sentiment and Topic Classification"); one model agains
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,13 @@ from understudy.errors import ModelError
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-FORMAT = 1
+FORMAT = 2
 _WEIGHTS = "linear.safetensors"
 _SETTINGS = "linear.json"
 _TOKEN = r"(?u)\b\w+\b"
 _LONGEST = 3
 _LARGE = 10_000
+_NEGLIGIBLE = 1e-3
 
 
 class LinearModel:
@@ -34,7 +35,14 @@ class LinearModel:
     500 to 22,000 texts, C = 1 came within 0.4 points of the best setting and was far better calibrated than C = 0.1.
     """
 
-    def __init__(self, ngrams: list[str], weights: np.ndarray, intercepts: np.ndarray, classes: int) -> None:
+    def __init__(
+        self,
+        ngrams: list[str],
+        weights: np.ndarray,
+        intercepts: np.ndarray,
+        classes: int,
+        names: Sequence[str] | None = None,
+    ) -> None:
         """Takes what `fit` found.
 
         Args:
@@ -42,15 +50,22 @@ class LinearModel:
             weights: float32 of shape (outputs, ngrams); one output for two classes, else one a class.
             intercepts: float32 of shape (outputs,).
             classes: Number of classes.
+            names: Their names; by default their numbers.
         """
         self._ngrams = ngrams
         self._weights = weights
         self._intercepts = intercepts
         self.classes = classes
+        self.names = [str(number) for number in range(classes)] if names is None else list(names)
 
     @classmethod
     def fit(
-        cls, texts: Sequence[str], labels: np.ndarray, classes: int, sample_weight: np.ndarray | None = None
+        cls,
+        texts: Sequence[str],
+        labels: np.ndarray,
+        classes: int,
+        sample_weight: np.ndarray | None = None,
+        names: Sequence[str] | None = None,
     ) -> LinearModel:
         """Trains on hard labels; the same input gives the same model.
 
@@ -61,6 +76,7 @@ class LinearModel:
             labels: Shape (texts,), class indices.
             classes: Number of classes, at least 2.
             sample_weight: Shape (texts,); a text of weight 2 counts like two texts, except for the vocabulary.
+            names: Of the classes.
 
         Raises:
             ValueError: there are not as many labels or weights as texts, no text, or a label is no class.
@@ -77,13 +93,46 @@ class LinearModel:
                 f"Got {classes} classes and labels from {labels.min()} to {labels.max()}; "
                 "expected at least 2 classes and labels below their number."
             )
-        counts, ngrams = _vocabulary(texts, min_df=2 if len(texts) < _LARGE else 3)
+        belongs = amounts[:, None] * (labels[:, None] == np.arange(classes))
+        return cls._fitted(texts, belongs, classes, names)
+
+    @classmethod
+    def fit_soft(
+        cls, texts: Iterable[str], probabilities: np.ndarray, names: Sequence[str] | None = None
+    ) -> LinearModel:
+        """Trains on soft labels: a text counts for each class as much as its probability says.
+
+        That is the cross-entropy with the soft label, one class against the rest; probabilities below 0.001 do not
+        count.
+
+        Args:
+            texts: Gone through once.
+            probabilities: Shape (texts, classes), rows summing to 1.
+            names: Of the classes.
+
+        Raises:
+            ValueError: there are not as many rows as texts.
+        """
+        belongs = np.where(probabilities < _NEGLIGIBLE, 0.0, probabilities.astype(np.float64))
+        return cls._fitted(texts, belongs, probabilities.shape[1], names)
+
+    @classmethod
+    def _fitted(
+        cls, texts: Iterable[str], belongs: np.ndarray, classes: int, names: Sequence[str] | None
+    ) -> LinearModel:
+        """A model of texts that belong to the classes by amounts of shape (texts, classes)."""
+        counts, ngrams = _vocabulary(texts, len(belongs))
+        if counts.shape[0] != len(belongs):
+            raise ValueError(f"Got {counts.shape[0]} texts and {len(belongs)} rows of labels; expected as many.")
         positives = [1] if classes == 2 else range(classes)
-        fitted = [_against_the_rest(counts, labels == index, amounts) for index in positives]
+        total = belongs.sum(axis=1)
+        fitted = [_against_the_rest(counts, belongs[:, index], _rest(belongs, index, total)) for index in positives]
         weights = np.stack([weight for weight, _ in fitted]).astype(np.float32)
         intercepts = np.array([intercept for _, intercept in fitted], dtype=np.float32)
         used = np.flatnonzero(weights.any(axis=0))
-        return cls([ngrams[place] for place in used], np.ascontiguousarray(weights[:, used]), intercepts, classes)
+        return cls(
+            [ngrams[place] for place in used], np.ascontiguousarray(weights[:, used]), intercepts, classes, names
+        )
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """Probabilities as float64 of shape (texts, classes), rows summing to 1; each text for itself.
@@ -104,6 +153,11 @@ class LinearModel:
         """Coefficients that are not zero, intercepts included."""
         return int(np.count_nonzero(self._weights) + np.count_nonzero(self._intercepts))
 
+    @property
+    def bytes(self) -> int:
+        """What weights and vocabulary take."""
+        return self._weights.nbytes + self._intercepts.nbytes + sum(len(ngram.encode()) for ngram in self._ngrams)
+
     def save(self, folder: Path) -> None:
         """Writes `linear.safetensors` and then `linear.json`, which carries the vocabulary and the weights' digest."""
         from safetensors.numpy import save_file
@@ -113,6 +167,7 @@ class LinearModel:
         settings = {
             "format": FORMAT,
             "classes": self.classes,
+            "names": self.names,
             "weights_sha256": file_sha256(folder / _WEIGHTS),
             "ngrams": self._ngrams,
         }
@@ -148,7 +203,7 @@ class LinearModel:
                 f"{folder / _WEIGHTS} holds {got}; expected {expected} for the classes and n-grams of {_SETTINGS}. "
                 "Copy the folder again, or make it again."
             )
-        return cls(settings["ngrams"], arrays["weights"], arrays["intercepts"], settings["classes"])
+        return cls(settings["ngrams"], arrays["weights"], arrays["intercepts"], settings["classes"], settings["names"])
 
 
 def is_linear(folder: Path) -> bool:
@@ -156,11 +211,22 @@ def is_linear(folder: Path) -> bool:
     return (folder / _SETTINGS).is_file()
 
 
-def _against_the_rest(counts: csr_array, positive: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights of shape (ngrams,) and the intercept that tell `positive` texts from the others."""
+def _rest(belongs: np.ndarray, index: int, total: np.ndarray) -> np.ndarray:
+    """How much each text belongs to the classes other than one; exactly 0 where it belongs to that one alone."""
+    return np.where(belongs[:, index] == total, 0.0, total - belongs[:, index])
+
+
+def _against_the_rest(counts: csr_array, inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights of shape (ngrams,) and the intercept that tell a class from the others.
+
+    Args:
+        counts: Of shape (texts, ngrams).
+        inside: How much each text belongs to the class, shape (texts,).
+        outside: How much it belongs to the others; a text that does both stands in the training set twice.
+    """
+    from scipy.sparse import vstack
     from sklearn.linear_model import LogisticRegression
 
-    inside, outside = amounts * positive, amounts * ~positive
     if not counts.shape[1] or not inside.any() or not outside.any():
         return np.zeros(counts.shape[1]), float(np.log((inside.sum() + 1) / (outside.sum() + 1)))
     p, q = 1 + inside @ counts, 1 + outside @ counts
@@ -169,19 +235,25 @@ def _against_the_rest(counts: csr_array, positive: np.ndarray, amounts: np.ndarr
     scaled.data = ratio[counts.indices]
     # liblinear's primal solver draws nothing at random; the seed only keeps it from touching NumPy's global generator.
     model = LogisticRegression(C=1.0, solver="liblinear", max_iter=1000, random_state=0)
-    model.fit(scaled, positive, sample_weight=amounts)
+    if not (inside * outside).any():
+        model.fit(scaled, inside > 0, sample_weight=inside + outside)
+    else:
+        yes, no = np.flatnonzero(inside), np.flatnonzero(outside)
+        is_inside = np.arange(len(yes) + len(no)) < len(yes)
+        amounts = np.concatenate([inside[yes], outside[no]])
+        model.fit(vstack([scaled[yes], scaled[no]], format="csr"), is_inside, sample_weight=amounts)
     return model.coef_[0] * ratio, float(model.intercept_[0])
 
 
-def _vocabulary(texts: Sequence[str], min_df: int) -> tuple[csr_array, list[str]]:
-    """Binary counts of shape (texts, ngrams), and the n-grams that stand in `min_df` texts at least."""
+def _vocabulary(texts: Iterable[str], number: int) -> tuple[csr_array, list[str]]:
+    """Binary counts of shape (texts, ngrams), and the n-grams that stand in two texts, or three of many."""
     from scipy.sparse import csr_array
 
-    vectorizer = _vectorizer(min_df=min(min_df, len(texts)))
+    vectorizer = _vectorizer(min_df=min(2 if number < _LARGE else 3, number))
     try:
         counts = vectorizer.fit_transform(texts)
     except ValueError:  # its way to say that no n-gram is left
-        return csr_array((len(texts), 0)), []
+        return csr_array((number, 0)), []
     return csr_array(counts), vectorizer.get_feature_names_out().tolist()
 
 
@@ -198,6 +270,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
         well_formed = (
             isinstance(settings["classes"], int)
             and settings["classes"] >= 2
+            and [type(name) for name in settings["names"]] == [str] * settings["classes"]
             and isinstance(settings["weights_sha256"], str)
             and all(isinstance(ngram, str) for ngram in settings["ngrams"])
             and len(set(settings["ngrams"])) == len(settings["ngrams"])

@@ -129,6 +129,7 @@ def load_config(folder: Path) -> Any:
     """
     from transformers import AutoConfig
 
+    _register_own()
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
@@ -156,6 +157,7 @@ def load_classifier(
     from transformers import AutoModelForSequenceClassification, set_seed
     from transformers.utils import logging as transformers_logging
 
+    _register_own()
     config: dict[str, Any] = {}
     if attention_dropout is not None:
         own = load_config(folder)
@@ -195,6 +197,12 @@ def load_classifier(
             f"{'fine-tuned classifier' if classes is None else 'whole encoder'}; download or train it again."
         )
     return model
+
+
+def _register_own() -> None:
+    from understudy.models.static import register
+
+    register()
 
 
 def _is_new_in_a_head(weight: str, model: PreTrainedModel) -> bool:

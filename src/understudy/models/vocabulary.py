@@ -81,7 +81,7 @@ def prune_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
     """
     import torch
 
-    former = model.get_input_embeddings()
+    former: Any = model.get_input_embeddings()
     kept = torch.from_numpy(vocabulary.kept)
     rows = former.weight.shape[0]
     if int(kept.max()) >= rows:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
+from understudy.evaluation.tradeoff import Tradeoff
 from understudy.report import formats
 
 if TYPE_CHECKING:
@@ -39,6 +40,52 @@ def show_metrics(metrics: Metrics, console: Console, title: str) -> None:
     if not console.is_terminal:
         everything = Segments(console.render(everything, console.options.update(width=width)))
     console.print(everything, end="", crop=False)
+
+
+def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
+    """Prints a frontier, the most accurate model first; `*` marks the students that no other beats in both.
+
+    Args:
+        tradeoff: What was measured.
+        console: Where to print, as in `show_metrics`.
+        title: The line above the table.
+    """
+    from rich import box
+    from rich.console import Group
+    from rich.segment import Segments
+    from rich.table import Table
+    from rich.text import Text
+
+    width = console.width if console.is_terminal else max(console.width, PLAIN_WIDTH)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("", overflow="fold")
+    for name in ("accuracy", "95 %", "size", "documents / s", "latency p50", "against linear"):
+        table.add_column(name, justify="right", overflow="fold")
+    fast, small = ({point.name for point in found} for found in (tradeoff.by_speed(), tradeoff.by_size()))
+    for point in sorted(tradeoff.points, key=lambda point: -point.metrics.accuracy):
+        is_student = point.role == "student"
+        low, high = point.accuracy_ci95
+        against = NOT_MEASURED
+        if point is not tradeoff.linear and point.gain is not None and point.p_value is not None:
+            against = f"{formats.points(point.gain)}, {formats.p_value(point.p_value)}"
+        cells = (
+            point.name if point.role in ("student", "teacher") else f"{point.name.replace('_', ' ')} (control)",
+            formats.score(point.metrics.accuracy),
+            f"[{low:.4f}, {high:.4f}]",
+            formats.size(point.metrics.bytes) + (" *" if is_student and point.name in small else ""),
+            formats.significant(point.rate) + (" *" if is_student and point.name in fast else ""),
+            formats.milliseconds(point.speed.latency_ms.p50),
+            against,
+        )
+        table.add_row(*map(Text, cells), style="bold" if is_student else "")
+    beaten = ", ".join(point.name for point in tradeoff.dominated()) or "no student"
+    note = "* no other student is as accurate and as fast, or as small."
+    if tradeoff.linear is not None:
+        note += f" The linear control is faster and no less accurate than: {beaten}."
+    everything: RenderableType = Group(Text(title, style="bold"), table, Text(note))
+    if not console.is_terminal:
+        everything = Segments(console.render(everything, console.options.update(width=width)))
+    console.print(everything, end="\n", crop=False)
 
 
 def _table(metrics: Metrics, intervals: bool) -> Table:

@@ -6,9 +6,12 @@ import logging
 import time
 from pathlib import Path
 
+import numpy as np
+
 from understudy.artifacts import copy_folder, fingerprint, folder_digest, write_folder
 from understudy.data.corpus import Corpus
 from understudy.errors import ModelError
+from understudy.inference.logits import softmax
 from understudy.models.linear import LinearModel
 from understudy.training.teacher import TrainedModel
 
@@ -34,11 +37,27 @@ def train_linear(corpus: Corpus, cache: Path, folder: Path, description: str) ->
     reused = _is_whole(entry)
     if not reused:
         log.info("%s: fitting the n-gram model", description)
-        model = LinearModel.fit(corpus.train.texts, corpus.train.labels, len(corpus.classes))
+        model = LinearModel.fit(corpus.train.texts, corpus.train.labels, len(corpus.classes), names=corpus.classes)
         with write_folder(entry) as temporary:
             model.save(temporary)
     copy_folder(entry, folder)
     return TrainedModel(folder, folder_digest(folder), time.monotonic() - start, reused, [])
+
+
+def distil_linear(corpus: Corpus, soft_labels: np.ndarray, folder: Path) -> TrainedModel:
+    """Fits the linear model on the teacher's soft labels of all transfer texts; the given labels are not used.
+
+    Args:
+        corpus: Has the texts.
+        soft_labels: The teacher's logits, row for row of the transfer texts.
+        folder: Where the model goes.
+    """
+    start = time.monotonic()
+    texts = (text for chunk in corpus.transfer_chunks() for text in chunk)
+    model = LinearModel.fit_soft(texts, softmax(soft_labels), corpus.classes)
+    with write_folder(folder) as temporary:
+        model.save(temporary)
+    return TrainedModel(folder, folder_digest(folder), time.monotonic() - start, False, [])
 
 
 def _is_whole(entry: Path) -> bool:

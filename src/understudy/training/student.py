@@ -14,6 +14,7 @@ from understudy.data.corpus import Corpus
 from understudy.data.tokens import Tokens
 from understudy.hardware import Hardware
 from understudy.models.loading import Origin, load_classifier, load_tokenizer
+from understudy.models.static import static_student
 from understudy.models.students import from_layers
 from understudy.models.vocabulary import Vocabulary, prune_embeddings
 from understudy.recipe import LayerChoice, Recipe
@@ -34,16 +35,20 @@ class Start:
         layers: How many layers are taken; None for a checkpoint.
         which: Which layers; see `understudy.models.students.taken_layers`.
         vocabulary: What is kept of the folder's vocabulary; None keeps it whole.
+        static: Whether only the folder's word embeddings are taken, for a model without any layer.
     """
 
     folder: Path
     layers: int | None
     which: LayerChoice = "spread"
     vocabulary: Vocabulary | None = None
+    static: bool = False
 
     def build(self, classes: list[str], seed: int, attention_dropout: float | None) -> PreTrainedModel:
         """The model with which training begins."""
-        if self.layers is None:
+        if self.static:
+            model = static_student(self.folder, classes, seed)
+        elif self.layers is None:
             model = load_classifier(self.folder, classes, seed, attention_dropout)
         else:
             model = from_layers(self.folder, self.layers, classes, seed, attention_dropout, self.which)
@@ -57,7 +62,8 @@ class Start:
     def fingerprint(self) -> str:
         """Digest of what the model that training begins with depends on, but for classes and seed."""
         kept = None if self.vocabulary is None else self.vocabulary.kept.tolist()
-        return fingerprint(folder=folder_digest(self.folder), layers=self.layers, which=self.which, kept=kept)
+        origin = {"folder": folder_digest(self.folder), "layers": self.layers, "which": self.which}
+        return fingerprint(**origin, kept=kept, static=self.static)
 
 
 def student_start(recipe: Recipe, teacher: Path, origin: Origin | None, vocabulary: Vocabulary | None = None) -> Start:

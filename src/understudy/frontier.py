@@ -1,0 +1,183 @@
+"""One teacher, one cache, many students: what each costs, and what it is worth."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from understudy.artifacts import RunDirectory, fingerprint
+from understudy.errors import ModelError
+from understudy.evaluation.evaluation import Candidate
+from understudy.evaluation.significance import accuracy_interval, gain
+from understudy.evaluation.speed import measure_models
+from understudy.evaluation.tradeoff import Point, Role, Tradeoff
+from understudy.labelling import Committee
+from understudy.materials import Materials
+from understudy.models.loading import load_config
+from understudy.pipeline import prepare
+from understudy.recipe import Recipe
+from understudy.report.frontier_plot import draw_frontier
+from understudy.stages import Stages, Variant
+from understudy.training.linear import distil_linear
+
+log = logging.getLogger(__name__)
+
+# A bag of embeddings starts without a trained head and costs next to nothing: many passes at a rate that moves
+# embeddings of which each text moves a few hundred.
+_STATIC_RATE = 5e-3
+_STATIC_EPOCHS = 10
+_DEFAULT_VOCABULARY = 8000
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """What `frontier` leaves.
+
+    Attributes:
+        directory: The run's.
+        tradeoff: Its figures.
+    """
+
+    directory: Path
+    tradeoff: Tradeoff
+
+    @property
+    def plot(self) -> Path:
+        return RunDirectory(self.directory).frontier_plot
+
+
+def frontier(
+    recipe: Recipe | str | Path = "quickstart",
+    out: str | Path | None = None,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    engine: str | None = None,
+    cache_dir: str | Path | None = None,
+    overwrite: bool = False,
+) -> Frontier:
+    """Runs a recipe, then distils the students of its `frontier` section from the same soft labels.
+
+    What is finished is not done again. The students stand in `students/NAME` of the run directory and open with
+    `understudy.load`; `frontier.json` and `report/frontier.png` compare them.
+
+    Arguments and errors are those of `understudy.distill`.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    stages = prepare(
+        recipe, out, device=device, threads=threads, engine=engine, cache_dir=cache_dir, overwrite=overwrite
+    )
+    names = recipe.frontier.students or default_students(load_config(stages.materials.origin.path).num_hidden_layers)
+    variants = {name: _variant(stages, name) for name in names}  # before any of them is trained
+    teacher = stages.execute()
+    folders = {name: _distilled(stages, teacher, name, variant) for name, variant in variants.items()}
+    tradeoff = _compared(stages, teacher, variants, folders)
+    tradeoff.save(stages.run.frontier)
+    draw_frontier(tradeoff, stages.run.frontier_plot, recipe.name)
+    return Frontier(stages.run.root, tradeoff)
+
+
+def default_students(layers: int) -> list[str]:
+    """All of the teacher's layers, a half, a third and one; a half with a smaller vocabulary; and no layer at all."""
+    half = max(1, layers // 2)
+    depths = sorted({layers, half, max(1, layers // 3), 1}, reverse=True)
+    return [*map(str, depths), f"{half}/{_DEFAULT_VOCABULARY}", "static", "linear"]
+
+
+def _variant(stages: Stages, name: str) -> Variant | None:
+    """What a student is; None for the linear one.
+
+    Raises:
+        ModelError: the teacher has not those layers, or its vocabulary cannot be cut so.
+    """
+    kind, _, vocabulary = name.partition("/")
+    if kind == "linear":
+        return None
+    recipe = _with_student(stages.recipe, 1 if kind == "static" else int(kind), int(vocabulary) if vocabulary else None)
+    if kind != "static" and recipe.student == stages.recipe.student:
+        return Variant("student", stages.run.student, stages.recipe, stages.materials)
+    try:
+        materials: Materials = stages.materials.for_student(recipe, stages.cache)
+    except ModelError as error:
+        raise ModelError(f"frontier.students, {name}: {error}") from None
+    folder = stages.run.another_student(name.replace("/", "-"))
+    return Variant(f"student_{folder.name}", folder, recipe, materials, static=kind == "static")
+
+
+def _with_student(recipe: Recipe, layers: int, vocabulary: int | None) -> Recipe:
+    """The recipe with a student of these layers; a static one learns at a pace of its own."""
+    which = recipe.student.from_layers
+    fitting = which if isinstance(which, str) or len(which) == layers else "spread"
+    options = {"model": None, "revision": None, "layers": layers, "from_layers": fitting, "vocabulary": vocabulary}
+    return recipe.model_copy(update={"student": recipe.student.model_copy(update=options)})
+
+
+def _distilled(stages: Stages, teacher: Committee, name: str, variant: Variant | None) -> Path:
+    """A student's folder, made unless it is finished."""
+    if variant is not None:
+        return stages.student(teacher, _at_its_pace(variant))
+    folder, key = stages.run.another_student(name), stages.soft_labels_key(teacher)
+
+    def make():  # type: ignore[no-untyped-def]
+        log.info("%s: fitting the n-gram model to the soft labels", name)
+        return distil_linear(stages.materials.corpus, stages.soft_labels(teacher, key).logits, folder)
+
+    return stages.made(f"student_{name}", fingerprint(kind="linear student", soft_labels=key), folder, make)
+
+
+def _at_its_pace(variant: Variant) -> Variant:
+    if not variant.static:
+        return variant
+    options = variant.recipe.distillation
+    own = {"learning_rate": _STATIC_RATE, "epochs": max(_STATIC_EPOCHS, options.epochs), "freeze_embeddings": False}
+    recipe = variant.recipe.model_copy(update={"distillation": options.model_copy(update=own)})
+    return Variant(variant.stage, variant.folder, recipe, variant.materials, static=True)
+
+
+def _compared(
+    stages: Stages, teacher: Committee, variants: dict[str, Variant | None], folders: dict[str, Path]
+) -> Tradeoff:
+    options, test = stages.recipe.evaluation, stages.materials.corpus.test
+    dtype = stages.hardware.dtype(options.precision)
+    found: dict[tuple[Role, str], tuple[list[Path], Candidate]] = {
+        ("teacher", "teacher"): (list(teacher.folders), stages.teacher_candidate(teacher, dtype))
+    }
+    for name, folder in folders.items():
+        variant = variants[name]
+        tokens = {} if variant is None else variant.materials.student_tokens
+        found["student", name] = [folder], stages.candidate(name, folder, tokens, dtype)
+    for name in options.controls:
+        folder = stages.run.control(name)
+        found["control", name] = [folder], stages.candidate(name, folder, stages.materials.student_tokens, dtype)
+    speeds = measure_models(
+        {":".join(key): folders for key, (folders, _) in found.items()},
+        test.texts,
+        max_length=stages.recipe.data.max_length,
+        sample=options.speed_texts,
+        hardware=stages.hardware,
+        dtype=dtype,
+        seed=stages.recipe.seed,
+    )
+    linear = found.get(("control", "linear"))
+
+    def point(role: Role, name: str, folders: list[Path], candidate: Candidate) -> Point:
+        predicted, labels, resamples = candidate.predicted, test.labels, options.resamples
+        against = (
+            None if linear is None else gain(predicted, linear[1].predicted, labels, resamples, stages.recipe.seed)
+        )
+        folder = stages.run.teacher if role == "teacher" else folders[0]
+        return Point(
+            name,
+            role,
+            folder.relative_to(stages.run.root).as_posix(),
+            candidate.metrics(np.asarray(labels)),
+            accuracy_interval(predicted, labels, resamples, stages.recipe.seed),
+            speeds[f"{role}:{name}"],
+            None if against is None else against.accuracy,
+            None if against is None else against.p_value,
+        )
+
+    return Tradeoff(tuple(point(role, name, *each) for (role, name), each in found.items()), len(test))

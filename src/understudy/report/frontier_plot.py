@@ -1,0 +1,185 @@
+"""The frontier drawn: accuracy against documents per second and megabytes, and what the linear control beats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from understudy.artifacts import write_file
+from understudy.evaluation.tradeoff import Point, Tradeoff
+from understudy.report import formats
+from understudy.report.canvas import DPI, FONT, HEIGHT, INK, WIDTH
+from understudy.report.dashboard import FAINT, LINEAR, RULE, STUDENT, TEACHER
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Reading = Callable[[Point], float]
+
+_SHADE = "#ECEEF1"
+_LABEL = 7.0
+_LABEL_HEIGHT = 9.5
+_TOP, _BOTTOM, _SIDE, _BETWEEN = 78.0, 62.0, 44.0, 30.0
+_MARGIN = 0.02
+"""Share of points above and below the data, in accuracy."""
+
+
+def draw_frontier(tradeoff: Tradeoff, path: Path, title: str) -> None:
+    """Writes the plot as a PNG of 1920 x 1080 pixels; the same figures give the same bytes.
+
+    Args:
+        tradeoff: What was measured.
+        path: Where the PNG goes; it appears whole or not at all.
+        title: The line at the top, such as the run's name.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(frontier_figure(tradeoff, title))
+    write_file(path, lambda temporary: canvas.print_png(temporary, metadata={"Software": None}))
+
+
+def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
+    """The plot before it is a file; it belongs to no window and to no global state."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=DPI, facecolor="white")
+    figure.set_layout_engine("none")
+    style: dict[str, Any] = {"family": FONT, "parse_math": False, "color": INK}
+    figure.text(_SIDE / WIDTH, 1 - 26 / HEIGHT, title, fontsize=15, weight="bold", **style)
+    for number, line in enumerate(_findings(tradeoff)):
+        figure.text(_SIDE / WIDTH, 1 - (43 + 12 * number) / HEIGHT, line, fontsize=8.5, **style)
+    width = (WIDTH - 2 * _SIDE - _BETWEEN) / 2
+    low, high = _span([end for point in tradeoff.points for end in point.accuracy_ci95])
+    panels: tuple[tuple[str, Reading, list[Point], bool], ...] = (
+        ("Documents per second (more is better)", lambda point: point.rate, tradeoff.by_speed(), True),
+        ("Megabytes on disk (less is better)", lambda point: point.metrics.bytes / 1e6, tradeoff.by_size(), False),
+    )
+    for column, (name, read, frontier, more_is_better) in enumerate(panels):
+        left = _SIDE + column * (width + _BETWEEN)
+        size = (width / WIDTH, 1 - (_TOP + _BOTTOM) / HEIGHT)
+        axes = figure.add_axes((left / WIDTH, _BOTTOM / HEIGHT, *size), facecolor="white")
+        axes.set(xscale="log", ylim=(low, high))
+        _scale(axes, [read(point) for point in tradeoff.points])
+        _frame(axes, name, labelled=column == 0)
+        if tradeoff.linear is not None:
+            _shade(axes, read(tradeoff.linear), tradeoff.linear.metrics.accuracy, low, more_is_better)
+        _steps(axes, [(read(point), point.metrics.accuracy) for point in frontier], more_is_better)
+        for point in tradeoff.points:
+            _mark(axes, point, read)
+        _names(axes, tradeoff.points, read)
+    note = (
+        "Line: the students that no other student beats in both. Bars: 95 % intervals of the accuracy. "
+        f"{tradeoff.texts:,} test texts."
+    )
+    if tradeoff.linear is not None:
+        note += "\nShaded: no more accurate than the linear control, and slower (left) or larger (right) than it."
+    figure.text(_SIDE / WIDTH, 12 / HEIGHT, note, fontsize=7, **{**style, "color": FAINT})
+    return figure
+
+
+def _findings(tradeoff: Tradeoff) -> list[str]:
+    """What the plot shows, in two lines at most."""
+    best = max(tradeoff.students, key=lambda point: point.metrics.accuracy)
+    teacher = next(point for point in tradeoff.points if point.role == "teacher")
+    lines = [
+        f"Most accurate student: {best.name} with {formats.score(best.metrics.accuracy)} at "
+        f"{formats.significant(best.rate)} documents/s and {formats.size(best.metrics.bytes)}; teacher "
+        f"{formats.score(teacher.metrics.accuracy)} at {formats.significant(teacher.rate)}."
+    ]
+    if tradeoff.linear is not None:
+        beaten = [point.name for point in tradeoff.dominated()]
+        lines.append(f"The linear control is faster and no less accurate than: {', '.join(beaten) or 'no student'}.")
+    return lines
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    room = max(high - low, _MARGIN)
+    return max(0.0, low - 0.08 * room), min(1.0, high + 0.08 * room)
+
+
+def _scale(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis with room for labels at both ends, and plain numbers at its ticks."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = math.log10(min(values)), math.log10(max(values))
+    room = max(high - low, 0.5)
+    axes.set_xlim(10 ** (low - 0.16 * room), 10 ** (high + 0.16 * room))
+    subs = (1.0,) if room > 1.5 else (1.0, 2.0, 5.0)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formats.significant(value, 1)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _frame(axes: Axes, name: str, labelled: bool) -> None:
+    axes.set_xlabel(name, fontsize=8, family=FONT, color=INK)
+    if labelled:
+        axes.set_ylabel("Accuracy", fontsize=8, family=FONT, color=INK)
+    axes.grid(True, color=RULE, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=7, colors=FAINT, which="both")
+    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        label.set_fontfamily(FONT)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(RULE)
+
+
+def _shade(axes: Axes, value: float, accuracy: float, low: float, more_is_better: bool) -> None:
+    from matplotlib.patches import Rectangle
+
+    start, end = axes.get_xlim()
+    left, right = (start, value) if more_is_better else (value, end)
+    axes.add_patch(Rectangle((left, low), right - left, accuracy - low, facecolor=_SHADE, edgecolor="none", zorder=0))
+
+
+def _steps(axes: Axes, points: list[tuple[float, float]], more_is_better: bool) -> None:
+    """The frontier as a staircase: between two students the one that is good enough counts."""
+    points = sorted(points)
+    where = "pre" if more_is_better else "post"
+    axes.step(*zip(*points, strict=True), where=where, color=STUDENT, linewidth=1.0, alpha=0.6, zorder=1)  # type: ignore[arg-type]
+
+
+def _mark(axes: Axes, point: Point, read: Reading) -> None:
+    colour, marker = {"teacher": (TEACHER, "s"), "student": (STUDENT, "o")}.get(point.role, (LINEAR, "D"))
+    if point.role == "control" and point.name != "linear":
+        colour, marker = STUDENT, "o"
+    hollow = point.role == "control" and point.name != "linear"
+    x, y = read(point), point.metrics.accuracy
+    axes.plot((x, x), point.accuracy_ci95, color=colour, linewidth=1.0, zorder=2)
+    face = "white" if hollow else colour
+    axes.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=5, markeredgewidth=1.2, zorder=3)
+
+
+def _names(axes: Axes, points: Sequence[Point], read: Reading) -> None:
+    """Writes each name beside its mark, on the side with more room, moved up or down so that none covers another."""
+    to_pixels, to_data = axes.transData, axes.transData.inverted()
+    pitch, gap = _LABEL_HEIGHT * DPI / 72, 6 * DPI / 72
+    placed = []
+    middle = sum(to_pixels.transform((limit, 0))[0] for limit in axes.get_xlim()) / 2
+    for point in points:
+        x, y = to_pixels.transform((read(point), point.metrics.accuracy))
+        placed.append((float(y), float(x), point))
+    for on_the_right in (False, True):
+        below = -math.inf
+        for y, x, point in sorted((each for each in placed if (each[1] > middle) == on_the_right), key=lambda e: e[:2]):
+            height = max(y, below + pitch)
+            below = height
+            text = point.name if point.role == "student" else f"{point.name.replace('_', ' ')} ({point.role})"
+            text = point.name if point.role == "teacher" else text
+            left, up = to_data.transform((x - gap if on_the_right else x + gap, height))
+            axes.text(
+                left,
+                up,
+                text,
+                fontsize=_LABEL,
+                family=FONT,
+                color=INK,
+                ha="right" if on_the_right else "left",
+                va="center",
+                parse_math=False,
+                zorder=4,
+            )

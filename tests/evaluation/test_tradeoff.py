@@ -1,0 +1,86 @@
+"""Which students are on the frontier, which the linear control beats, and which one to ship."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from understudy.evaluation.results import Latency, ModelMetrics, ModelSpeed
+from understudy.evaluation.tradeoff import Point, Role, Tradeoff
+
+
+def point(name: str, accuracy: float, rate: float, megabytes: float, role: Role = "student") -> Point:
+    return Point(
+        name,
+        role,
+        f"students/{name}",
+        ModelMetrics(accuracy, accuracy, None, 0.1, 1000, round(megabytes * 1e6)),
+        (accuracy - 0.01, accuracy + 0.01),
+        ModelSpeed(rate, Latency(1000 / rate, 2000 / rate)),
+        0.0,
+        1.0,
+    )
+
+
+@pytest.fixture
+def tradeoff() -> Tradeoff:
+    points = (
+        point("teacher", 0.95, 10, 90, "teacher"),
+        point("6", 0.94, 20, 90),
+        point("3", 0.93, 40, 70),
+        point("3/8000", 0.92, 40, 30),
+        point("1", 0.85, 100, 60),
+        point("static", 0.88, 5000, 2),
+        point("linear", 0.91, 1000, 20),
+        point("linear", 0.90, 1000, 25, "control"),
+    )
+    return Tradeoff(points, 100)
+
+
+def names(points: list[Point]) -> list[str]:
+    return [each.name for each in points]
+
+
+def test_the_frontier(tradeoff: Tradeoff) -> None:
+    assert names(tradeoff.by_speed()) == ["static", "linear", "3", "6"]
+    assert names(tradeoff.by_size()) == ["static", "linear", "3/8000", "3", "6"]
+
+
+def test_what_the_linear_control_dominates(tradeoff: Tradeoff) -> None:
+    assert names(tradeoff.dominated()) == ["1"]
+    assert Tradeoff(tradeoff.points[:-1], 100).dominated() == []
+
+
+@pytest.mark.parametrize(
+    ("at_least", "at_most_ms", "chosen"),
+    [
+        (0.90, None, "linear"),
+        (0.92, None, "3"),
+        (None, 26, "3"),
+        (None, 60, "6"),
+        (0.92, 30, "3"),
+        (0.94, 30, None),
+        (0.99, None, None),
+    ],
+)
+def test_which_one_to_ship(tradeoff: Tradeoff, at_least: Any, at_most_ms: Any, chosen: str | None) -> None:
+    found = tradeoff.choose(at_least, at_most_ms)
+    assert (found and found.name) == chosen
+
+
+def test_when_none_will_do_the_nearest_are_named(tradeoff: Tradeoff) -> None:
+    message = tradeoff.shortfall(0.99, 0.1)
+    assert "No student has an accuracy of 0.99 or more and 0.1 ms a text or less" in message
+    assert "The most accurate, 6, has 0.9400 at 50 ms; the quickest, static, 0.8800 at 0.2 ms" in message
+
+
+def test_a_student_may_be_called_like_a_control(tradeoff: Tradeoff, tmp_path: Path) -> None:
+    tradeoff.save(tmp_path / "frontier.json")
+    content = json.loads((tmp_path / "frontier.json").read_text())
+    assert content["models"]["student:linear"]["accuracy"] == 0.91
+    assert content["models"]["control:linear"]["accuracy"] == 0.90
+    assert content["frontier"]["bytes"] == ["static", "linear", "3/8000", "3", "6"]
+    assert content["dominated_by_linear"] == ["1"]
