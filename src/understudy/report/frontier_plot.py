@@ -82,7 +82,7 @@ def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
 
 def _findings(tradeoff: Tradeoff) -> list[str]:
     """What the plot shows, in two lines at most."""
-    best = max(tradeoff.students, key=lambda point: point.metrics.accuracy)
+    best = max(tradeoff.students, key=lambda point: (point.metrics.accuracy, point.rate))
     teacher = next(point for point in tradeoff.points if point.role == "teacher")
     lines = [
         f"Most accurate student: {best.name} with {formats.score(best.metrics.accuracy)} at "
@@ -181,5 +181,6 @@ def _names(axes: Axes, points: Sequence[Point], read: Reading) -> None:
                 ha="right" if on_the_right else "left",
                 va="center",
                 parse_math=False,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.6},
                 zorder=4,
             )

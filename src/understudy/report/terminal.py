@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 100
 """Columns where there is no terminal to ask, at the least."""
 
+PLAIN_TRADEOFF_WIDTH = 120
+"""Likewise for a frontier, whose rows are longer."""
+
 WIDTH_WITH_INTERVALS = 96
 """Below this the table leaves out the intervals, which the lines under it repeat."""
 
@@ -56,7 +59,7 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    width = console.width if console.is_terminal else max(console.width, PLAIN_WIDTH)
+    width = console.width if console.is_terminal else max(console.width, PLAIN_TRADEOFF_WIDTH)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("", overflow="fold")
     for name in ("accuracy", "95 %", "size", "documents / s", "latency p50", "against linear"):
