@@ -86,6 +86,35 @@ def test_every_student_opens_and_answers_as_it_was_measured(
     content = json.loads((tmp_path / "run" / "frontier.json").read_text())
     assert content["models"]["student:4"]["folder"] == "students/4"
 
+    # Figures that changed leave none of the frontier's behind.
+    understudy.distill(
+        make_recipe(evaluation={"resamples": 300}), tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache"
+    )
+    assert not (tmp_path / "run" / "frontier.json").exists() and not found.plot.exists()
+
+
+def test_an_interrupted_student_goes_on_from_its_checkpoint(
+    speeds: None,
+    finished_copy: Any,
+    make_recipe: Callable[..., Recipe],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recipe = make_recipe(frontier={"students": ["3"]}, distillation={"checkpoint_steps": 4})
+    distilled = training_student.distilled
+
+    def breaking(*arguments: Any) -> Any:
+        loss, calls = distilled(*arguments), iter(range(6))
+        return lambda *given: (next(calls), loss(*given))[1]
+
+    with monkeypatch.context() as patch, pytest.raises((StopIteration, RuntimeError)):
+        patch.setattr(training_student, "distilled", breaking)
+        frontier(recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
+    with caplog.at_level("INFO", "understudy"):
+        frontier(recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
+    assert "student_3: going on from checkpoint-4" in caplog.text
+    assert not (finished_copy.out / ".checkpoints").exists()
+
 
 @pytest.mark.parametrize(
     ("student", "message"), [("9", "student.layers = 9: expected 1 to 4"), ("2/3", "vocabulary = 3: expected at least")]
@@ -96,6 +125,24 @@ def test_a_student_that_cannot_be_is_refused_before_anything_is_trained(
     with pytest.raises(ModelError, match=f"frontier.students, {student}: .*{message}"):
         frontier(make_recipe(frontier={"students": ["1", student]}), tmp_path / "run", cache_dir=tmp_path / "cache")
     assert not (tmp_path / "run" / "teacher").exists()
+
+
+def test_a_student_that_cannot_be_overwrites_nothing(finished_copy: Any, make_recipe: Callable[..., Recipe]) -> None:
+    recipe = make_recipe(seed=3, frontier={"students": ["9"]})
+    with pytest.raises(ModelError):
+        frontier(recipe, finished_copy.out, cache_dir=finished_copy.cache, overwrite=True)
+    assert (finished_copy.out / "metrics.json").is_file()
+
+
+def test_students_that_nobody_asked_for_are_left_out_where_they_cannot_be(
+    make_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "default_students", lambda _: ["9", "static/1000", "linear"])
+    stages = module.prepare(make_recipe(), tmp_path / "run", cache_dir=tmp_path / "cache")
+    assert list(module._variants(stages.recipe, stages.run, stages.materials, stages.cache)) == [
+        "static/1000",
+        "linear",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,19 @@ def test_each_training_text_is_labelled_by_a_model_that_did_not_see_it(
     assert softmax(logits).argmax(axis=1).tolist() == corpus.train.labels.tolist()
 
 
+def test_a_repeated_text_is_in_one_fold_only(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    repeated = corpus.train.select(np.tile(np.arange(20), 2))
+    fit = LinearModel.fit
+
+    def spy(texts: list[str], *arguments: Any) -> LinearModel:
+        assert len(texts) == 2 * len(set(texts)) == 32
+        return fit(texts, *arguments)
+
+    monkeypatch.setattr(LinearModel, "fit", spy)
+    logits = cross_fitted(Corpus(CLASSES, repeated, repeated, repeated), seed=0)
+    assert (logits[:20] == logits[20:]).all()
+
+
 def test_a_class_with_few_texts_has_fewer_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     rare = Split(["good a", "bad b", "good c"], text_ids(["good a", "bad b", "good c"]), np.array([1, 0, 1]))
     assert cross_fitted(Corpus(CLASSES, rare, rare, rare), seed=0).shape == (3, 2)

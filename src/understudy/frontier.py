@@ -67,16 +67,23 @@ def frontier(
     Arguments and errors are those of `understudy.distill`.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    variants: dict[str, Variant | None] = {}
     stages = prepare(
-        recipe, out, device=device, threads=threads, engine=engine, cache_dir=cache_dir, overwrite=overwrite
+        recipe,
+        out,
+        device=device,
+        threads=threads,
+        engine=engine,
+        cache_dir=cache_dir,
+        overwrite=overwrite,
+        check=lambda *place: variants.update(_variants(recipe, *place)),
     )
-    names = recipe.frontier.students or default_students(load_config(stages.materials.origin.path).num_hidden_layers)
-    variants = {name: _variant(stages, name) for name in names}  # before any of them is trained
     teacher = stages.execute()
     folders = {name: _distilled(stages, teacher, name, variant) for name, variant in variants.items()}
     tradeoff = _compared(stages, teacher, variants, folders)
     tradeoff.save(stages.run.frontier)
     draw_frontier(tradeoff, stages.run.frontier_plot, recipe.name)
+    stages.tidy()
     return Frontier(stages.run.root, tradeoff)
 
 
@@ -87,24 +94,35 @@ def default_students(layers: int) -> list[str]:
     return [*map(str, depths), f"{half}/{_DEFAULT_VOCABULARY}", "static", "linear"]
 
 
-def _variant(stages: Stages, name: str) -> Variant | None:
-    """What a student is; None for the linear one.
+def _variants(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Path) -> dict[str, Variant | None]:
+    """The students by name; of those that the recipe does not name itself, the ones that this teacher allows.
 
     Raises:
-        ModelError: the teacher has not those layers, or its vocabulary cannot be cut so.
+        ModelError: the teacher has not the layers of a student that the recipe names, or its vocabulary cannot be cut.
     """
+    named = recipe.frontier.students
+    variants: dict[str, Variant | None] = {}
+    for name in named or default_students(load_config(materials.origin.path).num_hidden_layers):
+        try:
+            variants[name] = _variant(recipe, run, materials, cache, name)
+        except ModelError as error:
+            if named is not None:
+                raise ModelError(f"frontier.students, {name}: {error}") from None
+            log.warning("frontier: without the student %s: %s", name, error)
+    return variants
+
+
+def _variant(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Path, name: str) -> Variant | None:
+    """What a student is; None for the linear one."""
     kind, _, vocabulary = name.partition("/")
     if kind == "linear":
         return None
-    recipe = _with_student(stages.recipe, 1 if kind == "static" else int(kind), int(vocabulary) if vocabulary else None)
-    if kind != "static" and recipe.student == stages.recipe.student:
-        return Variant("student", stages.run.student, stages.recipe, stages.materials)
-    try:
-        materials: Materials = stages.materials.for_student(recipe, stages.cache)
-    except ModelError as error:
-        raise ModelError(f"frontier.students, {name}: {error}") from None
-    folder = stages.run.another_student(name.replace("/", "-"))
-    return Variant(f"student_{folder.name}", folder, recipe, materials, static=kind == "static")
+    static = kind == "static"
+    changed = _with_student(recipe, 1 if static else int(kind), int(vocabulary) if vocabulary else None)
+    if not static and changed.student == recipe.student:
+        return Variant("student", run.student, recipe, materials)
+    folder = run.another_student(name.replace("/", "-"))
+    return Variant(f"student_{folder.name}", folder, changed, materials.for_student(changed, cache, static), static)
 
 
 def _with_student(recipe: Recipe, layers: int, vocabulary: int | None) -> Recipe:
@@ -132,7 +150,12 @@ def _at_its_pace(variant: Variant) -> Variant:
     if not variant.static:
         return variant
     options = variant.recipe.distillation
-    own = {"learning_rate": _STATIC_RATE, "epochs": max(_STATIC_EPOCHS, options.epochs), "freeze_embeddings": False}
+    own = {
+        "learning_rate": _STATIC_RATE,
+        "epochs": max(_STATIC_EPOCHS, options.epochs),
+        "freeze_embeddings": False,
+        "attention": "auto",
+    }
     recipe = variant.recipe.model_copy(update={"distillation": options.model_copy(update=own)})
     return Variant(variant.stage, variant.folder, recipe, variant.materials, static=True)
 

@@ -194,14 +194,18 @@ def cross_fitted(corpus: Corpus, seed: int) -> np.ndarray:
     from sklearn.model_selection import StratifiedKFold
 
     texts, labels, classes = corpus.train.texts, corpus.train.labels, len(corpus.classes)
-    folds = min(_FOLDS, min(count for count in corpus.class_counts if count))
+    # A text that stands there twice is in one fold only.
+    _, first, which = np.unique(corpus.train.ids, return_index=True, return_inverse=True)
+    counts = np.bincount(labels[first])
+    folds = min(_FOLDS, int(counts[counts > 0].min()))
     if folds < 2:
         return _log_probabilities(LinearModel.fit(texts, labels, classes), texts)
-    logits = np.empty((len(texts), classes), dtype=np.float32)
-    for others, fold in StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(texts)), labels):
+    logits = np.empty((len(first), classes), dtype=np.float32)
+    for _, fold in StratifiedKFold(folds, shuffle=True, random_state=seed).split(first, labels[first]):
+        others = np.flatnonzero(~np.isin(which, fold))
         model = LinearModel.fit([texts[row] for row in others], labels[others], classes)
-        logits[fold] = _log_probabilities(model, [texts[row] for row in fold])
-    return logits
+        logits[fold] = _log_probabilities(model, [texts[row] for row in first[fold]])
+    return logits[which]
 
 
 def _log_probabilities(model: LinearModel, texts: list[str]) -> np.ndarray:

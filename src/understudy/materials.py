@@ -78,14 +78,15 @@ class Materials:
         assert self.encoder.origin is not None
         return self.encoder.origin
 
-    def for_student(self, recipe: Recipe, cache: Path) -> Materials:
-        """The same with another student, made of the teacher's layers.
+    def for_student(self, recipe: Recipe, cache: Path, static: bool = False) -> Materials:
+        """The same with another student, made of the teacher's layers, or of its word embeddings alone.
 
         Raises:
             ModelError: the teacher has not those layers, or its vocabulary cannot be cut as the recipe says.
         """
-        assert recipe.student.layers is not None
-        check_layers(self.origin.path, recipe.student.layers, recipe.student.from_layers)
+        if not static:
+            assert recipe.student.layers is not None
+            check_layers(self.origin.path, recipe.student.layers, recipe.student.from_layers)
         tokens, vocabulary = _read_by_student(recipe, self.corpus, self.origin, self.encoder.tokens, cache)
         return replace(self, student=None, student_tokens=tokens, vocabulary=vocabulary)
 

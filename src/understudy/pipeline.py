@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from understudy.artifacts import RunDirectory
 from understudy.evaluation.results import Metrics
 from understudy.hardware import detect
 from understudy.inference.classifier import Classifier
-from understudy.materials import examine, gather
+from understudy.materials import Materials, examine, gather
 from understudy.preparation import (
     announce,
     begin,
@@ -106,6 +107,7 @@ def distill(
         overwrite=overwrite,
     )
     stages.execute()
+    stages.tidy()
     return Run(stages.run.root)
 
 
@@ -118,10 +120,14 @@ def prepare(
     engine: str | None = None,
     cache_dir: str | Path | None = None,
     overwrite: bool = False,
+    check: Callable[[RunDirectory, Materials, Path], object] = lambda *_: None,
 ) -> Stages:
     """All that comes before the teacher: everything is read and checked, and the run directory is begun.
 
-    Arguments and errors are those of `distill`, but for what training raises.
+    Further arguments and errors are those of `distill`, but for what training raises.
+
+    Args:
+        check: Given run directory, materials and cache, raises what else stands in the way, before anything is touched.
     """
     started = time.monotonic()
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
@@ -138,6 +144,7 @@ def prepare(
     keys = teacher_keys(recipe, materials, hardware)
     if not overwrite:
         check_fingerprints(run, {"data": materials.corpus.digest, **keys})
+    check(run, materials, cache)
     announce(recipe, materials, run, hardware, afresh=overwrite)
     if overwrite:
         remove_run(run)

@@ -93,8 +93,11 @@ class Stages:
         if "linear" in self.recipe.evaluation.controls:
             folders["linear"] = self._linear("linear", self.run.control("linear"))
         self._evaluation(teacher, folders)
-        shutil.rmtree(self.run.checkpoints, ignore_errors=True)
         return teacher
+
+    def tidy(self) -> None:
+        """Removes the state of unfinished training, when nothing is left to be trained."""
+        shutil.rmtree(self.run.checkpoints, ignore_errors=True)
 
     @property
     def _own_student(self) -> Variant:
@@ -222,7 +225,7 @@ class Stages:
                 log.info("%s: finished before", stage)
                 return folder
             log.warning("%s: %s was changed since it was made; making it again", stage, folder)
-        self.run.frontier.unlink(missing_ok=True)
+        self._forget_frontier()
         if folder != self.run.another_student(folder.name):
             self.manifest.forget("evaluation")
             for path in self._outputs:
@@ -231,6 +234,10 @@ class Stages:
         details = {"digest": made.digest, "reused": made.reused, "history": made.history}
         self.manifest.finish(stage, key, made.seconds, details)
         return folder
+
+    def _forget_frontier(self) -> None:
+        for path in (self.run.frontier, self.run.frontier_plot):
+            path.unlink(missing_ok=True)
 
     @property
     def _outputs(self) -> tuple[Path, ...]:
@@ -254,6 +261,7 @@ class Stages:
         ):
             log.info("evaluation: finished before")
             return
+        self._forget_frontier()
         start = time.monotonic()
         candidates = {"teacher": self.teacher_candidate(teacher, dtype)}
         tokens = self.materials.student_tokens

@@ -43,19 +43,22 @@ class Unlabelled:
         """The texts, in the order of `ids`.
 
         Raises:
-            DataError: the source has no longer as many texts as when it was first read.
+            DataError: the source no longer has the texts that it had when it was first read.
         """
-        row = 0
+        row = place = 0
         for chunk in self._source():
             taken = self._taken[row : row + len(chunk)]
             row += len(chunk)
-            if len(taken) < len(chunk):
+            texts = [text for text, is_taken in zip(chunk, taken, strict=False) if is_taken]
+            # Other texts under these ids would spoil what the cache holds.
+            if not np.array_equal(text_ids(texts), self.ids[place : place + len(texts)]):
                 break
-            yield [text for text, is_taken in zip(chunk, taken, strict=True) if is_taken]
-        if row != len(self._taken):
+            place += len(texts)
+            yield texts
+        if row != len(self._taken) or place != len(self.ids):
             raise DataError(
-                f"data.unlabelled changed while it was read: it had {len(self._taken):,} texts, and now another "
-                "number. Leave it alone during a run, and start again."
+                "The unlabelled texts changed while they were read: expected the same ones each time. Leave their "
+                "source alone during a run, and start again."
             )
 
 
@@ -88,8 +91,9 @@ def select_unlabelled(source: Chunks, others: dict[str, np.ndarray]) -> Unlabell
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
     if not taken.any():
         raise DataError(
-            f"data.unlabelled: none of {counted(len(every), 'text')} is left ({reasons or 'there is none'}); expected "
-            "texts that stand in no other split. Name another source, or leave it out."
+            f"data.unlabelled and data.labelled: none of {counted(len(every), 'text')} without a label is left "
+            f"({reasons or 'there is none'}); expected texts that stand in no other split. Name another source, or "
+            "leave these options out."
         )
     log.info("unlabelled: %s; left out: %s", counted(int(taken.sum()), "text"), reasons or "none")
     return Unlabelled(every[taken], left_out, source, taken)

@@ -252,7 +252,9 @@ def _vocabulary(texts: Iterable[str], number: int) -> tuple[csr_array, list[str]
     vectorizer = _vectorizer(min_df=min(2 if number < _LARGE else 3, number))
     try:
         counts = vectorizer.fit_transform(texts)
-    except ValueError:  # its way to say that no n-gram is left
+    except ValueError as error:
+        if not str(error).startswith(("empty vocabulary", "After pruning, no terms remain")):
+            raise
         return csr_array((number, 0)), []
     return csr_array(counts), vectorizer.get_feature_names_out().tolist()
 
