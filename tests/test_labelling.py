@@ -95,7 +95,7 @@ def test_a_repeated_text_is_in_one_fold_only(corpus: Corpus, monkeypatch: pytest
     assert (logits[:20] == logits[20:]).all()
 
 
-def test_a_class_with_few_texts_has_fewer_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_with_few_texts_has_fewer_folds() -> None:
     rare = Split(["good a", "bad b", "good c"], text_ids(["good a", "bad b", "good c"]), np.array([1, 0, 1]))
     assert cross_fitted(Corpus(CLASSES, rare, rare, rare), seed=0).shape == (3, 2)
 

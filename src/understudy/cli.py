@@ -76,9 +76,7 @@ def _run(options: argparse.Namespace) -> None:
     run = distill(
         recipe,
         options.out,
-        device=options.device,
-        threads=options.threads,
-        engine=options.engine,
+        **_machine(options),
         cache_dir=options.cache_dir,
         overwrite=options.overwrite,
     )
@@ -97,9 +95,7 @@ def _frontier(options: argparse.Namespace) -> None:
     found = frontier(
         recipe,
         options.out,
-        device=options.device,
-        threads=options.threads,
-        engine=options.engine,
+        **_machine(options),
         cache_dir=options.cache_dir,
         overwrite=options.overwrite,
     )
@@ -292,16 +288,15 @@ def _recipe(options: argparse.Namespace) -> Any:
     return Recipe.load(options.recipe, **options.recipe_flags.given(options))
 
 
+def _machine(options: argparse.Namespace) -> dict[str, Any]:
+    """What to compute with, as every command may say it."""
+    return {"device": options.device, "threads": options.threads, "engine": options.engine}
+
+
 def _classifier(options: argparse.Namespace) -> Any:
     from understudy.inference.classifier import Classifier
 
-    return Classifier.load(
-        options.model,
-        device=options.device,
-        threads=options.threads,
-        precision=options.precision,
-        engine=options.engine,
-    )
+    return Classifier.load(options.model, precision=options.precision, **_machine(options))
 
 
 def _console() -> Any:

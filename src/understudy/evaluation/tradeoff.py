@@ -38,6 +38,11 @@ class Point:
     p_value: float | None
 
     @property
+    def label(self) -> str:
+        """Its name for people; a control may be called like a student."""
+        return f"{self.name.replace('_', ' ')} (control)" if self.role == "control" else self.name
+
+    @property
     def rate(self) -> float:
         """Documents per second."""
         return self.speed.documents_per_second

@@ -145,9 +145,9 @@ def _steps(axes: Axes, points: list[tuple[float, float]], more_is_better: bool) 
 
 def _mark(axes: Axes, point: Point, read: Reading) -> None:
     colour, marker = {"teacher": (TEACHER, "s"), "student": (STUDENT, "o")}.get(point.role, (LINEAR, "D"))
-    if point.role == "control" and point.name != "linear":
-        colour, marker = STUDENT, "o"
     hollow = point.role == "control" and point.name != "linear"
+    if hollow:
+        colour, marker = STUDENT, "o"
     x, y = read(point), point.metrics.accuracy
     axes.plot((x, x), point.accuracy_ci95, color=colour, linewidth=1.0, zorder=2)
     face = "white" if hollow else colour
@@ -168,13 +168,11 @@ def _names(axes: Axes, points: Sequence[Point], read: Reading) -> None:
         for y, x, point in sorted((each for each in placed if (each[1] > middle) == on_the_right), key=lambda e: e[:2]):
             height = max(y, below + pitch)
             below = height
-            text = point.name if point.role == "student" else f"{point.name.replace('_', ' ')} ({point.role})"
-            text = point.name if point.role == "teacher" else text
             left, up = to_data.transform((x - gap if on_the_right else x + gap, height))
             axes.text(
                 left,
                 up,
-                text,
+                point.label,
                 fontsize=_LABEL,
                 family=FONT,
                 color=INK,

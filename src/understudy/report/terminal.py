@@ -72,7 +72,7 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
         if point is not tradeoff.linear and point.gain is not None and point.p_value is not None:
             against = f"{formats.points(point.gain)}, {formats.p_value(point.p_value)}"
         cells = (
-            point.name if point.role in ("student", "teacher") else f"{point.name.replace('_', ' ')} (control)",
+            point.label,
             formats.score(point.metrics.accuracy),
             f"[{low:.4f}, {high:.4f}]",
             formats.size(point.metrics.bytes) + (" *" if is_student and point.name in small else ""),
