@@ -17,7 +17,7 @@ import pytest
 from understudy import cli
 from understudy.cli import main
 from understudy.errors import DataError, GateRefused, UnderstudyError
-from understudy.recipe import Recipe
+from understudy.recipe import Recipe, presets
 
 COMMANDS = ["run", "frontier", "recipes", "check", "predict", "evaluate"]
 
@@ -224,14 +224,14 @@ def test_predict_names_only_what_it_needs(capsys: pytest.CaptureFixture[str]) ->
 def test_recipes_lists_them_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes"]) == 0
     out, err = capsys.readouterr()
-    assert [line.split()[0] for line in out.splitlines()] == ["imdb", "imdb-minilm", "quickstart"]
+    assert [line.split()[0] for line in out.splitlines()] == list(presets())
     assert err == ""
 
 
 @pytest.mark.parametrize("arguments", [["recipes", "--json"], ["--json", "recipes"]])
 def test_json_is_all_there_is_on_stdout(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 0
-    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == ["imdb", "imdb-minilm", "quickstart"]
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == list(presets())
 
 
 def test_what_is_logged_goes_to_stderr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

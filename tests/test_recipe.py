@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from understudy.errors import RecipeError
 from understudy.recipe import Recipe, presets
 
+PRESETS = ["imdb", "imdb-1k", "imdb-compact", "imdb-minilm", "quickstart"]
+
 MINIMAL: dict[str, Any] = {"data": {"train": "a.csv", "test": "b.csv"}, "student": {"layers": 3}}
 
 TOML = '[data]\ntrain = "a.csv"\ntest = "b.csv"\n[student]\nlayers = 3\n'
@@ -22,7 +24,7 @@ def with_options(**overrides: Any) -> Recipe:
 
 
 def test_the_presets_are_listed_by_name() -> None:
-    assert list(presets()) == ["imdb", "imdb-minilm", "quickstart"]
+    assert list(presets()) == PRESETS
     assert all(recipe.name == name and recipe.description for name, recipe in presets().items())
 
 
@@ -52,7 +54,22 @@ def test_imdb_minilm_takes_three_layers_at_256_tokens() -> None:
     assert (recipe.teacher.epochs, recipe.distillation.epochs) == (1, 1)
 
 
-@pytest.mark.parametrize("name", ["imdb", "imdb-minilm", "quickstart"])
+def test_imdb_1k_has_a_thousand_labels_and_learns_from_all_other_reviews() -> None:
+    data = Recipe.load("imdb-1k").data
+    assert (data.labelled, data.unlabelled, data.train) == (
+        1000,
+        "stanfordnlp/imdb:unsupervised",
+        "stanfordnlp/imdb:train",
+    )
+
+
+def test_imdb_compact_is_taught_by_a_committee() -> None:
+    recipe = Recipe.load("imdb-compact")
+    assert recipe.teacher.members == ["sentence-transformers/all-MiniLM-L6-v2", "linear"]
+    assert (recipe.student.layers, recipe.student.vocabulary) == (4, 10_000)
+
+
+@pytest.mark.parametrize("name", PRESETS)
 def test_presets_keep_every_control(name: str) -> None:
     assert Recipe.load(name).evaluation.controls == ["no_distillation", "linear"]
 
@@ -208,7 +225,7 @@ def test_differences_are_named_with_both_values() -> None:
     assert one.differences(one) == {}
 
 
-@pytest.mark.parametrize("name", ["imdb", "imdb-minilm", "quickstart"])
+@pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_written_and_read_is_the_same(name: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(Recipe.load(name).to_toml(), encoding="utf-8")

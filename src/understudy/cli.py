@@ -136,8 +136,9 @@ def _recipes(options: argparse.Namespace) -> None:
     if options.json:
         _print_json([{"name": name, "description": recipe.description} for name, recipe in found.items()])
         return
+    width = max(map(len, found))
     for name, recipe in found.items():
-        print(f"{name:<12} {recipe.description}")
+        print(f"{name:<{width}}  {recipe.description}")
 
 
 def _predict(options: argparse.Namespace) -> None:
