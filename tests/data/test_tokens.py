@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from transformers import AutoTokenizer
 
 from understudy.data.tokens import (
@@ -134,7 +133,7 @@ def test_pad_fills_up_to_the_longest(tokenizer: Any) -> None:
     batch = pad(tokenise(["good film", "", "bad"], tokenizer, 8), [2, 0], pad_id=9)
     assert batch["input_ids"].tolist() == [[CLS, 6, SEP, 9], [CLS, 5, 7, SEP]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
-    assert batch["input_ids"].dtype == batch["attention_mask"].dtype == torch.int64
+    assert batch["input_ids"].dtype == batch["attention_mask"].dtype == np.int64
 
 
 def test_pad_to_a_given_length(tokenizer: Any) -> None:

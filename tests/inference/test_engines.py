@@ -45,7 +45,7 @@ def test_openvino_computes_what_pytorch_computes(folder: Path) -> None:
     model, tokenizer = load_classifier(folder), load_tokenizer(folder)
     tokens = tokenise(TEXTS, tokenizer, 64)
     wanted = predict_logits(PyTorchEngine(model, CPU, "fp32"), tokens, 0)
-    found = predict_logits(OpenVinoEngine(model, CPU, "fp32"), tokens, 0)
+    found = predict_logits(OpenVinoEngine.converted(model, CPU, "fp32"), tokens, 0)
     assert found.dtype == np.float32 and found.shape == wanted.shape
     np.testing.assert_allclose(found, wanted, atol=1e-4)
     assert np.ptp(wanted, axis=0).min() > 0.05
@@ -120,7 +120,7 @@ def test_converting_reports_to_nobody(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("openvino_telemetry.utils.sender.TelemetrySender.send", lambda *sending: sent.append(sending))
     # It asks who listens once a process.
     monkeypatch.setattr(telemetry.Telemetry, "_SingletonMetaClass__single_instance", None)
-    OpenVinoEngine(load_classifier(folder), CPU, "fp32")
+    OpenVinoEngine.converted(load_classifier(folder), CPU, "fp32")
     assert not sent and "CI" not in os.environ
 
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from understudy.artifacts import file_sha256, fingerprint, write_file, write_text
 
 if TYPE_CHECKING:
-    import torch
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def text_ids(texts: Sequence[str]) -> np.ndarray:
     )
 
 
-def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokens:
+def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | Tokenizer, max_length: int) -> Tokens:
     """Tokenises with the Rust tokenizer, cutting at `max_length` tokens; an unpaired surrogate becomes `?`."""
     parts = list(_tokenised([texts], tokenizer, max_length))
     return _joined(np.concatenate([np.empty(0, np.int32), *(part.ids for part in parts)]), parts)
@@ -136,8 +136,10 @@ class _Part:
     cut: np.ndarray
 
 
-def _tokenised(chunks: Iterable[Sequence[str]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Iterator[_Part]:
-    backend = tokenizer.backend_tokenizer
+def _tokenised(
+    chunks: Iterable[Sequence[str]], tokenizer: PreTrainedTokenizerBase | Tokenizer, max_length: int
+) -> Iterator[_Part]:
+    backend: Any = getattr(tokenizer, "backend_tokenizer", tokenizer)
     backend.enable_truncation(max_length)
     backend.no_padding()
     special = backend.num_special_tokens_to_add(False)
@@ -179,10 +181,8 @@ def length_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
         start += size
 
 
-def pad(tokens: Tokens, rows: Sequence[int] | np.ndarray, pad_id: int, to: int = 0) -> dict[str, torch.Tensor]:
+def pad(tokens: Tokens, rows: Sequence[int] | np.ndarray, pad_id: int, to: int = 0) -> dict[str, np.ndarray]:
     """A batch for a model: `input_ids` and `attention_mask`, int64 of shape (rows, longest or `to`)."""
-    import torch
-
     width = max(to, max((int(tokens.offsets[row + 1] - tokens.offsets[row]) for row in rows), default=0))
     input_ids = np.full((len(rows), width), pad_id, dtype=np.int64)
     attention_mask = np.zeros((len(rows), width), dtype=np.int64)
@@ -190,7 +190,7 @@ def pad(tokens: Tokens, rows: Sequence[int] | np.ndarray, pad_id: int, to: int =
         ids = tokens[row]
         input_ids[line, : len(ids)] = ids
         attention_mask[line, : len(ids)] = 1
-    return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(attention_mask)}
+    return {"input_ids": input_ids, "attention_mask": attention_mask}
 
 
 def _save(tokens: Tokens, path: Path) -> None:

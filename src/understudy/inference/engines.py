@@ -16,12 +16,12 @@ from understudy.errors import MissingExtra, ModelError
 from understudy.hardware import Dtype, EngineName, Hardware, torch_dtype
 
 if TYPE_CHECKING:
-    import torch
+    import openvino
     from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 
-Batch = dict[str, "torch.Tensor"]
+Batch = dict[str, np.ndarray]
 
 # Padded tokens in one batch: what fills two cores' caches, and what fills a GPU.
 _BUDGET = {"cpu": 4096, "cuda": 65536, "mps": 16384}
@@ -66,7 +66,9 @@ class PyTorchEngine(Engine):
         use_fast_attention(model, hardware, dtype)
 
     def forward(self, batch: Batch) -> np.ndarray:
-        on_device = {name: tensor.to(self._hardware.device) for name, tensor in batch.items()}
+        import torch
+
+        on_device = {name: torch.from_numpy(values).to(self._hardware.device) for name, values in batch.items()}
         return self._model(**on_device).logits.float().cpu().numpy()
 
     @contextmanager
@@ -79,33 +81,41 @@ class PyTorchEngine(Engine):
 
 
 class OpenVinoEngine(Engine):
-    """The model compiled by OpenVINO for the CPU.
+    """A graph compiled by OpenVINO for the CPU.
 
-    Raises:
-        MissingExtra: OpenVINO is not installed.
+    Args:
+        graph: Takes `input_ids` and `attention_mask` of any shape (texts, tokens).
+        classes: Columns of its logits.
+        threads: How many may compute.
+        dtype: Compute type of what is not quantised.
     """
 
     name = "openvino"
 
-    def __init__(self, model: PreTrainedModel, hardware: Hardware, dtype: Dtype) -> None:
-        try:
-            import openvino
-        except ImportError:
-            raise MissingExtra("openvino", "distill", "The engine openvino") from None
+    def __init__(self, graph: openvino.Model, classes: int, threads: int, dtype: Dtype) -> None:
+        import openvino
 
         settings = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[dtype],
-            "INFERENCE_NUM_THREADS": hardware.threads,
+            "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._compiled = openvino.Core().compile_model(_converted(model), "CPU", settings)
-        self.classes = int(model.config.num_labels or 0)
+        self._compiled = openvino.Core().compile_model(graph, "CPU", settings)
+        self.classes = classes
         self.budget = _BUDGET["cpu"]
 
+    @classmethod
+    def converted(cls, model: PreTrainedModel, hardware: Hardware, dtype: Dtype) -> OpenVinoEngine:
+        """Converts a PyTorch model.
+
+        Raises:
+            MissingExtra: OpenVINO is not installed.
+        """
+        return cls(_converted(model), int(model.config.num_labels or 0), hardware.threads, dtype)
+
     def forward(self, batch: Batch) -> np.ndarray:
-        inputs = {name: tensor.numpy() for name, tensor in batch.items()}
-        return np.array(self._compiled(inputs)[0], dtype=np.float32)
+        return np.array(self._compiled(batch)[0], dtype=np.float32)
 
 
 def open_engine(model: PreTrainedModel, hardware: Hardware, dtype: Dtype, tokens: int | None = None) -> Engine:
@@ -129,7 +139,7 @@ def open_engine(model: PreTrainedModel, hardware: Hardware, dtype: Dtype, tokens
     if hardware.engine_for(dtype, tokens) == "pytorch":
         return pytorch
     try:
-        compiled = OpenVinoEngine(model, hardware, dtype)
+        compiled = OpenVinoEngine.converted(model, hardware, dtype)
         far, near = _distances(compiled, pytorch, PyTorchEngine(model, hardware, "fp32"), model.config)
     except MissingExtra:
         raise
@@ -161,8 +171,11 @@ def use_fast_attention(model: PreTrainedModel, hardware: Hardware, dtype: Dtype)
     model.set_attn_implementation(kernel)
 
 
-def _converted(model: PreTrainedModel) -> Any:
-    import openvino
+def _converted(model: PreTrainedModel) -> openvino.Model:
+    try:
+        import openvino
+    except ImportError:
+        raise MissingExtra("openvino", "distill", "The engine openvino") from None
     import torch
     from transformers.utils import logging as transformers_logging
 
@@ -174,7 +187,8 @@ def _converted(model: PreTrainedModel) -> Any:
         stack.enter_context(torch.inference_mode())
         transformers_logging.set_verbosity_error()
         stack.callback(transformers_logging.set_verbosity, verbosity)
-        return openvino.convert_model(model, example_input=_made_up(model.config, (9, 5)))
+        example = {name: torch.from_numpy(values) for name, values in _made_up(model.config, (9, 5)).items()}
+        return openvino.convert_model(model, example_input=example)
 
 
 def _distances(compiled: Engine, pytorch: Engine, exact: Engine, config: Any) -> tuple[float, float]:
@@ -196,8 +210,6 @@ def _distances(compiled: Engine, pytorch: Engine, exact: Engine, config: Any) ->
 
 def _made_up(config: Any, lengths: tuple[int, ...]) -> Batch:
     """A padded batch of texts of these lengths, their tokens drawn from the vocabulary."""
-    import torch
-
     random = np.random.default_rng(0)
     padding = int(config.pad_token_id or 0)
     ids = np.full((len(lengths), max(lengths)), padding, dtype=np.int64)
@@ -206,7 +218,7 @@ def _made_up(config: Any, lengths: tuple[int, ...]) -> Batch:
     for row, length in enumerate(lengths):
         ids[row, :length] = random.choice(words, length)
         mask[row, :length] = 1
-    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+    return {"input_ids": ids, "attention_mask": mask}
 
 
 @contextmanager

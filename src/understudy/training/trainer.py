@@ -258,10 +258,10 @@ class _Collator:
     def __call__(self, items: list[tuple[Examples, int | np.ndarray]]) -> dict[str, torch.Tensor]:
         examples, rows = items[0][0], np.hstack([rows for _, rows in items])
         batch = pad(examples.tokens, rows, self.pad_id)
-        batch["labels"] = torch.from_numpy(examples.labels[rows])
+        batch["labels"] = examples.labels[rows]
         if examples.teacher_logits is not None:
-            batch["teacher_logits"] = torch.from_numpy(examples.teacher_logits[rows])
-        return batch
+            batch["teacher_logits"] = examples.teacher_logits[rows]
+        return {name: torch.from_numpy(values) for name, values in batch.items()}
 
 
 class _EarlyStopping(TrainerCallback):
