@@ -19,12 +19,16 @@ from understudy.evaluation.results import (
     ModelMetrics,
     ModelSpeed,
     Retention,
+    SeedResult,
+    Seeds,
     Speed,
+    Spread,
     Verdict,
 )
 
 MODEL = {"accuracy": None, "f1": None, "auc": None, "ece": None, "parameters": None, "bytes": None}
 SPEED = {"documents_per_second": None, "latency_ms": {"p50": None, "p95": None}}
+SPREAD = {"mean": None, "sd": None, "min": None, "max": None}
 # The key tree of the contract. Lists and plain values are leaves.
 CONTRACT = {
     "schema_version": None,
@@ -48,6 +52,15 @@ CONTRACT = {
         "student": SPEED,
     },
     "seconds": {"teacher": None, "soft_labels": None, "student": None},
+    "seeds": {
+        "repeats": None,
+        "accuracy": SPREAD,
+        "f1": SPREAD,
+        "retention": SPREAD,
+        "retention_ci95": None,
+        "control_accuracy": SPREAD,
+        "gain": {"accuracy": None, "ci95": None, "p_value": None},
+    },
 }
 
 
@@ -59,6 +72,16 @@ def model_speed(p50: float) -> ModelSpeed:
     return ModelSpeed(documents_per_second=20.0, latency_ms=Latency(p50=p50, p95=2 * p50))
 
 
+GAIN = Gain(accuracy=0.006, ci95=(0.002, 0.01), p_value=0.001)
+SEEDS = Seeds(
+    repeats=(SeedResult(0, 0.91, 0.8, 0.989, 0.905, GAIN), SeedResult(1, 0.912, 0.81, 0.991, 0.905, GAIN)),
+    accuracy=Spread(0.911, 0.0014, 0.91, 0.912),
+    f1=Spread(0.805, 0.0071, 0.8, 0.81),
+    retention=Spread(0.99, 0.0014, 0.989, 0.991),
+    retention_ci95=(0.985, 0.995),
+    control_accuracy=Spread(0.905, 0.0, 0.905, 0.905),
+    gain=GAIN,
+)
 METRICS = Metrics(
     teacher=model(0.92),
     student=model(0.91),
@@ -71,8 +94,20 @@ METRICS = Metrics(
     verdict=Verdict("replace", "helped", "It can replace the teacher: 98 % für sich."),
     speed=Speed("cpu", 2, "fp32", 256, BatchTime(38.0, 20.0), 1.9, model_speed(34.7), model_speed(17.0)),
     seconds={"teacher": 10.0, "soft_labels": 2.0, "student": 5.0},
+    seeds=SEEDS,
 )
-WITHOUT_CONTROLS = dataclasses.replace(METRICS, controls=Controls(), distillation_gain=None)
+WITHOUT_CONTROLS = dataclasses.replace(
+    METRICS,
+    controls=Controls(),
+    distillation_gain=None,
+    seeds=dataclasses.replace(
+        SEEDS,
+        repeats=tuple(dataclasses.replace(each, control_accuracy=None, gain=None) for each in SEEDS.repeats),
+        control_accuracy=None,
+        gain=None,
+    ),
+)
+ONE_SEED = dataclasses.replace(METRICS, seeds=None)
 WITHOUT_AUC = dataclasses.replace(METRICS, student=dataclasses.replace(METRICS.student, auc=None))
 
 
@@ -115,7 +150,11 @@ def test_what_was_left_out_is_null_not_missing(tmp_path: Path) -> None:
     assert content["distillation_gain"] is None
 
 
-@pytest.mark.parametrize("metrics", [METRICS, WITHOUT_CONTROLS, WITHOUT_AUC], ids=["all", "no controls", "no AUC"])
+@pytest.mark.parametrize(
+    "metrics",
+    [METRICS, WITHOUT_CONTROLS, WITHOUT_AUC, ONE_SEED],
+    ids=["all", "no controls", "no AUC", "one seed"],
+)
 def test_what_was_saved_loads_equal(metrics: Metrics, tmp_path: Path) -> None:
     metrics.save(tmp_path / "metrics.json")
     assert Metrics.load(tmp_path / "metrics.json") == metrics
@@ -128,6 +167,22 @@ def test_loading_gives_dataclasses_and_tuples_all_the_way_down(tmp_path: Path) -
     assert isinstance(found.speed.teacher.latency_ms, Latency)
     assert isinstance(found.distillation_gain, Gain)
     assert type(found.retention.accuracy_ci95) is tuple
+    assert found.seeds is not None
+    assert all(isinstance(each, SeedResult) for each in found.seeds.repeats)
+    assert type(found.seeds.repeats) is tuple
+
+
+def test_each_seed_is_an_object(tmp_path: Path) -> None:
+    content = saved(METRICS, tmp_path)["seeds"]["repeats"]
+    assert [list(each) for each in content] == [
+        ["seed", "accuracy", "f1", "retention", "control_accuracy", "gain"],
+    ] * 2
+    assert content[1]["gain"]["ci95"] == [0.002, 0.01]
+
+
+def test_figures_from_before_there_were_seeds_are_of_one_seed(tmp_path: Path) -> None:
+    assert Metrics.load(change(tmp_path, seeds=None)) == ONE_SEED
+    assert saved(ONE_SEED, tmp_path)["seeds"] is None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

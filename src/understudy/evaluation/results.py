@@ -61,12 +61,66 @@ class Gain:
     Attributes:
         accuracy: Difference of the accuracies.
         ci95: Its paired bootstrap interval.
-        p_value: McNemar's exact test, two-sided.
+        p_value: McNemar's exact test, two-sided; over several seeds the sign-flip test, of which it is a case.
     """
 
     accuracy: float
     ci95: Interval
     p_value: float
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """Student and control of one seed on the test set.
+
+    Attributes:
+        seed: Of both.
+        accuracy: The student's.
+        f1: The student's.
+        retention: Its accuracy / the teacher's.
+        control_accuracy: The control's; None where the recipe left it out.
+        gain: Student minus control; None likewise.
+    """
+
+    seed: int
+    accuracy: float
+    f1: float
+    retention: float
+    control_accuracy: float | None
+    gain: Gain | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over the seeds; `sd` is the sample's, with one seed fewer in the denominator."""
+
+    mean: float
+    sd: float
+    min: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What several seeds say; `understudy.evaluation.repeats` has the statistics.
+
+    Attributes:
+        repeats: Each seed's figures, the shipped student's first.
+        accuracy: The students'.
+        f1: The students'.
+        retention: Their accuracies / the teacher's.
+        retention_ci95: Bootstrap interval of the mean retention, over test texts and seeds.
+        control_accuracy: The controls'; None where the recipe left them out.
+        gain: Mean over the seeds of student minus control with the same seed; None likewise.
+    """
+
+    repeats: tuple[SeedResult, ...]
+    accuracy: Spread
+    f1: Spread
+    retention: Spread
+    retention_ci95: Interval
+    control_accuracy: Spread | None
+    gain: Gain | None
 
 
 @dataclass(frozen=True)
@@ -129,7 +183,7 @@ class Speed:
 class Metrics:
     """All of `metrics.json`. Everything outside `speed` and `seconds` is deterministic.
 
-    `distillation_gain` is None when the control without a teacher was left out.
+    `distillation_gain` is None when the control without a teacher was left out, `seeds` when there is only one.
     """
 
     teacher: ModelMetrics
@@ -143,6 +197,7 @@ class Metrics:
     verdict: Verdict
     speed: Speed
     seconds: dict[str, float]
+    seeds: Seeds | None = None
 
     def save(self, path: Path) -> None:
         write_json(path, {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)})
@@ -174,11 +229,13 @@ class Metrics:
 
 
 def _build(kind: Any, value: Any) -> Any:
-    """Turns JSON into the dataclass (or tuple, or optional of one) that a type hint names."""
+    """Turns JSON into the dataclass (or tuple of some, or optional one) that a type hint names."""
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
         return kind(**{name: _build(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
     options = [option for option in getattr(kind, "__args__", ()) if dataclasses.is_dataclass(option)]
+    if isinstance(value, list) and options:
+        return tuple(_build(options[0], item) for item in value)
     if value is not None and options:
         return _build(options[0], value)
     return tuple(value) if isinstance(value, list) else value

@@ -42,7 +42,7 @@ def retention(
     Raises:
         ValueError: the shapes disagree, there is no text or resample, or an index is no class.
     """
-    labels, teacher, student = _checked(resamples, labels, teacher_predicted, student_predicted)
+    labels, teacher, student = checked(resamples, labels, teacher_predicted, student_predicted)
     both = np.stack([labels, teacher, student])
     if both.min() < 0 or both.max() >= classes:
         raise ValueError(f"Got class indices from {both.min()} to {both.max()}; expected 0 to {classes - 1}.")
@@ -50,17 +50,17 @@ def retention(
     label, teacher_cell, student_cell = cells // classes**2, cells // classes % classes, cells % classes
 
     accuracies, f1s = [], []
-    for drawn in _resampled(counts, resamples, seed):
+    for drawn in resampled(counts, resamples, seed):
         by_teacher, by_student = (_figures(drawn, side, label, classes) for side in (teacher_cell, student_cell))
-        accuracies.append(_ratio(by_student[0], by_teacher[0], len(labels)))
-        f1s.append(_ratio(by_student[1], by_teacher[1], len(labels)))
-    accuracy = _ratio(agreement(student, labels), agreement(teacher, labels), len(labels))
-    f1 = _ratio(f1_score(student, labels, classes), f1_score(teacher, labels, classes), len(labels))
+        accuracies.append(ratio(by_student[0], by_teacher[0], len(labels)))
+        f1s.append(ratio(by_student[1], by_teacher[1], len(labels)))
+    accuracy = ratio(agreement(student, labels), agreement(teacher, labels), len(labels))
+    f1 = ratio(f1_score(student, labels, classes), f1_score(teacher, labels, classes), len(labels))
     return Retention(
         accuracy=float(accuracy),
-        accuracy_ci95=_percentiles(np.concatenate(accuracies)),
+        accuracy_ci95=percentiles(np.concatenate(accuracies)),
         f1=float(f1),
-        f1_ci95=_percentiles(np.concatenate(f1s)),
+        f1_ci95=percentiles(np.concatenate(f1s)),
     )
 
 
@@ -79,13 +79,13 @@ def gain(
     Raises:
         ValueError: the shapes disagree, or there is no text or resample.
     """
-    labels, student, control = _checked(resamples, labels, student_predicted, control_predicted)
+    labels, student, control = checked(resamples, labels, student_predicted, control_predicted)
     difference = (student == labels).astype(np.int64) - (control == labels)
     outcomes, counts = np.unique(difference, return_counts=True)
-    means = [drawn @ outcomes / len(labels) for drawn in _resampled(counts, resamples, seed)]
+    means = [drawn @ outcomes / len(labels) for drawn in resampled(counts, resamples, seed)]
     return Gain(
         accuracy=float(difference.mean()),
-        ci95=_percentiles(np.concatenate(means)),
+        ci95=percentiles(np.concatenate(means)),
         p_value=mcnemar(int((difference == 1).sum()), int((difference == -1).sum())),
     )
 
@@ -102,10 +102,10 @@ def accuracy_interval(predicted: np.ndarray, labels: np.ndarray, resamples: int,
     Raises:
         ValueError: the shapes disagree, or there is no text or resample.
     """
-    labels, predicted = _checked(resamples, labels, predicted)
+    labels, predicted = checked(resamples, labels, predicted)
     right = int((predicted == labels).sum())
     drawn = np.random.default_rng(seed).binomial(len(labels), right / len(labels), size=resamples)
-    return _percentiles(drawn / len(labels))
+    return percentiles(drawn / len(labels))
 
 
 def mcnemar(only_first_right: int, only_second_right: int) -> float:
@@ -123,7 +123,7 @@ def mcnemar(only_first_right: int, only_second_right: int) -> float:
     return float(binomtest(only_first_right, discordant, 0.5).pvalue) if discordant else 1.0
 
 
-def _resampled(counts: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def resampled(counts: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Yields counts of the cells in resamples of as many texts, shape (some resamples, cells)."""
     rng = np.random.default_rng(seed)
     at_once = max(1, _COUNTS_AT_ONCE // len(counts))
@@ -152,17 +152,20 @@ def _by_class(counts: np.ndarray, of: np.ndarray, classes: int) -> np.ndarray:
     return np.asarray(belongs @ np.ascontiguousarray(counts.T))
 
 
-def _ratio(student: np.ndarray | float, teacher: np.ndarray | float, texts: int) -> np.ndarray:
+def ratio(student: np.ndarray | float, teacher: np.ndarray | float, texts: int) -> np.ndarray:
+    """Student / teacher; where the teacher has 0, after adding one text's share to both."""
     share = np.where(np.asarray(teacher) == 0, 1 / texts, 0.0)
     return np.asarray((student + share) / (teacher + share))
 
 
-def _percentiles(values: np.ndarray) -> Interval:
+def percentiles(values: np.ndarray) -> Interval:
+    """The 95 % interval of a figure's resamples."""
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _checked(resamples: int, *columns: np.ndarray) -> list[np.ndarray]:
+def checked(resamples: int, *columns: np.ndarray) -> list[np.ndarray]:
+    """The columns as whole numbers, all of one shape (texts,); see the callers' errors."""
     arrays = [np.asarray(column).astype(np.int64) for column in columns]
     shapes = [array.shape for array in arrays]
     if len(set(shapes)) != 1 or len(shapes[0]) != 1 or not shapes[0][0]:
