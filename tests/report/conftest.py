@@ -1,4 +1,4 @@
-"""Metrics for the tests of the reports, ordinary and extreme: `imdb` is one fixture, `case` goes through all."""
+"""Metrics for the tests of the reports, ordinary and extreme: `imdb` and `seeded` are two, `case` goes through all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from understudy.evaluation.results import (
     ModelMetrics,
     ModelSpeed,
     Retention,
+    SeedResult,
+    Seeds,
     Speed,
+    Spread,
     Verdict,
 )
 
@@ -153,6 +156,26 @@ def extremes() -> Metrics:
     )
 
 
+def several_seeds() -> Metrics:
+    """The IMDb table with two more seeds."""
+    gain = Gain(0.0048, (0.0018, 0.0078), 0.0021)
+    return metrics(
+        seeds=Seeds(
+            repeats=(
+                SeedResult(0, 0.9111, 0.9106, 0.9891, 0.9063, gain),
+                SeedResult(1, 0.9135, 0.9131, 0.9918, 0.9012, gain),
+                SeedResult(2, 0.9081, 0.9079, 0.9859, 0.9021, gain),
+            ),
+            accuracy=Spread(0.9109, 0.002706, 0.9081, 0.9135),
+            f1=Spread(0.9105, 0.0026, 0.9079, 0.9131),
+            retention=Spread(0.9889, 0.0030, 0.9859, 0.9918),
+            retention_ci95=(0.9843, 0.9941),
+            control_accuracy=Spread(0.9032, 0.00272, 0.9012, 0.9063),
+            gain=Gain(0.0077, (0.0031, 0.0123), 0.00002),
+        )
+    )
+
+
 def long_names() -> Metrics:
     """Dollar signs that must not turn into formulas, a device with a long name, words without spaces."""
     return metrics(
@@ -176,6 +199,7 @@ CASES = [
     Case("linear_wins", linear_wins(), "linear wins"),
     Case("no_controls", no_controls(), "no controls"),
     Case("extremes", extremes(), "x" * 60),
+    Case("several_seeds", several_seeds(), "imdb with three seeds"),
     Case("long_names", long_names(), "A$ WIDE$ TITLE " + "W" * 45),
 ]
 
@@ -183,6 +207,11 @@ CASES = [
 @pytest.fixture
 def imdb() -> Metrics:
     return metrics()
+
+
+@pytest.fixture
+def seeded() -> Metrics:
+    return several_seeds()
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)

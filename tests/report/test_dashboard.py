@@ -199,6 +199,19 @@ def test_dots_stand_where_their_values_are(imdb: Metrics) -> None:
     assert found == pytest.approx(expected)
 
 
+def test_each_seed_has_a_small_dot_under_its_model(imdb: Metrics, seeded: Metrics) -> None:
+    figure = dashboard_figure(seeded, "a run")
+    small = [dot.get_xydata()[0] for dot in dots(figure) if dot.get_markersize() < 3]
+    ticks = {text.get_text(): text.get_position()[0] for text in texts(figure) if text.get_text() in ("0.85", "0.95")}
+    per_point = (ticks["0.95"] - ticks["0.85"]) / 10
+    found = [0.85 + (x - ticks["0.85"]) / per_point / 100 for x, _ in small]
+    assert found == pytest.approx([0.9111, 0.9135, 0.9081, 0.9063, 0.9012, 0.9021])
+    together = " ".join(words(seeded))
+    assert "distillation, 3 seeds: +0.77 points [+0.31, +1.23], p < 0.001" in together
+    assert "Small dots: each seed." in together
+    assert "Small dots" not in " ".join(words(imdb))
+
+
 def test_bars_start_at_zero_and_are_in_proportion(imdb: Metrics) -> None:
     figure = dashboard_figure(imdb, "a run")
     teacher, student = bars(figure, dashboard.TEACHER), bars(figure, dashboard.STUDENT)

@@ -56,6 +56,27 @@ def test_below_the_table_stand_the_findings_and_last_the_verdict(imdb: Metrics) 
     assert output.endswith(imdb.verdict.text)
 
 
+def test_several_seeds_have_a_line(seeded: Metrics) -> None:
+    output = joined(shown(seeded))
+    assert (
+        "3 seeds accuracy of the student 0.9109 (sd 0.0027, 0.9081 to 0.9135), of the control 0.9032 (sd 0.0027, "
+        "0.9012 to 0.9063); gain +0.77 points [+0.31, +1.23], p < 0.001; keeps 98.9 % [98.4, 99.4] of the teacher's "
+        "accuracy agreement"
+    ) in output
+    assert "distillation gain +0.48 points" in output  # the shipped student's
+
+
+def test_several_seeds_without_a_control(seeded: Metrics) -> None:
+    assert seeded.seeds is not None
+    seeds = dataclasses.replace(seeded.seeds, control_accuracy=None, gain=None)
+    output = joined(shown(dataclasses.replace(seeded, seeds=seeds)))
+    assert "3 seeds accuracy of the student 0.9109 (sd 0.0027, 0.9081 to 0.9135); keeps 98.9 %" in output
+
+
+def test_one_seed_has_no_line(imdb: Metrics) -> None:
+    assert "seed" not in shown(imdb)
+
+
 def test_plain_text_without_a_terminal(case: Any) -> None:
     lines = shown(case.metrics, case.title).splitlines()
     assert lines[0].strip() == case.title

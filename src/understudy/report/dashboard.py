@@ -42,6 +42,7 @@ class _Row:
     interval: Interval | None = None
     marker: str = "o"
     hollow: bool = False
+    seeds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,10 @@ def _key_figure(page: Canvas, left: float, figure: str, captions: Sequence[str])
 
 
 def _quality(page: Canvas, metrics: Metrics, left: float) -> None:
-    retention, gain = metrics.retention, metrics.distillation_gain
+    retention, gain, seeds = metrics.retention, metrics.distillation_gain, metrics.seeds
+    over = "distillation"
+    if seeds is not None:  # as the verdict above
+        over, gain = f"distillation, {len(seeds.repeats)} seeds", seeds.gain
     _key_figure(
         page,
         left,
@@ -110,17 +114,21 @@ def _quality(page: Canvas, metrics: Metrics, left: float) -> None:
         (
             f"accuracy retention, 95 % interval {formats.percent_interval(retention.accuracy_ci95)}",
             f"F1 retention {formats.percent(retention.f1)} {formats.percent_interval(retention.f1_ci95)}",
-            "distillation gain: not measured"
-            if gain is None
-            else f"distillation: {formats.points(gain.accuracy)} points "
-            f"{formats.points_interval(gain.ci95)}, {formats.p_value(gain.p_value)}",
+            "distillation gain: not measured" if gain is None else f"{over}: {formats.gain(gain)}",
         ),
     )
+
+    of_seeds = () if seeds is None else seeds.repeats
+    by_seed = {
+        "Student": tuple(each.accuracy for each in of_seeds),
+        "No distillation": tuple(each.control_accuracy for each in of_seeds if each.control_accuracy is not None),
+    }
 
     def rows(name: str, interval: Interval) -> tuple[_Row, ...]:
         def row(label: str, model: ModelMetrics, colour: str, **look: Any) -> _Row:
             value = getattr(model, name)
-            return _Row(label, colour, value, formats.score(value), **look)
+            dots = by_seed.get(label, ()) if name == "accuracy" else ()
+            return _Row(label, colour, value, formats.score(value), seeds=dots, **look)
 
         whole = getattr(metrics.teacher, name)
         kept = (min(1.0, interval[0] * whole), min(1.0, interval[1] * whole))
@@ -137,7 +145,7 @@ def _quality(page: Canvas, metrics: Metrics, left: float) -> None:
         _Group("F1", rows("f1", retention.f1_ci95)),
     )
     low, high, step = _zoom(
-        [end for group in groups for row in group.rows for end in (row.value, *(row.interval or ()))]
+        [end for group in groups for row in group.rows for end in (row.value, *(row.interval or ()), *row.seeds)]
     )
     start, room, lines = _rows(page, left, groups, reserve=15)
     bottom = min(y for y, _ in lines)
@@ -158,6 +166,8 @@ def _quality(page: Canvas, metrics: Metrics, left: float) -> None:
             page.line(ends, (y, y), row.colour, 1.3, zorder=2)
             for end in ends:
                 page.line((end, end), (y - 3.5, y + 3.5), row.colour, 1.0, zorder=2)
+        for value in row.seeds:
+            page.line((place(value),) * 2, (y - 6, y - 6), row.colour, 0, marker="o", markersize=1.8, zorder=3)
         face = CARD if row.hollow else row.colour
         look = {"markerfacecolor": face, "markersize": 5, "markeredgewidth": 1.3, "zorder": 3}
         page.line((place(row.value),) * 2, (y, y), row.colour, 0, marker=row.marker, **look)
@@ -165,7 +175,8 @@ def _quality(page: Canvas, metrics: Metrics, left: float) -> None:
         page,
         left,
         ("The axis starts at 0. " if low == 0 else "Zoomed axis: it does not start at 0. ")
-        + "Dashed: the teacher. Line through the student: 95 % interval of its retention.",
+        + "Dashed: the teacher. Line through the student: 95 % interval of its retention."
+        + (" Small dots: each seed." if of_seeds else ""),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
+from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed, Seeds, Spread
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.report import formats
 
@@ -155,6 +155,8 @@ def _findings(metrics: Metrics) -> Table:
         else f"{formats.points(gain.accuracy)} points of accuracy {formats.points_interval(gain.ci95)}, "
         f"{formats.p_value(gain.p_value)}",
     )
+    if metrics.seeds is not None:
+        line(f"{len(metrics.seeds.repeats)} seeds", _over_seeds(metrics.seeds))
     line("agreement", f"{formats.percent(metrics.agreement)} of the test texts get the same label")
     line(
         "speedup",
@@ -167,6 +169,20 @@ def _findings(metrics: Metrics) -> Table:
     grid.add_row(Text("verdict", style="bold"), Text.assemble(code, f", distillation {verdict.distillation}"))
     line("", verdict.text)
     return grid
+
+
+def _over_seeds(seeds: Seeds) -> str:
+    def accuracy(model: str, spread: Spread) -> str:
+        ends = f"{formats.score(spread.min)} to {formats.score(spread.max)}"
+        return f"{model} {formats.score(spread.mean)} (sd {formats.score(spread.sd)}, {ends})"
+
+    parts = [f"accuracy of the {accuracy('student', seeds.accuracy)}"]
+    if seeds.control_accuracy is not None:
+        parts[0] += f", of the {accuracy('control', seeds.control_accuracy)}"
+    if seeds.gain is not None:
+        parts.append(f"gain {formats.gain(seeds.gain)}")
+    parts.append(f"keeps {_kept(seeds.retention.mean, seeds.retention_ci95)} of the teacher's accuracy")
+    return "; ".join(parts)
 
 
 def _kept(retention: float, interval: Interval | None) -> str:
