@@ -271,3 +271,21 @@ def test_a_teacher_that_is_there_is_not_counted(finished: Any, tmp_path: Path, m
         preparation.announce(finished.recipe, gathered, RunDirectory(out), Hardware("cpu", 1), afresh)
     assert seen[0] == 0
     assert seen[1] == seen[2] == gathered.encoder.tokens["train"].total
+
+
+def test_repeats_are_counted(finished: Any, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+    estimate = preparation.estimate
+
+    def spy(works: Any, *rest: Any) -> Any:
+        seen.append([work.trained for work in works])
+        return estimate(works, *rest)
+
+    monkeypatch.setattr(preparation, "estimate", spy)
+    gathered = materials.gather(finished.recipe, finished.cache)
+    for changes in ({"seeds": 3}, {"seeds": 2, "evaluation": {"controls": []}}):
+        preparation.announce(
+            make_recipe(**changes), gathered, RunDirectory(finished.out), Hardware("cpu", 1), afresh=False
+        )
+    tokens = gathered.student_tokens["train"].total
+    assert seen == [[0, *[tokens] * 6], [0, *[tokens] * 2]]

@@ -210,6 +210,15 @@ def test_the_student_takes_the_recipes_seed_unless_it_has_its_own() -> None:
     assert with_options(seed=5, student={"layers": 3, "seed": 0}).student_seed == 0
 
 
+def test_repeats_have_the_seeds_after_the_students() -> None:
+    assert with_options(seed=5).student_seeds == [5]
+    assert with_options(seed=5, seeds=3).student_seeds == [5, 6, 7]
+    recipe = with_options(seed=5, seeds=2, student={"layers": 3, "seed": 0})
+    assert recipe.student_seeds == [0, 1]
+    assert set(recipe.with_student_seed(1).differences(recipe)) == {"student.seed"}
+    assert recipe.with_student_seed(1).student_seed == 1
+
+
 def test_a_recipe_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Recipe.load().seed = 3  # type: ignore[misc]

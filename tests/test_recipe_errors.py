@@ -60,6 +60,7 @@ def problem(dotted: str, value: Any) -> str:
         ),
         ("student.seed", -1, "expected a whole number from 0 to 4294967295, or none, got -1"),
         ("seed", 2**32, "expected a whole number from 0 to 4294967295, got 4294967296"),
+        ("seeds", 0, "expected a whole number from 1, got 0"),
         ("name", "a/b", "expected letters, digits, '.', '_' and '-', a letter or digit first, got 'a/b'"),
     ],
 )
@@ -213,3 +214,13 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Path, "read_text", refuse)
     assert load_error(path) == f"{path} cannot be read: Permission denied. Give a TOML file that can."
+
+
+@pytest.mark.parametrize("place", [{"seed": 2**32 - 2}, {"student": {"layers": 3, "seed": 2**32 - 2}}])
+def test_more_seeds_than_there_are(place: dict[str, Any]) -> None:
+    Recipe.from_mapping({**VALID, "seeds": 2, **place})
+    text = message({**VALID, "seeds": 3, **place})
+    assert text.splitlines()[1:] == [
+        "  student: seeds is 3, counted from 4294967294, but the largest seed is 4294967295. Give fewer, or a smaller "
+        "student.seed"
+    ]

@@ -60,6 +60,10 @@ class RunDirectory:
         """Where a student of the frontier is that is not the recipe's own."""
         return self.root / "students" / name
 
+    def repeated_student(self, seed: int) -> Path:
+        """Where the recipe's own student is that was trained with another seed."""
+        return self.another_student(f"seed-{seed}")
+
     @property
     def frontier(self) -> Path:
         return self.root / "frontier.json"
@@ -70,6 +74,10 @@ class RunDirectory:
 
     def control(self, name: str) -> Path:
         return self.root / "controls" / name
+
+    def repeated_control(self, seed: int) -> Path:
+        """Where the control without a teacher is that was trained with another seed."""
+        return self.control(f"no_distillation-seed-{seed}")
 
     @property
     def dashboard(self) -> Path:

@@ -153,7 +153,8 @@ def announce(recipe: Recipe, materials: Materials, run: RunDirectory, hardware: 
             works.append(Work(config, config.num_hidden_layers, own["train"] * epochs, scored, length))
     students = ["transfer", *(["train"] if "no_distillation" in recipe.evaluation.controls else [])]
     works += [
-        Work(student, layers, counts[split] * recipe.distillation.epochs, counts["test"], length) for split in students
+        Work(student, layers, counts[split] * recipe.distillation.epochs, counts["test"], length)
+        for split in students * recipe.seeds
     ]
     ahead = estimate(works, hardware, hardware.dtype(recipe.teacher.precision))
     log.info(

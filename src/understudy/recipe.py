@@ -20,7 +20,8 @@ from understudy.wording import Takes, accepts, explain
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Control = Literal["no_distillation", "linear"]
 _STUDENT = re.compile(r"([1-9]\d{0,3}|static)(/[1-9]\d{0,6})?|linear")
@@ -352,12 +353,27 @@ class Recipe(_Options):
     """One line for `understudy recipes` and the report."""
     seed: Seed = 0
     """Seed of the split, the initialisation, the batches, dropout and the bootstrap."""
+    seeds: PositiveInt = 1
+    """Train student and control with this many seeds: the student's seed and the ones after it. The first student is
+    the one to ship; the others show how much is owed to the seed."""
     data: DataOptions
     teacher: TeacherOptions = TeacherOptions()
     student: StudentOptions
     distillation: DistillationOptions = DistillationOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     frontier: FrontierOptions = FrontierOptions()
+
+    @field_validator("student")
+    @classmethod
+    def _seeds_that_exist(cls, value: StudentOptions, info: ValidationInfo) -> StudentOptions:
+        seed, seeds = info.data.get("seed"), info.data.get("seeds")
+        first = seed if value.seed is None else value.seed
+        if first is not None and seeds is not None and first + seeds - 1 > LARGEST_SEED:
+            raise ValueError(
+                f"seeds is {seeds}, counted from {first}, but the largest seed is {LARGEST_SEED}. Give fewer, or a "
+                "smaller student.seed"
+            )
+        return value
 
     @classmethod
     def load(cls, source: str | Path = "quickstart", **overrides: Any) -> Recipe:
@@ -382,6 +398,15 @@ class Recipe(_Options):
     @property
     def student_seed(self) -> int:
         return self.seed if self.student.seed is None else self.student.seed
+
+    @property
+    def student_seeds(self) -> list[int]:
+        """The shipped student's seed, then those of its repeats."""
+        return list(range(self.student_seed, self.student_seed + self.seeds))
+
+    def with_student_seed(self, seed: int) -> Recipe:
+        """The recipe of a repeat: the same but for the student's seed."""
+        return self.model_copy(update={"student": self.student.model_copy(update={"seed": seed})})
 
     def to_toml(self) -> str:
         """The whole recipe with all defaults filled in, as TOML that `load` reads back to an equal recipe."""

@@ -1,6 +1,6 @@
 """The stages behind the data, each skipped when it is finished.
 
-teacher -> soft labels -> student -> controls -> evaluation -> dashboard
+teacher -> soft labels -> student -> controls -> repeats with other seeds -> evaluation -> dashboard
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from understudy import artifacts
 from understudy.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
 from understudy.data.tokens import Tokens
 from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
+from understudy.evaluation.repeats import repeat_name
 from understudy.evaluation.speed import measure_speed
 from understudy.hardware import Dtype, Hardware
 from understudy.inference.logits import softmax
@@ -87,11 +88,13 @@ class Stages:
     def execute(self) -> Committee:
         """Runs what is not finished; returns the teacher."""
         teacher = self._teacher()
-        folders = {"student": self.student(teacher, self._own_student)}
-        if "no_distillation" in self.recipe.evaluation.controls:
-            folders["no_distillation"] = self._no_distillation()
+        students, controls = self._students, self._controls
+        folders = {variant.stage: self.student(teacher, variant) for variant in students[:1]}
+        folders |= {variant.stage: self._no_distillation(variant) for variant in controls[:1]}
         if "linear" in self.recipe.evaluation.controls:
             folders["linear"] = self._linear("linear", self.run.control("linear"))
+        folders |= {variant.stage: self.student(teacher, variant) for variant in students[1:]}
+        folders |= {variant.stage: self._no_distillation(variant) for variant in controls[1:]}
         self._evaluation(teacher, folders)
         return teacher
 
@@ -100,8 +103,29 @@ class Stages:
         shutil.rmtree(self.run.checkpoints, ignore_errors=True)
 
     @property
-    def _own_student(self) -> Variant:
-        return Variant("student", self.run.student, self.recipe, self.materials)
+    def _students(self) -> list[Variant]:
+        """The recipe's student with each seed, the one to ship first."""
+        return self._with_every_seed("student", self.run.student, self.run.repeated_student)
+
+    @property
+    def _controls(self) -> list[Variant]:
+        """The control without a teacher with each seed; none where the recipe leaves it out."""
+        if "no_distillation" not in self.recipe.evaluation.controls:
+            return []
+        stage = "no_distillation"
+        return self._with_every_seed(stage, self.run.control(stage), self.run.repeated_control)
+
+    def _with_every_seed(self, stage: str, folder: Path, repeated: Callable[[int], Path]) -> list[Variant]:
+        first = Variant(stage, folder, self.recipe, self.materials)
+        return [first] + [
+            replace(
+                first,
+                stage=repeat_name(stage, seed),
+                folder=repeated(seed),
+                recipe=self.recipe.with_student_seed(seed),
+            )
+            for seed in self.recipe.student_seeds[1:]
+        ]
 
     @cached_property
     def _labeller(self) -> Labeller:
@@ -178,13 +202,12 @@ class Stages:
 
         return self.made(variant.stage, key, variant.folder, make)
 
-    def _no_distillation(self) -> Path:
+    def _no_distillation(self, variant: Variant) -> Path:
+        """Trains one control without the teacher, unless it is finished."""
         materials = self.materials
-        stage = "no_distillation"
-        variant = Variant(stage, self.run.control(stage), self.recipe, materials)
         start = control_start(self.recipe, materials.origin, materials.student, materials.vocabulary)
         key = self._student_key(variant, start, None)
-        return self.made(stage, key, variant.folder, lambda: self._trained(variant, key, start, None))
+        return self.made(variant.stage, key, variant.folder, lambda: self._trained(variant, key, start, None))
 
     def _student_key(self, variant: Variant, start: Start, soft_labels: str | None) -> str:
         # What only the soft loss uses does not change the control.
@@ -226,7 +249,9 @@ class Stages:
                 return folder
             log.warning("%s: %s was changed since it was made; making it again", stage, folder)
         self._forget_frontier()
-        if folder != self.run.another_student(folder.name):
+        # Other students of the frontier are no part of the evaluation, repeats are.
+        repeats = [self.run.repeated_student(seed) for seed in self.recipe.student_seeds[1:]]
+        if folder in repeats or folder != self.run.another_student(folder.name):
             self.manifest.forget("evaluation")
             for path in self._outputs:
                 path.unlink(missing_ok=True)
@@ -280,7 +305,16 @@ class Stages:
         spent = self.manifest.seconds().items()
         seconds = {stage: value for stage, value in spent if stage in {"data", "soft_labels", *made}}
         seconds["evaluation"] = round(time.monotonic() - start, 2)
-        metrics = evaluate(corpus.test, candidates, options, len(corpus.classes), self.recipe.seed, speed, seconds)
+        metrics = evaluate(
+            corpus.test,
+            candidates,
+            options,
+            len(corpus.classes),
+            self.recipe.seed,
+            speed,
+            seconds,
+            self.recipe.student_seeds,
+        )
         write_predictions(self.run.predictions, corpus.test, candidates, corpus.classes, options.texts)
         draw_dashboard(metrics, self.run.dashboard, self.recipe.name)
         metrics.save(self.run.metrics)

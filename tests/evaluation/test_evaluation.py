@@ -69,6 +69,38 @@ def test_figures_of_every_model() -> None:
     assert metrics.seconds == {"teacher": 1.0}
 
 
+def test_several_seeds() -> None:
+    models = {
+        "teacher": candidate(GOOD),
+        "student": candidate(FAIR),
+        "no_distillation": candidate(FAIR),
+        "student_seed_8": candidate(GOOD),
+        "no_distillation_seed_8": candidate(BLIND),
+    }
+    options = EvaluationOptions(resamples=200)
+    metrics = evaluate(split(LABELS), models, options, 2, 0, SPEED, {}, student_seeds=[7, 8])
+    assert metrics.student.accuracy == pytest.approx(0.8)  # the one to ship
+    assert metrics.distillation_gain is not None
+    assert metrics.distillation_gain.accuracy == 0
+    seeds = metrics.seeds
+    assert seeds is not None and seeds.gain is not None
+    assert [(each.seed, each.accuracy, each.control_accuracy) for each in seeds.repeats] == [
+        (7, 0.8, 0.8),
+        (8, 0.9, 0.5),
+    ]
+    assert seeds.gain.accuracy == pytest.approx(0.2)
+    assert "Distilling did not demonstrably help: +20.00 points" in metrics.verdict.text
+    assert "over 2 seeds" in metrics.verdict.text
+
+
+def test_one_seed_has_no_spread() -> None:
+    models = {"teacher": candidate(GOOD), "student": candidate(FAIR)}
+    options = EvaluationOptions(resamples=200)
+    one = evaluate(split(LABELS), models, options, 2, 0, SPEED, {"teacher": 1.0}, student_seeds=[7])
+    assert one.seeds is None
+    assert one == found(split(LABELS), models)
+
+
 def test_models_that_are_not_there() -> None:
     metrics = found(split(LABELS), {"teacher": candidate(GOOD), "student": candidate(GOOD)})
     assert metrics.controls.no_distillation is None

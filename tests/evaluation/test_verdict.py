@@ -27,17 +27,20 @@ def verdict(
     student_p: float = 1e-4,
     teacher_p: float = 1e-5,
     texts: int = 25_000,
+    seeds: int = 1,
+    half: float = 0.01,
 ) -> Verdict:
     return judge(
         model(teacher),
         model(student),
         Retention(0.989, interval, 0.988, interval),
         Controls(None if gain is None else model(0.9), None if linear is None else model(linear)),
-        None if gain is None else Gain(gain[0], (gain[0] - 0.01, gain[0] + 0.01), gain[1]),
+        None if gain is None else Gain(gain[0], (gain[0] - half, gain[0] + half), gain[1]),
         Comparisons(majority_p) if linear is None else Comparisons(majority_p, student_p, teacher_p),
         majority=majority,
         required=required,
         texts=texts,
+        seeds=seeds,
     )
 
 
@@ -121,6 +124,29 @@ def test_distillation(gain: Any, distillation: str, words: str) -> None:
     found = verdict(gain=gain)
     assert found.distillation == distillation
     assert words in found.text
+
+
+@pytest.mark.parametrize(
+    ("gain", "half", "distillation", "words"),
+    [
+        (
+            (0.013, 1e-9),
+            0.006,
+            "helped",
+            "helped: +1.30 points over the same student without a teacher (over 3 seeds [+0.70, +1.90], p = 1e-09).",
+        ),
+        ((-0.013, 1e-9), 0.006, "hurt", "(over 3 seeds [-1.90, -0.70], p = 1e-09)."),
+        ((0.005, 1e-9), 0.006, "unproven", "did not demonstrably help: +0.50 points"),  # for all seeds that there are
+        ((-0.005, 1e-9), 0.006, "unproven", "did not demonstrably help: -0.50 points"),
+        ((0.013, 0.06), 0.006, "unproven", "(over 3 seeds [+0.70, +1.90], p = 0.06)."),
+        (None, 0.006, "unproven", "unknown: the control without a teacher was left out."),
+    ],
+)  # fmt: skip
+def test_distillation_over_seeds(gain: Any, half: float, distillation: str, words: str) -> None:
+    found = verdict(gain=gain, half=half, seeds=3)
+    assert found.distillation == distillation
+    assert words in found.text
+    assert len(sentences(found)) == 3
 
 
 # Would a linear model do?

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 from understudy.artifacts import write_file
 from understudy.data.corpus import Split
 from understudy.evaluation.metrics import agreement, quality
-from understudy.evaluation.results import Controls, Metrics, ModelMetrics, Speed
+from understudy.evaluation.repeats import compare_seeds, repeat_name
+from understudy.evaluation.results import Controls, Metrics, ModelMetrics, Seeds, Speed
 from understudy.evaluation.significance import gain, mcnemar, retention
 from understudy.evaluation.verdict import Comparisons, judge
 from understudy.recipe import EvaluationOptions
@@ -47,21 +49,24 @@ def evaluate(
     seed: int,
     speed: Speed,
     seconds: dict[str, float],
+    student_seeds: Sequence[int] = (),
 ) -> Metrics:
     """All of `metrics.json`.
 
     Args:
         test: The test texts.
-        candidates: `teacher`, `student` and the controls that there are.
+        candidates: `teacher`, `student`, the controls that there are, and the repeats under their `repeat_name`.
         options: The recipe's.
         classes: Number of classes.
         seed: Of the bootstrap.
         speed: As measured.
         seconds: By stage.
+        student_seeds: The student's, then those of its repeats.
     """
     labels = test.labels
     teacher, student = candidates["teacher"], candidates["student"]
-    figures = {name: candidate.metrics(labels) for name, candidate in candidates.items()}
+    named = ("teacher", "student", "no_distillation", "linear")
+    figures = {name: candidates[name].metrics(labels) for name in named if name in candidates}
     controls = Controls(figures.get("no_distillation"), figures.get("linear"))
     kept = retention(teacher.predicted, student.predicted, labels, classes, options.resamples, seed)
     parameter_fraction = student.parameters / teacher.parameters
@@ -69,6 +74,9 @@ def evaluate(
     if "no_distillation" in candidates:
         control = candidates["no_distillation"].predicted
         gained = gain(student.predicted, control, labels, options.resamples, seed)
+    seeds = None
+    if len(student_seeds) > 1:
+        seeds = _over_seeds(candidates, student_seeds, labels, classes, options.resamples, seed)
     majority = int(np.bincount(labels).argmax())
     linear = candidates["linear"].predicted if "linear" in candidates else None
     comparisons = Comparisons(
@@ -90,14 +98,29 @@ def evaluate(
             figures["student"],
             kept,
             controls,
-            gained,
+            gained if seeds is None else seeds.gain,
             comparisons,
             majority=float((labels == majority).mean()),
             required=options.required_retention,
             texts=len(test),
+            seeds=max(1, len(student_seeds)),
         ),
         speed=speed,
         seconds=seconds,
+        seeds=seeds,
+    )
+
+
+def _over_seeds(
+    candidates: dict[str, Candidate], seeds: Sequence[int], labels: np.ndarray, classes: int, resamples: int, seed: int
+) -> Seeds:
+    def every(model: str) -> np.ndarray:
+        names = [model, *(repeat_name(model, each) for each in seeds[1:])]
+        return np.stack([candidates[name].predicted for name in names])
+
+    controls = every("no_distillation") if "no_distillation" in candidates else None
+    return compare_seeds(
+        seeds, candidates["teacher"].predicted, every("student"), controls, labels, classes, resamples, seed
     )
 
 

@@ -36,6 +36,7 @@ def judge(
     majority: float,
     required: float,
     texts: int,
+    seeds: int = 1,
 ) -> Verdict:
     """Decides, and says why.
 
@@ -43,16 +44,20 @@ def judge(
     whole interval below it; in between, the test set cannot tell. Nor can it where the teacher is not significantly
     better than always answering the most frequent class, for then there is nothing to retain.
 
+    Distilling helped or hurt where p is below `SIGNIFICANT`; over several seeds the interval must leave out 0 besides,
+    for p says nothing about other seeds.
+
     Args:
         teacher: Its figures.
         student: Its figures.
         retention: Student / teacher.
         controls: The baselines, where there are any.
-        gain: Student minus the control without a teacher.
+        gain: Student minus the control without a teacher; over all seeds, if there are several.
         comparisons: How sure the comparisons are.
         majority: Share of the most frequent class of the test set.
         required: Share of the teacher's accuracy that the student must keep.
         texts: How many test texts there were.
+        seeds: How many seeds stand behind the gain.
     """
     low, high = retention.accuracy_ci95
     kept = f"{retention.accuracy:.1%} [{low:.1%}, {high:.1%}] of the teacher's accuracy"
@@ -76,17 +81,22 @@ def judge(
             f"Inconclusive: {texts:,} test texts cannot tell, for the student keeps {kept}; at least {required:.1%} "
             "was asked for."
         )
-    distillation, helped = _distillation(gain)
+    distillation, helped = _distillation(gain, seeds)
     return Verdict(code, distillation, f"{swap} {helped} {_linear(teacher, student, controls.linear, comparisons)}")
 
 
-def _distillation(gain: Gain | None) -> tuple[Literal["helped", "unproven", "hurt"], str]:
+def _distillation(gain: Gain | None, seeds: int) -> tuple[Literal["helped", "unproven", "hurt"], str]:
     if gain is None:
         return "unproven", "Whether distilling helped is unknown: the control without a teacher was left out."
     points, p = gain.accuracy * 100, f"p = {gain.p_value:.2g}"
-    if gain.p_value < SIGNIFICANT and gain.accuracy > 0:
+    clear = gain.p_value < SIGNIFICANT
+    if seeds > 1:
+        low, high = (end * 100 for end in gain.ci95)
+        p = f"over {seeds} seeds [{low:+.2f}, {high:+.2f}], {p}"
+        clear = clear and not low <= 0 <= high
+    if clear and gain.accuracy > 0:
         return "helped", f"Distilling helped: {points:+.2f} points over the same student without a teacher ({p})."
-    if gain.p_value < SIGNIFICANT and gain.accuracy < 0:
+    if clear and gain.accuracy < 0:
         return "hurt", f"Distilling hurt: {points:+.2f} points against the same student without a teacher ({p})."
     return (
         "unproven",
