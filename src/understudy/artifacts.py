@@ -79,6 +79,10 @@ class RunDirectory:
         """Where the control without a teacher is that was trained with another seed."""
         return self.control(f"no_distillation-seed-{seed}")
 
+    def export(self, name: str) -> Path:
+        """Where an exported model is."""
+        return self.root / "export" / name
+
     @property
     def dashboard(self) -> Path:
         return self.root / "report" / "dashboard.png"

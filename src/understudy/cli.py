@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.errors import GateRefused, UnderstudyError, UserError
-from understudy.flags import Parser, RecipeFlags, VersionAction, positive, share, thread_count
+from understudy.flags import Parser, RecipeFlags, VersionAction, positive, share, thread_count, whole
 from understudy.wording import suggestion
 
 log = logging.getLogger("understudy")
@@ -166,6 +166,27 @@ def _predict(options: argparse.Namespace) -> None:
             print(f"{prediction.label}\t{prediction.probabilities[prediction.label]:.4f}")
 
 
+def _export(options: argparse.Namespace) -> None:
+    from understudy.exporting.export import export
+    from understudy.exporting.gate import Limits
+    from understudy.report.terminal import show_export
+
+    found = export(
+        options.model,
+        options.precision,
+        options.format,
+        options.out,
+        data=options.data,
+        text=options.text,
+        label=options.label,
+        limits=Limits(options.max_flips, options.max_accuracy_loss, options.max_ece_rise, options.max_batch_flips),
+        threads=options.threads,
+    )
+    show_export(found.manifest, found.comparison, _console(), str(found.folder))
+    if options.json:
+        _print_json({"export": str(found.folder), **dataclasses.asdict(found.manifest)})
+
+
 def _evaluate(options: argparse.Namespace) -> None:
     from understudy.evaluation.single import evaluate_model
 
@@ -189,6 +210,7 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "recipes": (_recipes, "list the presets"),
     "check": (_check, "audit data and recipe before anything is trained"),
     "predict": (_predict, "classify texts or a file"),
+    "export": (_export, "a folder that runs without PyTorch, behind a quality gate"),
     "evaluate": (_evaluate, "the metrics of one model on one labelled source"),
 }
 
@@ -265,15 +287,21 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
         )
     if command in ("run", "frontier", "check"):
         parser.set_defaults(recipe_flags=RecipeFlags(parser))
-    if command in ("predict", "evaluate"):
-        parser.add_argument("model", metavar="MODEL", help="a run directory (its student) or a Hugging Face folder")
+    if command in ("predict", "export", "evaluate"):
+        also = "" if command == "export" else ", or an export"
+        parser.add_argument(
+            "model", metavar="MODEL", help=f"a run directory (its student), a Hugging Face folder{also}"
+        )
         parser.add_argument("--text", default="text", help="column of the text (default: text)")
+    if command in ("predict", "evaluate"):
         parser.add_argument(
             "--precision",
             choices=("auto", "fp32", "bf16", "fp16"),
-            default="fp32",
-            help="compute type; auto is the hardware's fastest (default: fp32)",
+            help="compute type; auto is the hardware's fastest (default: fp32; auto for what an int8 export has in "
+            "float)",
         )
+    if command == "export":
+        _add_export_flags(parser)
     if command == "predict":
         parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts; without them, lines on stdin")
         parser.add_argument("--input", help="csv, tsv, jsonl or parquet, or - for lines on stdin")
@@ -281,6 +309,36 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
     if command == "evaluate":
         parser.add_argument("--data", required=True, metavar="SOURCE", help="a labelled source")
         parser.add_argument("--label", default="label", help="column of the label (default: label)")
+
+
+def _add_export_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        default="fp32",
+        help="of weights and matrix products (default: fp32)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("openvino", "onnx"),
+        default="openvino",
+        help="openvino is the fastest on CPUs, onnx is for other runtimes (default: openvino)",
+    )
+    parser.add_argument("--out", type=Path, help="the folder; by default export/<precision> in the model's run")
+    parser.add_argument(
+        "--data", metavar="SOURCE", help="labelled texts for calibration and comparison in place of the run's"
+    )
+    parser.add_argument("--label", default="label", help="column of the label (default: label)")
+    limits = (
+        ("--max-flips", share, 0.01, "SHARE", "of the validation texts may get another label"),
+        ("--max-accuracy-loss", share, 0.003, "SHARE", "of accuracy may be lost"),
+        ("--max-ece-rise", share, 0.02, "SHARE", "is how much the calibration error may rise"),
+        ("--max-batch-flips", whole, 0, "COUNT", "of 64 texts may get another label among 31 others than alone"),
+    )
+    for flag, kind, default, metavar, meaning in limits:
+        parser.add_argument(
+            flag, type=kind, default=default, metavar=metavar, help=f"gate: {metavar} {meaning} (default: {default})"
+        )
 
 
 def _recipe(options: argparse.Namespace) -> Any:

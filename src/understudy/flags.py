@@ -78,6 +78,13 @@ def thread_count(value: str) -> int:
     return int(value)
 
 
+def whole(value: str) -> int:
+    """A whole number from 0."""
+    if not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got '{value}'")
+    return int(value)
+
+
 def share(value: str) -> float:
     """A number from 0 to 1."""
     number = _number(value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from understudy.data.labels import number_labels
 from understudy.data.sources import Table, read
 from understudy.errors import DataError
@@ -57,17 +59,10 @@ def evaluate_model(
     table = read(source, text, label)
     if not len(table):
         raise DataError(f"{source} has no rows: expected labelled texts. Check that it is the right source.")
-    _, labels = number_labels({source: _in_order(table, classifier.classes)}, classifier.classes)
-    if unnamed(classifier.classes):
-        log.warning("%s has no class names; labels are matched with it by number", model)
-    elif table.classes and set(table.classes) != set(classifier.classes):
-        log.warning(
-            "%s names its classes %s and %s %s; they are matched by number. Check that the order is the same.",
-            *(source, ", ".join(table.classes), model, ", ".join(classifier.classes)),
-        )
+    labels = matched_labels(table, source, classifier.classes, model)
     with progress("evaluate", len(table)) as advance:
         probabilities = classifier.predict_proba(table.texts, advance)
-    figures = quality(probabilities, labels[source])
+    figures = quality(probabilities, labels)
     size = classifier.size
     return SingleEvaluation(
         model=model,
@@ -75,8 +70,31 @@ def evaluate_model(
         texts=len(table),
         dtype=classifier.dtype,
         metrics=ModelMetrics(figures.accuracy, figures.f1, figures.auc, figures.ece, size.parameters, size.bytes),
-        accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels[source], resamples, seed),
+        accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels, resamples, seed),
     )
+
+
+def matched_labels(table: Table, source: str, classes: list[str], model: str) -> np.ndarray:
+    """The labels of a table as a model's class numbers, int64 of shape (texts,).
+
+    Args:
+        table: With labels.
+        source: Names the table in messages.
+        classes: The model's.
+        model: Names the model in messages.
+
+    Raises:
+        DataError: a label is none of the model's classes.
+    """
+    _, labels = number_labels({source: _in_order(table, classes)}, classes)
+    if unnamed(classes):
+        log.warning("%s has no class names; labels are matched with it by number", model)
+    elif table.classes and set(table.classes) != set(classes):
+        log.warning(
+            "%s names its classes %s and %s %s; they are matched by number. Check that the order is the same.",
+            *(source, ", ".join(table.classes), model, ", ".join(classes)),
+        )
+    return labels[source]
 
 
 def _in_order(table: Table, classes: list[str]) -> Table:

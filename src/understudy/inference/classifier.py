@@ -59,29 +59,34 @@ class Classifier(ABC):
         *,
         device: str | None = None,
         threads: int | None = None,
-        precision: str = "fp32",
+        precision: str | None = None,
         engine: str | None = None,
     ) -> Classifier:
-        """Opens a Hugging Face folder, a linear model, or a run directory's student.
+        """Opens a Hugging Face folder, an export, a linear model, or a run directory's student.
 
         Args:
             path: The folder.
             device: `cpu`, `cuda`, `mps`; by default the best there is.
             threads: CPU threads.
-            precision: Compute type: `fp32` gives what `transformers` gives, `auto` the hardware's fastest.
+            precision: Compute type: `fp32` gives what `transformers` gives, `auto` the hardware's fastest. By default
+                `auto` for an int8 export, where it is the type of what is not quantised, and `fp32` for all else.
             engine: `pytorch`, `openvino` or `auto`: OpenVINO on a CPU where the precision is bf16 and the model's
-                logits agree. It takes seconds to open, which pays for many texts.
+                logits agree. It takes seconds to open, which pays for many texts. An export has an engine of its own.
 
         Raises:
             ModelError: there is no single-label classifier at `path`.
             UserError: there is no such device, precision or engine.
         """
-        if precision not in _PRECISIONS:
+        if precision is not None and precision not in _PRECISIONS:
             raise UserError(f"precision = {precision!r}: expected one of {', '.join(_PRECISIONS)}.")
+        from understudy.inference.exported import ExportedClassifier, is_exported
+
         folder = _model_folder(path)
+        if is_exported(folder):
+            return ExportedClassifier.open(folder, device, threads, precision, engine)
         if is_linear(folder):
             return LinearClassifier(LinearModel.load(folder))
-        return TransformersClassifier.open(folder, path, device, threads, precision, engine)
+        return TransformersClassifier.open(folder, path, device, threads, precision or "fp32", engine)
 
     @property
     @abstractmethod
@@ -233,7 +238,7 @@ def _model_folder(path: str | Path) -> Path:
             raise ModelError(f"The run {path} has no student yet. Finish it first: understudy run --out {path}")
         return run.student
     if not folder.is_dir():
-        raise ModelError(f"No model at '{path}': expected a run directory or a Hugging Face folder.")
+        raise ModelError(f"No model at '{path}': expected a run directory, a Hugging Face folder or an export.")
     return folder
 
 

@@ -8,12 +8,13 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from understudy.errors import MissingExtra, ModelError
-from understudy.hardware import Dtype, EngineName, Hardware, torch_dtype
+from understudy.hardware import Dtype, Hardware, torch_dtype
 
 if TYPE_CHECKING:
     import openvino
@@ -39,7 +40,7 @@ class Engine(ABC):
         budget: Padded tokens that make a good batch.
     """
 
-    name: EngineName
+    name: str
     classes: int
     budget: int
 
@@ -106,6 +107,16 @@ class OpenVinoEngine(Engine):
         self.budget = _BUDGET["cpu"]
 
     @classmethod
+    def read(cls, files: list[Path], classes: int, threads: int, dtype: Dtype) -> OpenVinoEngine:
+        """Opens a graph and its weights, an .xml and a .bin file.
+
+        Raises:
+            MissingExtra: OpenVINO is not installed.
+        """
+        graph, weights = files
+        return cls(_openvino().Core().read_model(graph, weights), classes, threads, dtype)
+
+    @classmethod
     def converted(cls, model: PreTrainedModel, hardware: Hardware, dtype: Dtype) -> OpenVinoEngine:
         """Converts a PyTorch model.
 
@@ -116,6 +127,75 @@ class OpenVinoEngine(Engine):
 
     def forward(self, batch: Batch) -> np.ndarray:
         return np.array(self._compiled(batch)[0], dtype=np.float32)
+
+
+class OnnxEngine(Engine):
+    """A graph that ONNX Runtime runs on the CPU.
+
+    Args:
+        graph: An ONNX model in one piece.
+        classes: Columns of its logits.
+        threads: How many may compute.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, graph: bytes, classes: int, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.classes = classes
+        self.budget = _BUDGET["cpu"]
+
+    @classmethod
+    def read(cls, files: list[Path], classes: int, threads: int, dtype: Dtype) -> OnnxEngine:
+        """Opens an .onnx file that holds all of its weights; it computes in fp32.
+
+        Raises:
+            MissingExtra: ONNX Runtime or onnx is not installed.
+            ModelError: the file is no ONNX model, or wants data from other files.
+        """
+        (file,) = files
+        refuse_external_data(file)
+        return cls(file.read_bytes(), classes, threads)
+
+    def forward(self, batch: Batch) -> np.ndarray:
+        return np.array(self._session.run(None, batch)[0], dtype=np.float32)
+
+
+def refuse_external_data(file: Path) -> None:
+    """Refuses an ONNX model that names other files, which may lie anywhere on the machine.
+
+    Raises:
+        MissingExtra: ONNX Runtime or onnx is not installed.
+        ModelError: as said, or it is no ONNX model.
+    """
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+        from google.protobuf.message import DecodeError
+        from onnx.external_data_helper import _get_all_tensors, uses_external_data
+    except ImportError as error:
+        raise MissingExtra(error.name or "onnx", "onnx", "Opening an ONNX export") from None
+    try:
+        model = onnx.load(file, load_external_data=False)
+    except DecodeError:
+        raise ModelError(f"{file} is no ONNX model, or only the beginning of one. Copy or export it again.") from None
+    outside = [tensor.name for tensor in _get_all_tensors(model) if uses_external_data(tensor)]
+    if outside:
+        raise ModelError(
+            f"{file} keeps weights in other files ({outside[0]}); an export of understudy's holds all of them, and "
+            "others are not opened. Export the model again."
+        )
+
+
+def openvino_dtype() -> Dtype:
+    """The compute type that OpenVINO finds fastest on this CPU."""
+    return "bf16" if "BF16" in _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
 
 
 def open_engine(model: PreTrainedModel, hardware: Hardware, dtype: Dtype, tokens: int | None = None) -> Engine:
@@ -172,23 +252,28 @@ def use_fast_attention(model: PreTrainedModel, hardware: Hardware, dtype: Dtype)
 
 
 def _converted(model: PreTrainedModel) -> openvino.Model:
-    try:
-        import openvino
-    except ImportError:
-        raise MissingExtra("openvino", "distill", "The engine openvino") from None
+    openvino = _openvino()
     import torch
     from transformers.utils import logging as transformers_logging
 
     model.set_attn_implementation("sdpa")
     verbosity = transformers_logging.get_verbosity()
     with ExitStack() as stack:
-        stack.enter_context(_environment(CI="true"))  # else its converter reports every use to a server of Intel's
+        stack.enter_context(no_telemetry())
         stack.enter_context(warnings.catch_warnings(action="ignore"))
         stack.enter_context(torch.inference_mode())
         transformers_logging.set_verbosity_error()
         stack.callback(transformers_logging.set_verbosity, verbosity)
-        example = {name: torch.from_numpy(values) for name, values in _made_up(model.config, (9, 5)).items()}
+        example = {name: torch.from_numpy(values) for name, values in made_up(model.config, (9, 5)).items()}
         return openvino.convert_model(model, example_input=example)
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError:
+        raise MissingExtra("openvino", "distill", "The engine openvino") from None
+    return openvino
 
 
 def _distances(compiled: Engine, pytorch: Engine, exact: Engine, config: Any) -> tuple[float, float]:
@@ -199,7 +284,7 @@ def _distances(compiled: Engine, pytorch: Engine, exact: Engine, config: Any) ->
     probes = tuple(min(length, longest) for length in _PROBE_LENGTHS)
     far = near = 0.0
     for lengths in [*((length,) for length in probes), probes]:
-        batch = _made_up(config, lengths)
+        batch = made_up(config, lengths)
         with exact.computing():
             wanted = exact.forward(batch)
         with pytorch.computing():
@@ -208,7 +293,7 @@ def _distances(compiled: Engine, pytorch: Engine, exact: Engine, config: Any) ->
     return far, near
 
 
-def _made_up(config: Any, lengths: tuple[int, ...]) -> Batch:
+def made_up(config: Any, lengths: tuple[int, ...]) -> Batch:
     """A padded batch of texts of these lengths, their tokens drawn from the vocabulary."""
     random = np.random.default_rng(0)
     padding = int(config.pad_token_id or 0)
@@ -222,14 +307,14 @@ def _made_up(config: Any, lengths: tuple[int, ...]) -> Batch:
 
 
 @contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+def no_telemetry() -> Iterator[None]:
+    """OpenVINO's converter and NNCF report every use to a server of Intel's, unless they are told that this is CI."""
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before

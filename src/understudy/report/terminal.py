@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
+    from understudy.exporting.gate import Comparison
+    from understudy.inference.exported import ExportManifest
+
 PLAIN_WIDTH = 100
 """Columns where there is no terminal to ask, at the least."""
 
@@ -89,6 +92,51 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
     if not console.is_terminal:
         everything = Segments(console.render(everything, console.options.update(width=width)))
     console.print(everything, end="\n", crop=False)
+
+
+def show_export(manifest: ExportManifest, comparison: Comparison | None, console: Console, title: str) -> None:
+    """Prints how an export compares with the model that it was made of.
+
+    Args:
+        manifest: What it is.
+        comparison: Figures; None where there were no texts to compare on.
+        console: Where to print.
+        title: The line above.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    size = formats.size(manifest.bytes)
+    console.print(Text(f"{title}: {manifest.precision}, {manifest.format}, {size}", style="bold"))
+    if comparison is None:
+        console.print("not compared with its model: there were no validation texts (--data)")
+        return
+    grid = Table.grid(padding=(0, 2))
+    lines = (
+        ("validation texts", f"{comparison.texts:,}"),
+        ("label flips", formats.percent(comparison.flips)),
+        (
+            "accuracy",
+            f"{formats.score(comparison.accuracy)}, its model's {formats.score(comparison.source_accuracy)}: "
+            f"{formats.gain(comparison.change)}",
+        ),
+        (
+            "calibration error",
+            f"{formats.score(comparison.ece)}, its model's {formats.score(comparison.source_ece)}",
+        ),
+        (
+            "alone or in a batch",
+            f"{comparison.batch_flips} of {comparison.batch_texts} texts get another label among 31 others",
+        ),
+        (
+            "documents / s",
+            f"{formats.significant(comparison.documents_per_second)}, its model's in PyTorch, fp32 "
+            f"{formats.significant(comparison.source_documents_per_second)}",
+        ),
+    )
+    for name, text in lines:
+        grid.add_row(name, Text(text))
+    console.print(grid)
 
 
 def _table(metrics: Metrics, intervals: bool) -> Table:

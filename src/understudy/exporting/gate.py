@@ -1,0 +1,189 @@
+"""The quality gate: an export is compared with the model that it was made of, and refused if it is not as good."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from understudy.data.tokens import Tokens, pad
+from understudy.evaluation.metrics import expected_calibration_error
+from understudy.evaluation.results import Gain
+from understudy.evaluation.significance import gain
+from understudy.inference.engines import Batch, Engine
+from understudy.inference.logits import predict_logits, softmax
+
+COMPANIONS = 31
+_INVARIANCE_TEXTS = 64
+_TIMED_TEXTS = 64
+_ROUNDS = 2
+_SMALLEST = 1e-9
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much worse an export may be.
+
+    Attributes:
+        flips: Share of the validation texts that may get another label.
+        accuracy_loss: How much accuracy may be lost, as a share of the texts.
+        ece_rise: How much the expected calibration error may rise.
+        batch_flips: How many texts may get another label among 31 others than alone.
+    """
+
+    flips: float = 0.01
+    accuracy_loss: float = 0.003
+    ece_rise: float = 0.02
+    batch_flips: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An export beside the model that it was made of, on validation texts.
+
+    Attributes:
+        texts: How many there were.
+        flips: Share of them that got another label.
+        accuracy: The export's.
+        source_accuracy: The model's.
+        change: The export's minus the model's.
+        ece: The export's expected calibration error.
+        source_ece: The model's.
+        batch_texts: How many texts were asked alone and among others.
+        batch_flips: How many of them got another label then.
+        documents_per_second: Of the export, in batches by length.
+        source_documents_per_second: Of the model in PyTorch, likewise.
+    """
+
+    texts: int
+    flips: float
+    accuracy: float
+    source_accuracy: float
+    change: Gain
+    ece: float
+    source_ece: float
+    batch_texts: int
+    batch_flips: int
+    documents_per_second: float
+    source_documents_per_second: float
+
+    def excesses(self, limits: Limits) -> list[str]:
+        """What is worse than allowed, in words; empty if the export may pass."""
+        found = []
+        if self.flips > limits.flips:
+            found.append(f"{self.flips:.2%} of the labels flip, at most {limits.flips:.2%} may")
+        if -self.change.accuracy > limits.accuracy_loss:
+            low, high = self.change.ci95
+            found.append(
+                f"accuracy changes by {self.change.accuracy * 100:+.2f} points [{low * 100:+.2f}, {high * 100:+.2f}], "
+                f"at most {limits.accuracy_loss * 100:.2f} may be lost"
+            )
+        if self.ece - self.source_ece > limits.ece_rise:
+            found.append(
+                f"the calibration error rises from {self.source_ece:.3f} to {self.ece:.3f}, at most "
+                f"{limits.ece_rise:.3f} is allowed"
+            )
+        if self.batch_flips > limits.batch_flips:
+            found.append(
+                f"{self.batch_flips} of {self.batch_texts} texts get another label among {COMPANIONS} others than "
+                f"alone, at most {limits.batch_flips} may"
+            )
+        return found
+
+    def to_json(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Referee:
+    """Compares exports with the model that they were made of, on the same validation texts.
+
+    Attributes:
+        source: Runs the model.
+        tokens: Of the validation texts.
+        labels: Their right classes, shape (texts,).
+        pad_id: The padding token.
+        limits: What is allowed.
+        resamples: Of the bootstrap behind the accuracy's interval.
+    """
+
+    source: Engine
+    tokens: Tokens
+    labels: np.ndarray
+    pad_id: int
+    limits: Limits
+    resamples: int = 10_000
+
+    def compare(self, engine: Engine) -> Comparison:
+        """All figures of one export."""
+        logits = predict_logits(engine, self.tokens, self.pad_id)
+        predicted, source = logits.argmax(axis=1), self._logits.argmax(axis=1)
+        batch_texts, batch_flips = self._batch_flips(engine)
+        rates = self._documents_per_second(engine)
+        return Comparison(
+            texts=len(self.tokens),
+            flips=float((predicted != source).mean()),
+            accuracy=float((predicted == self.labels).mean()),
+            source_accuracy=float((source == self.labels).mean()),
+            change=gain(predicted, source, self.labels, self.resamples, seed=0),
+            ece=expected_calibration_error(softmax(logits), self.labels),
+            source_ece=expected_calibration_error(softmax(self._logits), self.labels),
+            batch_texts=batch_texts,
+            batch_flips=batch_flips,
+            documents_per_second=rates[1],
+            source_documents_per_second=rates[0],
+        )
+
+    def score(self, rows: np.ndarray, logits: np.ndarray) -> float:
+        """How good answers are: 1 if they are the model's, 0 at the limit that is nearest, negative beyond it.
+
+        Args:
+            rows: Which texts, shape (some texts,).
+            logits: The answers, shape (some texts, classes).
+        """
+        labels, source = self.labels[rows], self._logits[rows]
+        predicted, by_source = logits.argmax(axis=1), source.argmax(axis=1)
+        ece, source_ece = (expected_calibration_error(softmax(each), labels) for each in (logits, source))
+        used = (
+            (float((predicted != by_source).mean()), self.limits.flips),
+            (float((by_source == labels).mean() - (predicted == labels).mean()), self.limits.accuracy_loss),
+            (ece - source_ece, self.limits.ece_rise),
+        )
+        return 1 - max(0.0, *(amount / max(limit, _SMALLEST) for amount, limit in used))
+
+    def batches(self, size: int) -> list[tuple[Batch, np.ndarray]]:
+        """The validation texts, texts of like length together, each batch with its rows."""
+        order = np.argsort(self.tokens.lengths, kind="stable")
+        parts = [order[start : start + size] for start in range(0, len(order), size)]
+        return [(pad(self.tokens, rows, self.pad_id), rows) for rows in parts]
+
+    @cached_property
+    def _logits(self) -> np.ndarray:
+        return predict_logits(self.source, self.tokens, self.pad_id)
+
+    def _batch_flips(self, engine: Engine) -> tuple[int, int]:
+        """How many texts were asked alone and among others, and how many got another label then."""
+        rows = np.random.default_rng(0).permutation(len(self.tokens))[:_INVARIANCE_TEXTS]
+        flips = 0
+        with engine.computing():
+            for start in range(0, len(rows), COMPANIONS + 1):
+                together = rows[start : start + COMPANIONS + 1]
+                among = engine.forward(pad(self.tokens, together, self.pad_id)).argmax(axis=1)
+                alone = [int(engine.forward(pad(self.tokens, [row], self.pad_id)).argmax()) for row in together]
+                flips += int((among != alone).sum())
+        return len(rows), flips
+
+    def _documents_per_second(self, engine: Engine) -> list[float]:
+        """Of the model and of the export, in turn: the faster of two rounds each."""
+        rows = np.random.default_rng(1).permutation(len(self.tokens))[:_TIMED_TEXTS]
+        chosen = self.tokens.select(rows)
+        seconds = [np.inf, np.inf]
+        for _ in range(_ROUNDS):
+            for place, side in enumerate((self.source, engine)):
+                start = time.perf_counter()
+                predict_logits(side, chosen, self.pad_id)
+                seconds[place] = min(seconds[place], time.perf_counter() - start)
+        return [round(len(rows) / each, 2) for each in seconds]

@@ -1,0 +1,276 @@
+"""Exported models: a folder that runs without PyTorch, with a manifest that says what is in it.
+
+Nothing in such a folder is believed. A manifest names the files and their checksums; only those are opened, and none of
+them can run code or reach out of the folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from understudy.artifacts import file_sha256, write_json
+from understudy.data.tokens import tokenise
+from understudy.errors import MissingExtra, ModelError, UserError
+from understudy.hardware import Dtype
+from understudy.inference.classifier import Classifier, Size
+from understudy.inference.engines import Engine, OnnxEngine, OpenVinoEngine, openvino_dtype
+from understudy.inference.logits import predict_logits, softmax
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+MANIFEST = "understudy.json"
+_SCHEMA_VERSION = 1
+
+Format = Literal["openvino", "onnx"]
+ExportPrecision = Literal["fp32", "int8"]
+
+GRAPH_FILES: dict[str, tuple[str, ...]] = {
+    "openvino": ("openvino_model.xml", "openvino_model.bin"),
+    "onnx": ("model.onnx",),
+}
+TOKENIZER = "tokenizer.json"
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class ExportManifest:
+    """What an exported folder is.
+
+    Attributes:
+        format: Of the graph.
+        precision: Of its weights and matrix products.
+        classes: Their names, in the order of the logits.
+        max_length: Tokens after which a text is cut.
+        pad_id: The padding token.
+        parameters: Those of the model that it was made of.
+        source: Where that was, and the digest of its files.
+        calibration: Where the texts came from that its int8 ranges were read from, how many, and a digest of their ids.
+        gate: What the comparison with that model found; None where there were no texts.
+        bytes: Size of the graph with its weights.
+        files: SHA-256 of every other file, by name.
+        versions: Of the packages that made it.
+    """
+
+    format: Format
+    precision: ExportPrecision
+    classes: list[str]
+    max_length: int
+    pad_id: int
+    parameters: int
+    source: dict[str, Any]
+    calibration: dict[str, Any] | None
+    gate: dict[str, Any] | None
+    bytes: int
+    files: dict[str, str]
+    versions: dict[str, str]
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / MANIFEST, {"schema_version": _SCHEMA_VERSION, **dataclasses.asdict(self)})
+
+    @classmethod
+    def read(cls, folder: Path) -> ExportManifest:
+        """Reads and checks the manifest; the files that it names are looked at by `check_files`.
+
+        Raises:
+            ModelError: it is none, or says what cannot be.
+        """
+        path = folder / MANIFEST
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            version = content.pop("schema_version")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise ModelError(f"{path} is no manifest of an export. Export the model again.") from None
+        if version != _SCHEMA_VERSION:
+            raise ModelError(
+                f"{path} has schema version {version}, this understudy reads {_SCHEMA_VERSION}. Export the model again."
+            )
+        try:
+            manifest = cls(**content)
+        except TypeError as error:
+            raise ModelError(
+                f"{path} is not what schema version {_SCHEMA_VERSION} holds ({error}). Export it again."
+            ) from None
+        problem = manifest._problem()
+        if problem:
+            raise ModelError(f"{path}: {problem}. Export the model again.")
+        return manifest
+
+    def _problem(self) -> str | None:
+        """What the manifest says that no export of ours would."""
+        if self.format not in get_args(Format) or self.precision not in get_args(ExportPrecision):
+            return f"format {self.format!r} in {self.precision!r} is not known"
+        names = self.classes
+        if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
+            return f"expected the names of two or more classes, got {names!r}"
+        for field in ("max_length", "pad_id", "parameters", "bytes"):
+            value = getattr(self, field)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                return f"expected a number for {field}, got {value!r}"
+        if self.max_length < 1:
+            return "texts are cut to nothing"
+        if not isinstance(self.files, dict) or not all(isinstance(item, str) for item in self.files.values()):
+            return "expected a checksum for each file"
+        wanted = {*GRAPH_FILES[self.format], TOKENIZER, CONFIG}
+        if set(self.files) != wanted:
+            return f"expected the files {', '.join(sorted(wanted))}, got {', '.join(sorted(map(str, self.files)))}"
+        return None
+
+    def check_files(self, folder: Path) -> None:
+        """Compares every file with its checksum.
+
+        Raises:
+            ModelError: one is missing, lies elsewhere, or is not what was exported.
+        """
+        for name, digest in self.files.items():
+            path = folder / name
+            if path.is_symlink() or not path.is_file():
+                raise ModelError(
+                    f"{path} is missing, or a link that leads out of the folder; the export's manifest names it. "
+                    "Export the model again, or copy the folder whole."
+                )
+            found = file_sha256(path)
+            if found != digest:
+                raise ModelError(
+                    f"{path} is not the file that was exported: its SHA-256 is {found}, the manifest's {digest}. It "
+                    "was changed or is damaged; copy the folder again, or export the model again."
+                )
+        _refuse_code(folder / CONFIG)
+
+
+def is_exported(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+@dataclass(frozen=True)
+class ExportedClassifier(Classifier):
+    """An exported folder, run by OpenVINO or ONNX Runtime on the CPU.
+
+    Attributes:
+        folder: Where it is.
+        manifest: What it is.
+        threads: How many compute.
+    """
+
+    folder: Path
+    manifest: ExportManifest
+    tokenizer: Tokenizer
+    threads: int
+    dtype: Dtype
+
+    @classmethod
+    def open(
+        cls, folder: Path, device: str | None, threads: int | None, precision: str | None, engine: str | None
+    ) -> ExportedClassifier:
+        """As `Classifier.load`.
+
+        Raises:
+            ModelError: the folder is not what was exported, or cannot be opened.
+            UserError: another device or engine is asked for than the folder was made for.
+        """
+        manifest = ExportManifest.read(folder)
+        own = {"openvino": "openvino", "onnx": "onnxruntime"}[manifest.format]
+        if device not in (None, "auto", "cpu"):
+            raise UserError(f"--device {device}: {folder} was exported for the CPU. Leave --device out.")
+        if engine not in (None, "auto", own):
+            raise UserError(f"--engine {engine}: {folder} was exported for {own}. Leave --engine out.")
+        manifest.check_files(folder)
+        dtype = _dtype(manifest, precision)
+        return cls(folder, manifest, _tokenizer(folder / TOKENIZER), threads or available_threads(), dtype)
+
+    @property
+    def classes(self) -> list[str]:
+        return self.manifest.classes
+
+    @property
+    def max_length(self) -> int:
+        return self.manifest.max_length
+
+    @property
+    def size(self) -> Size:
+        return Size(self.manifest.parameters, self.manifest.bytes)
+
+    def logits(self, texts: list[str], advance: Callable[[int], None] | None = None) -> np.ndarray:
+        """float32 of shape (texts, classes)."""
+        tokens = tokenise(texts, self.tokenizer, self.max_length)
+        return predict_logits(self.engine, tokens, self.manifest.pad_id, advance)
+
+    def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
+        return softmax(self.logits(texts, advance))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What computes the graph.
+
+        Raises:
+            ModelError: the runtime cannot open it.
+        """
+        return open_graph(self.folder, self.manifest.format, len(self.classes), self.threads, self.dtype)
+
+
+def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: Dtype) -> Engine:
+    """The engine for the graph in a folder, whose files were checked before.
+
+    Raises:
+        MissingExtra: the runtime is not installed.
+        ModelError: it cannot open the graph.
+    """
+    kind = OpenVinoEngine if format == "openvino" else OnnxEngine
+    try:
+        return kind.read([folder / name for name in GRAPH_FILES[format]], classes, threads, dtype)
+    except (MissingExtra, ModelError):
+        raise
+    except Exception as error:  # whatever the runtime raises for a file that is none of its own
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(f"{folder} holds a graph that cannot be opened: {reason}. Export the model again.") from None
+
+
+def available_threads() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _dtype(manifest: ExportManifest, precision: str | None) -> Dtype:
+    """Compute type of what is not quantised; for int8 by default what the hardware computes fastest."""
+    wanted = precision or ("auto" if manifest.precision == "int8" else "fp32")
+    if manifest.format == "onnx" or wanted == "fp32":
+        if wanted in ("bf16", "fp16"):
+            raise UserError(f"precision = {wanted}: an ONNX export computes in fp32. Use fp32, or leave it out.")
+        return "fp32"
+    if wanted == "fp16":
+        raise UserError("precision = fp16 was asked for on a CPU, which only emulates it. Use auto, bf16 or fp32.")
+    return openvino_dtype() if wanted == "auto" else "bf16"
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise MissingExtra("tokenizers", "distill", "Opening an exported model") from None
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust library raises bare Exceptions
+        raise ModelError(f"{path} holds no tokenizer: {error}. Export the model again.") from None
+
+
+def _refuse_code(config: Path) -> None:
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ModelError(f"{config} is no JSON. Export the model again.") from None
+    if not isinstance(content, dict) or "auto_map" in content:
+        raise ModelError(
+            f"{config} names Python code of the model's own (auto_map), which understudy never runs and never exports. "
+            "Export the model again."
+        )
