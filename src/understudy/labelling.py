@@ -16,7 +16,7 @@ from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.evaluation.calibration import fit_temperature
 from understudy.hardware import Dtype, Hardware
 from understudy.inference.store import StoredLogits, kept_logits, stored_logits
-from understudy.materials import Member
+from understudy.materials import Encoder, Member
 from understudy.models.linear import LinearModel
 from understudy.models.loading import load_classifier, load_tokenizer
 from understudy.progress import progress
@@ -137,6 +137,12 @@ class Committee:
     labeller: Labeller
     dtype: Dtype
 
+    def encoder(self, encoder: Encoder) -> Path:
+        """Where the first member is that was fine-tuned from this encoder."""
+        return next(
+            folder for member, folder in zip(self.members, self.folders, strict=True) if member.model is encoder
+        )
+
     @cached_property
     def temperatures(self) -> list[float]:
         """Of each member."""
@@ -166,9 +172,9 @@ class Committee:
     def _member(self, place: int, split: str, dtype: Dtype, description: str) -> StoredLogits:
         member, folder = self.members[place], self.folders[place]
         name = description if len(self.members) == 1 else f"{description}, {member.stage}"
-        if member.origin is None:
-            return self.labeller.linear(folder, split, name)
-        return self.labeller.encoder(folder, member.tokens, split, dtype, name)
+        if isinstance(member.model, Encoder):
+            return self.labeller.encoder(folder, member.model.tokens, split, dtype, name)
+        return self.labeller.linear(folder, split, name)
 
 
 def opinion_pool(logits: list[np.ndarray], temperatures: list[float]) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -27,7 +27,20 @@ from understudy.recipe import Recipe
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-LINEAR = "linear"
+LINEAR: Literal["linear"] = "linear"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder that was found, and the texts as it reads them.
+
+    Attributes:
+        origin: Where it comes from.
+        tokens: Of `train`, `validation`, `test` and `transfer`, by its tokenizer.
+    """
+
+    origin: Origin
+    tokens: dict[str, Tokens]
 
 
 @dataclass(frozen=True)
@@ -36,15 +49,17 @@ class Member:
 
     Attributes:
         stage: Names its making: `teacher`, or `teacher_1` and so on in a committee.
-        origin: Where its encoder comes from; None for the linear model.
+        model: What it is: an encoder, which is fine-tuned, or the linear model.
         seed: Of its training.
-        tokens: Of `train`, `validation`, `test` and `transfer`, by its tokenizer; empty for the linear model.
     """
 
     stage: str
-    origin: Origin | None
+    model: Encoder | Literal["linear"]
     seed: int
-    tokens: dict[str, Tokens]
+
+    def record(self) -> object:
+        """What the manifest says of it."""
+        return self.model.origin.record() if isinstance(self.model, Encoder) else self.model
 
 
 @dataclass(frozen=True)
@@ -53,14 +68,16 @@ class Materials:
 
     Attributes:
         members: The teacher's models; one, unless it is a committee.
+        encoder: Whose layers a student can take: the first encoder among them.
         student: Where the student's checkpoint comes from; None where it is made of the teacher's layers.
         corpus: The texts.
-        student_tokens: Like a member's, by the student's tokenizer.
+        student_tokens: Like an encoder's, by the student's tokenizer.
         vocabulary: What the student keeps of its tokens; None keeps all.
         findings: What the audit noticed; no errors.
     """
 
     members: tuple[Member, ...]
+    encoder: Encoder
     student: Origin | None
     corpus: Corpus
     student_tokens: dict[str, Tokens]
@@ -68,14 +85,8 @@ class Materials:
     findings: Audit
 
     @property
-    def encoder(self) -> Member:
-        """The first member that is an encoder, whose layers a student can take."""
-        return next(member for member in self.members if member.origin is not None)
-
-    @property
     def origin(self) -> Origin:
-        """Where that member's encoder comes from."""
-        assert self.encoder.origin is not None
+        """Where that encoder comes from."""
         return self.encoder.origin
 
     def for_student(self, recipe: Recipe, cache: Path, static: bool = False) -> Materials:
@@ -87,7 +98,7 @@ class Materials:
         if not static:
             assert recipe.student.layers is not None
             check_layers(self.origin.path, recipe.student.layers, recipe.student.from_layers)
-        tokens, vocabulary = _read_by_student(recipe, self.corpus, self.origin, self.encoder.tokens, cache)
+        tokens, vocabulary = _read_by_student(recipe, self.corpus, self.encoder, cache)
         return replace(self, student=None, student_tokens=tokens, vocabulary=vocabulary)
 
     @property
@@ -174,8 +185,8 @@ def _materials(recipe: Recipe, models: _Models, tables: dict[str, Table], found:
     labels = classifier_labels(models.encoder.path)
     named = None if labels is None or is_unnamed(labels) else labels
     corpus = build_corpus(tables, recipe.data, recipe.seed, named)
-    tokenised = {
-        origin: _tokenise(corpus, load_tokenizer(origin.path), max_length, cache)
+    encoders = {
+        origin: Encoder(origin, _tokenise(corpus, load_tokenizer(origin.path), max_length, cache))
         for origin in dict.fromkeys([*models.teacher, models.student])
         if origin is not None
     }
@@ -183,31 +194,30 @@ def _materials(recipe: Recipe, models: _Models, tables: dict[str, Table], found:
     for place, origin in enumerate(models.teacher):
         stage = "teacher" if len(models.teacher) == 1 else f"teacher_{place + 1}"
         seed = recipe.seed + models.teacher[:place].count(origin)  # its own, for one that is there twice
-        members.append(Member(stage, origin, seed, {} if origin is None else tokenised[origin]))
-    of_student = models.student or models.encoder
-    tokens, vocabulary = _read_by_student(recipe, corpus, of_student, tokenised[of_student], cache)
-    of_teacher = tokenised[models.encoder]
-    cut = [truncation(split, of_teacher[split].full_lengths, max_length) for split in ("train", "test")]
+        members.append(Member(stage, LINEAR if origin is None else encoders[origin], seed))
+    encoder, student = encoders[models.encoder], encoders[models.student or models.encoder]
+    tokens, vocabulary = _read_by_student(recipe, corpus, student, cache)
+    cut = [truncation(split, encoder.tokens[split].full_lengths, max_length) for split in ("train", "test")]
     findings = Audit((*found.findings, *cut))
-    return Materials(tuple(members), models.student, corpus, tokens, vocabulary, findings)
+    return Materials(tuple(members), encoder, models.student, corpus, tokens, vocabulary, findings)
 
 
 def _read_by_student(
-    recipe: Recipe, corpus: Corpus, origin: Origin, whole: dict[str, Tokens], cache: Path
+    recipe: Recipe, corpus: Corpus, encoder: Encoder, cache: Path
 ) -> tuple[dict[str, Tokens], Vocabulary | None]:
-    """The student's tokens, and its vocabulary if that is smaller than its origin's.
+    """The student's tokens, and its vocabulary if that is smaller than that of the encoder that it is made of.
 
     Args:
         recipe: Says how large the vocabulary may be.
         corpus: The texts.
-        origin: Where the student's tokenizer comes from.
-        whole: The texts' tokens by that tokenizer.
+        encoder: Its tokenizer is the student's.
         cache: The cache folder.
     """
     if recipe.student.vocabulary is None:
-        return whole, None
-    tokenizer = load_tokenizer(origin.path)
-    vocabulary = prune_vocabulary(tokenizer, whole["transfer"].counts(len(tokenizer)), recipe.student.vocabulary)
+        return encoder.tokens, None
+    tokenizer = load_tokenizer(encoder.origin.path)
+    counts = encoder.tokens["transfer"].counts(len(tokenizer))
+    vocabulary = prune_vocabulary(tokenizer, counts, recipe.student.vocabulary)
     return _tokenise(corpus, vocabulary.tokenizer, recipe.data.max_length, cache), vocabulary
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from understudy.artifacts import Manifest, RunDirectory, read_recipe, write_text
 from understudy.errors import RunDirectoryError, UserError
 from understudy.hardware import Hardware, machine
-from understudy.materials import LINEAR, Materials
+from understudy.materials import Encoder, Materials
 from understudy.models.attention import supports_per_text
 from understudy.models.loading import load_config
 from understudy.progress import duration
@@ -108,7 +108,8 @@ def check_attention(recipe: Recipe, materials: Materials, hardware: Hardware) ->
     Raises:
         UserError: as said.
     """
-    teachers = [(recipe.teacher, member.origin) for member in materials.members if member.origin is not None]
+    models = [member.model for member in materials.members]
+    teachers = [(recipe.teacher, model.origin) for model in models if isinstance(model, Encoder)]
     for options, origin in (*teachers, (recipe.distillation, materials.student or materials.origin)):
         per_text = supports_per_text(load_config(origin.path))
         hardware.attention(options.attention, hardware.dtype(options.precision), training=True, per_text=per_text)
@@ -144,11 +145,12 @@ def announce(recipe: Recipe, materials: Materials, run: RunDirectory, hardware: 
     length = counts["train"] / max(1, sizes["train"])
     works = []
     for member in materials.members:
-        if member.origin is not None:
-            config = load_config(member.origin.path)
+        if isinstance(member.model, Encoder):
+            origin = member.model.origin
+            config = load_config(origin.path)
             there = not afresh and Manifest(run.manifest).fingerprint(member.stage) is not None
-            epochs = 0 if there or is_ready_made(member.origin, corpus.classes) else recipe.teacher.epochs
-            own = {name: tokens.total for name, tokens in member.tokens.items()}
+            epochs = 0 if there or is_ready_made(origin, corpus.classes) else recipe.teacher.epochs
+            own = {name: tokens.total for name, tokens in member.model.tokens.items()}
             scored = own["transfer"] + own["test"]
             works.append(Work(config, config.num_hidden_layers, own["train"] * epochs, scored, length))
     students = ["transfer", *(["train"] if "no_distillation" in recipe.evaluation.controls else [])]
@@ -177,7 +179,7 @@ def announce(recipe: Recipe, materials: Materials, run: RunDirectory, hardware: 
 def begin(recipe: Recipe, run: RunDirectory, hardware: Hardware, materials: Materials, seconds: float) -> Manifest:
     """The first write to the run directory: what is going to be done, with what and where."""
     manifest = Manifest(run.manifest)
-    teachers = [LINEAR if member.origin is None else member.origin.record() for member in materials.members]
+    teachers = [member.record() for member in materials.members]
     manifest.content |= {
         "understudy": _version(),
         "versions": _versions(),

@@ -23,7 +23,7 @@ from understudy.hardware import Dtype, Hardware
 from understudy.inference.logits import softmax
 from understudy.inference.store import StoredLogits
 from understudy.labelling import Committee, Labeller
-from understudy.materials import LINEAR, Materials, Member
+from understudy.materials import Encoder, Materials, Member
 from understudy.models.linear import LinearModel, is_linear
 from understudy.models.loading import load_classifier, parameter_count
 from understudy.recipe import Recipe
@@ -42,9 +42,9 @@ _SOFT_LOSS = {"objective", "temperature", "alpha"}
 def teacher_keys(recipe: Recipe, materials: Materials, hardware: Hardware) -> dict[str, str]:
     """Fingerprints of the stages that make the teacher, by stage."""
     return {
-        member.stage: linear_fingerprint(materials.corpus)
-        if member.origin is None
-        else teacher_fingerprint(recipe, materials.corpus, member.origin, hardware, member.seed)
+        member.stage: teacher_fingerprint(recipe, materials.corpus, member.model.origin, hardware, member.seed)
+        if isinstance(member.model, Encoder)
+        else linear_fingerprint(materials.corpus)
         for member in materials.members
     }
 
@@ -135,18 +135,18 @@ class Stages:
         members = self.materials.members
         folders = self.run.teacher_members(len(members))
         for member, folder in zip(members, folders, strict=True):
-            if member.origin is None:
-                self._linear(member.stage, folder)
+            if isinstance(member.model, Encoder):
+                make = partial(self._fine_tuned, member, member.model, folder)
+                self.made(member.stage, self.teacher_keys[member.stage], folder, make)
             else:
-                key = self.teacher_keys[member.stage]
-                self.made(member.stage, key, folder, partial(self._fine_tuned, member, folder))
+                self._linear(member.stage, folder)
         dtype = self.hardware.dtype(self.recipe.teacher.precision)
         teacher = Committee(members, tuple(folders), self._labeller, dtype)
         if len(members) > 1:
             described = [
                 {
                     "folder": folder.name,
-                    "model": LINEAR if member.origin is None else member.origin.name,
+                    "model": member.model.origin.name if isinstance(member.model, Encoder) else member.model,
                     "temperature": temperature,
                 }
                 for member, folder, temperature in zip(members, folders, teacher.temperatures, strict=True)
@@ -154,13 +154,12 @@ class Stages:
             artifacts.write_json(self.run.teacher / "committee.json", {"members": described})
         return teacher
 
-    def _fine_tuned(self, member: Member, folder: Path) -> TrainedModel:
-        assert member.origin is not None
+    def _fine_tuned(self, member: Member, encoder: Encoder, folder: Path) -> TrainedModel:
         made = train_teacher(
             self.recipe,
             self.materials.corpus,
-            member.tokens,
-            member.origin,
+            encoder.tokens,
+            encoder.origin,
             self.hardware,
             self.cache,
             self.run.checkpoints / member.stage,
@@ -192,8 +191,7 @@ class Stages:
     def student(self, teacher: Committee, variant: Variant) -> Path:
         """Distils one student from the teacher, unless it is finished."""
         soft_key = self.soft_labels_key(teacher)
-        encoder = teacher.folders[self.materials.members.index(self.materials.encoder)]
-        start = variant.start(encoder)
+        start = variant.start(teacher.encoder(self.materials.encoder))
         key = self._student_key(variant, start, soft_key)
 
         def make() -> TrainedModel:
@@ -325,7 +323,7 @@ class Stages:
         """The teacher's answers on the test set."""
         found = teacher.logits("test", dtype, "testing teacher")
         sizes = [
-            _linear_size(folder) if member.origin is None else _encoder_size(folder)
+            _encoder_size(folder) if isinstance(member.model, Encoder) else _linear_size(folder)
             for member, folder in zip(teacher.members, teacher.folders, strict=True)
         ]
         parameters, size = (sum(values) for values in zip(*sizes, strict=True))
