@@ -22,7 +22,7 @@ class Row:
     """One row that a finding is about.
 
     Attributes:
-        split: "train", "validation" or "test".
+        split: "train", "validation" or "test"; "scores" for a row of the teacher's given probabilities.
         row: Its number, from 1; a file's header is not counted.
         text: How the text begins, on one line.
     """
