@@ -24,13 +24,13 @@ class Candidate:
 
     Attributes:
         probabilities: Shape (texts, classes).
-        parameters: How many it has.
-        bytes: Size of its saved weights.
+        parameters: How many it has; None where only its answers are known.
+        bytes: Size of its saved weights; likewise.
     """
 
     probabilities: np.ndarray
-    parameters: int
-    bytes: int
+    parameters: int | None
+    bytes: int | None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -69,7 +69,9 @@ def evaluate(
     figures = {name: candidates[name].metrics(labels) for name in named if name in candidates}
     controls = Controls(figures.get("no_distillation"), figures.get("linear"))
     kept = retention(teacher.predicted, student.predicted, labels, classes, options.resamples, seed)
-    parameter_fraction = student.parameters / teacher.parameters
+    parameter_fraction = None
+    if student.parameters is not None and teacher.parameters is not None:
+        parameter_fraction = student.parameters / teacher.parameters
     gained = None
     if "no_distillation" in candidates:
         control = candidates["no_distillation"].predicted
@@ -90,7 +92,7 @@ def evaluate(
         controls=controls,
         retention=kept,
         parameter_fraction=parameter_fraction,
-        efficiency_ratio=kept.accuracy / parameter_fraction,
+        efficiency_ratio=None if parameter_fraction is None else kept.accuracy / parameter_fraction,
         agreement=agreement(teacher.predicted, student.predicted),
         distillation_gain=gained,
         verdict=judge(

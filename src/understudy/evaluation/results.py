@@ -24,16 +24,17 @@ class ModelMetrics:
         f1: Binary for two classes (positive: index 1), macro otherwise.
         auc: Area under the ROC curve, one against the rest, macro; None where a class has no test text.
         ece: Expected calibration error, 15 equal-width bins of the top probability.
-        parameters: Trainable parameters; non-zero coefficients of a linear model.
-        bytes: Size of the saved weights.
+        parameters: Trainable parameters; non-zero coefficients of a linear model; None for a teacher whose scores
+            were given.
+        bytes: Size of the saved weights; likewise.
     """
 
     accuracy: float
     f1: float
     auc: float | None
     ece: float
-    parameters: int
-    bytes: int
+    parameters: int | None
+    bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -152,13 +153,13 @@ class ModelSpeed:
 class BatchTime:
     """Milliseconds for one batch of 128 texts padded to the maximum length."""
 
-    teacher_ms: float
+    teacher_ms: float | None
     student_ms: float
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Teacher and student side by side, measured in turn.
+    """Teacher and student side by side, measured in turn; what is the teacher's is None where its scores were given.
 
     Attributes:
         device: `cpu`, `cuda` and so on.
@@ -174,8 +175,8 @@ class Speed:
     dtype: str
     max_length: int
     batch128: BatchTime
-    speedup: float
-    teacher: ModelSpeed
+    speedup: float | None
+    teacher: ModelSpeed | None
     student: ModelSpeed
 
 
@@ -183,15 +184,16 @@ class Speed:
 class Metrics:
     """All of `metrics.json`. Everything outside `speed` and `seconds` is deterministic.
 
-    `distillation_gain` is None when the control without a teacher was left out, `seeds` when there is only one.
+    `distillation_gain` is None when the control without a teacher was left out, `seeds` when there is only one;
+    `parameter_fraction` and `efficiency_ratio` are where the teacher's scores were given.
     """
 
     teacher: ModelMetrics
     student: ModelMetrics
     controls: Controls
     retention: Retention
-    parameter_fraction: float
-    efficiency_ratio: float
+    parameter_fraction: float | None
+    efficiency_ratio: float | None
     agreement: float
     distillation_gain: Gain | None
     verdict: Verdict

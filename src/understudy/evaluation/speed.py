@@ -109,7 +109,7 @@ def measure_speed(
     dtype: Dtype,
     seed: int,
 ) -> Speed:
-    """Measures both alternately on real texts, encoders in PyTorch.
+    """Measures both alternately on real texts, encoders in PyTorch; the student alone where the teacher is no model.
 
     Documents per second: from texts to logits, in batches by length. Latency: the same for one text at a time. Batches
     of 128: the forward pass only, padded to the maximum length. Rounds of many texts are timed three times, after a
@@ -117,6 +117,7 @@ def measure_speed(
 
     Args:
         teacher: Its folder, or those of a committee, Hugging Face's or a linear model's; all of them have to answer.
+            None where its answers were given.
         student: Likewise.
         texts: The test texts.
         max_length: Tokens after which a text is cut.
@@ -127,7 +128,8 @@ def measure_speed(
     """
     chosen = _choose(texts, sample, seed)
     padded = [texts[chosen[index % len(chosen)]] for index in range(BATCH)]
-    sides = _opened({"teacher": teacher, "student": student}, max_length, hardware, dtype)
+    models = {"teacher": teacher, "student": student} if teacher else {"student": student}
+    sides = _opened(models, max_length, hardware, dtype)
     speeds = _at_real_lengths(sides, [texts[row] for row in chosen], sample)
     batches = _alternate({name: side.padded_batch(padded) for name, side in sides.items()})
     return Speed(
@@ -135,9 +137,11 @@ def measure_speed(
         threads=hardware.threads,
         dtype=dtype,
         max_length=max_length,
-        batch128=BatchTime(round(batches["teacher"] * 1000, 2), round(batches["student"] * 1000, 2)),
-        speedup=round(batches["teacher"] / batches["student"], 3),
-        teacher=speeds["teacher"],
+        batch128=BatchTime(
+            round(batches["teacher"] * 1000, 2) if teacher else None, round(batches["student"] * 1000, 2)
+        ),
+        speedup=round(batches["teacher"] / batches["student"], 3) if teacher else None,
+        teacher=speeds.get("teacher"),
         student=speeds["student"],
     )
 

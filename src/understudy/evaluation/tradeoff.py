@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,7 @@ class Point:
         folder: Where it is, relative to the run directory.
         metrics: On the test set.
         accuracy_ci95: Bootstrap interval of its accuracy.
-        speed: On this machine.
+        speed: On this machine; None for a teacher whose scores were given.
         gain: Its accuracy minus the linear control's; None without that control.
         p_value: McNemar's exact test of that difference.
     """
@@ -33,7 +34,7 @@ class Point:
     folder: str
     metrics: ModelMetrics
     accuracy_ci95: Interval
-    speed: ModelSpeed
+    speed: ModelSpeed | None
     gain: float | None
     p_value: float | None
 
@@ -42,10 +43,22 @@ class Point:
         """Its name for people; a control may be called like a student."""
         return f"{self.name.replace('_', ' ')} (control)" if self.role == "control" else self.name
 
+    # NaN compares as no better and no worse: what of a teacher nobody knows decides nothing.
+
     @property
     def rate(self) -> float:
-        """Documents per second."""
-        return self.speed.documents_per_second
+        """Documents per second; NaN where unknown."""
+        return math.nan if self.speed is None else self.speed.documents_per_second
+
+    @property
+    def latency(self) -> float:
+        """Milliseconds for one text, p50; NaN where unknown."""
+        return math.nan if self.speed is None else self.speed.latency_ms.p50
+
+    @property
+    def size(self) -> float:
+        """Bytes on disk; NaN where unknown."""
+        return math.nan if self.metrics.bytes is None else float(self.metrics.bytes)
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ class Tradeoff:
 
     def by_size(self) -> list[Point]:
         """The students that no other student beats in accuracy and size at once, smallest first."""
-        return self._frontier({point.name: -float(point.metrics.bytes) for point in self.students})
+        return self._frontier({point.name: -point.size for point in self.students})
 
     def dominated(self) -> list[Point]:
         """The students for which the linear control is at least as accurate and faster."""
@@ -100,7 +113,7 @@ class Tradeoff:
             point
             for point in self.students
             if (at_least is None or point.metrics.accuracy >= at_least)
-            and (at_most_ms is None or point.speed.latency_ms.p50 <= at_most_ms)
+            and (at_most_ms is None or point.latency <= at_most_ms)
         ]
         if at_least is None:
             return max(fit, key=lambda point: (point.metrics.accuracy, point.rate), default=None)
@@ -109,15 +122,15 @@ class Tradeoff:
     def shortfall(self, at_least: float | None, at_most_ms: float | None) -> str:
         """Why `choose` found none."""
         accurate = max(self.students, key=lambda point: point.metrics.accuracy)
-        quick = min(self.students, key=lambda point: point.speed.latency_ms.p50)
+        quick = min(self.students, key=lambda point: point.latency)
         wanted = [
             *([] if at_least is None else [f"an accuracy of {at_least:g} or more"]),
             *([] if at_most_ms is None else [f"{at_most_ms:g} ms a text or less"]),
         ]
         return (
             f"No student has {' and '.join(wanted)}. The most accurate, {accurate.name}, has "
-            f"{accurate.metrics.accuracy:.4f} at {accurate.speed.latency_ms.p50:g} ms; the quickest, {quick.name}, "
-            f"{quick.metrics.accuracy:.4f} at {quick.speed.latency_ms.p50:g} ms. Ask for less, or try other students "
+            f"{accurate.metrics.accuracy:.4f} at {accurate.latency:g} ms; the quickest, {quick.name}, "
+            f"{quick.metrics.accuracy:.4f} at {quick.latency:g} ms. Ask for less, or try other students "
             "with --frontier.students."
         )
 

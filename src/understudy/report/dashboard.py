@@ -26,6 +26,8 @@ TEACHER, STUDENT, LINEAR = "#D55E00", "#0072B2", "#767676"
 VERDICT_COLOURS = {"replace": STUDENT, "inconclusive": "#4D4D4D", "keep_teacher": TEACHER}
 FAINT, RULE, CARD = "#595959", "#D4D7DB", "#F5F6F8"
 
+_UNKNOWN = "the teacher's are unknown: its scores were given"
+
 TICK_STEPS = (0.05, 0.1, 0.25, 0.5)
 SMALLEST_SPAN = 0.1
 """The quality axis shows at least ten points, so that a difference of a tenth of a point looks like one."""
@@ -182,24 +184,31 @@ def _quality(page: Canvas, metrics: Metrics, left: float) -> None:
 
 def _size(page: Canvas, metrics: Metrics, left: float) -> None:
     teacher, student, linear = metrics.teacher, metrics.student, metrics.controls.linear
-    on_disk = formats.percent(student.bytes / teacher.bytes) if teacher.bytes else "-"
-    _key_figure(
-        page,
-        left,
-        formats.percent(metrics.parameter_fraction),
-        ("of the teacher's parameters", f"{on_disk} of its size on disk"),
-    )
+    if metrics.parameter_fraction is None:
+        figure = formats.known(student.parameters, formats.count)
+        captions: tuple[str, ...] = ("parameters of the student", _UNKNOWN)
+    else:
+        on_disk = formats.percent(student.bytes / teacher.bytes) if student.bytes and teacher.bytes else "-"
+        figure = formats.percent(metrics.parameter_fraction)
+        captions = ("of the teacher's parameters", f"{on_disk} of its size on disk")
+    _key_figure(page, left, figure, captions)
     models = [("Teacher", TEACHER, teacher), ("Student", STUDENT, student)]
     if linear is not None:
         models.append(("Linear", LINEAR, linear))
     groups = (
         _Group(
             "Parameters",
-            tuple(_Row(name, colour, m.parameters, formats.count(m.parameters)) for name, colour, m in models),
+            tuple(
+                _Row(name, colour, m.parameters, formats.count(m.parameters))
+                for name, colour, m in models
+                if m.parameters is not None
+            ),
         ),
         _Group(
             "Weights on disk",
-            tuple(_Row(name, colour, m.bytes, formats.size(m.bytes)) for name, colour, m in models),
+            tuple(
+                _Row(name, colour, m.bytes, formats.size(m.bytes)) for name, colour, m in models if m.bytes is not None
+            ),
         ),
     )
     _bars(page, left, groups)
@@ -208,17 +217,19 @@ def _size(page: Canvas, metrics: Metrics, left: float) -> None:
 
 def _speed(page: Canvas, metrics: Metrics, left: float) -> None:
     speed = metrics.speed
-    _key_figure(
-        page,
-        left,
-        formats.times(speed.speedup, "×"),
-        (
+    if speed.speedup is None or metrics.efficiency_ratio is None:
+        figure = formats.significant(speed.student.documents_per_second)
+        captions: tuple[str, ...] = ("documents per second by the student", _UNKNOWN)
+    else:
+        figure = formats.times(speed.speedup, "×")
+        captions = (
             "the teacher's speed on batches of 128",
             f"efficiency ratio {formats.ratio(metrics.efficiency_ratio)} =",
             "accuracy retention / parameter fraction",
-        ),
-    )
-    models = (("Teacher", TEACHER, speed.teacher), ("Student", STUDENT, speed.student))
+        )
+    _key_figure(page, left, figure, captions)
+    sides = (("Teacher", TEACHER, speed.teacher), ("Student", STUDENT, speed.student))
+    models = [(name, colour, side) for name, colour, side in sides if side is not None]
     batches = (("Teacher", TEACHER, speed.batch128.teacher_ms), ("Student", STUDENT, speed.batch128.student_ms))
 
     def latency(name: str, colour: str, model: ModelSpeed) -> _Row:
@@ -237,7 +248,11 @@ def _speed(page: Canvas, metrics: Metrics, left: float) -> None:
         _Group("Latency of one text, p50 / p95", tuple(latency(*model) for model in models), hint="less is better"),
         _Group(
             "Batch of 128",
-            tuple(_Row(name, colour, value, formats.milliseconds(value)) for name, colour, value in batches),
+            tuple(
+                _Row(name, colour, value, formats.milliseconds(value))
+                for name, colour, value in batches
+                if value is not None
+            ),
             hint="less is better",
         ),
     )

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from understudy.evaluation.results import Gain, Interval, Speed
+
+Number = TypeVar("Number", int, float)
+
+
+def known(value: Number | None, write: Callable[[Number], str]) -> str:
+    """A figure as `write` writes it; a dash for one that nobody knows, None or NaN."""
+    return "-" if value is None or math.isnan(value) else write(value)
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -18,7 +26,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return known(value, lambda number: f"{number:.4f}")
 
 
 def percent(fraction: float) -> str:

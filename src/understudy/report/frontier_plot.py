@@ -55,25 +55,31 @@ def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
     low, high = _span([end for point in tradeoff.points for end in point.accuracy_ci95])
     panels: tuple[tuple[str, Reading, list[Point], bool], ...] = (
         ("Documents per second (more is better)", lambda point: point.rate, tradeoff.by_speed(), True),
-        ("Megabytes on disk (less is better)", lambda point: point.metrics.bytes / 1e6, tradeoff.by_size(), False),
+        ("Megabytes on disk (less is better)", lambda point: point.size / 1e6, tradeoff.by_size(), False),
     )
     for column, (name, read, frontier, more_is_better) in enumerate(panels):
         left = _SIDE + column * (width + _BETWEEN)
         size = (width / WIDTH, 1 - (_TOP + _BOTTOM) / HEIGHT)
         axes = figure.add_axes((left / WIDTH, _BOTTOM / HEIGHT, *size), facecolor="white")
         axes.set(xscale="log", ylim=(low, high))
-        _scale(axes, [read(point) for point in tradeoff.points])
+        placed = [point for point in tradeoff.points if not math.isnan(read(point))]
+        _scale(axes, [read(point) for point in placed])
         _frame(axes, name, labelled=column == 0)
         if tradeoff.linear is not None:
             _shade(axes, read(tradeoff.linear), tradeoff.linear.metrics.accuracy, low, more_is_better)
         _steps(axes, [(read(point), point.metrics.accuracy) for point in frontier], more_is_better)
         for point in tradeoff.points:
-            _mark(axes, point, read)
-        _names(axes, tradeoff.points, read)
+            if point in placed:
+                _mark(axes, point, read)
+            else:
+                _level(axes, point)
+        _names(axes, placed, read)
     note = (
         "Line: the students that no other student beats in both. Bars: 95 % intervals of the accuracy. "
         f"{tradeoff.texts:,} test texts."
     )
+    if any(point.speed is None for point in tradeoff.points):
+        note += " Dashed: the teacher, whose scores were given; its speed and size are unknown."
     if tradeoff.linear is not None:
         note += "\nShaded: no more accurate than the linear control, and slower (left) or larger (right) than it."
     figure.text(_SIDE / WIDTH, 12 / HEIGHT, note, fontsize=7, **{**style, "color": FAINT})
@@ -86,8 +92,9 @@ def _findings(tradeoff: Tradeoff) -> list[str]:
     teacher = next(point for point in tradeoff.points if point.role == "teacher")
     lines = [
         f"Most accurate student: {best.name} with {formats.score(best.metrics.accuracy)} at "
-        f"{formats.significant(best.rate)} documents/s and {formats.size(best.metrics.bytes)}; teacher "
-        f"{formats.score(teacher.metrics.accuracy)} at {formats.significant(teacher.rate)}."
+        f"{formats.significant(best.rate)} documents/s and {formats.known(best.metrics.bytes, formats.size)}; teacher "
+        f"{formats.score(teacher.metrics.accuracy)}"
+        + (f" at {formats.significant(teacher.rate)}." if teacher.speed is not None else ", speed unknown.")
     ]
     if tradeoff.linear is not None:
         beaten = [point.name for point in tradeoff.dominated()]
@@ -152,6 +159,11 @@ def _mark(axes: Axes, point: Point, read: Reading) -> None:
     axes.plot((x, x), point.accuracy_ci95, color=colour, linewidth=1.0, zorder=2)
     face = "white" if hollow else colour
     axes.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=5, markeredgewidth=1.2, zorder=3)
+
+
+def _level(axes: Axes, point: Point) -> None:
+    """A model of which only the accuracy is known."""
+    axes.axhline(point.metrics.accuracy, color=TEACHER, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
 
 
 def _names(axes: Axes, points: Sequence[Point], read: Reading) -> None:

@@ -78,9 +78,9 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
             point.label,
             formats.score(point.metrics.accuracy),
             f"[{low:.4f}, {high:.4f}]",
-            formats.size(point.metrics.bytes) + (" *" if is_student and point.name in small else ""),
-            formats.significant(point.rate) + (" *" if is_student and point.name in fast else ""),
-            formats.milliseconds(point.speed.latency_ms.p50),
+            formats.known(point.metrics.bytes, formats.size) + (" *" if is_student and point.name in small else ""),
+            formats.known(point.rate, formats.significant) + (" *" if is_student and point.name in fast else ""),
+            formats.known(point.latency, formats.milliseconds),
             against,
         )
         table.add_row(*map(Text, cells), style="bold" if is_student else "")
@@ -164,16 +164,18 @@ def _table(metrics: Metrics, intervals: bool) -> Table:
         table.add_row(name, *map(Text, cells))
 
     def speed_row(name: str, read: Callable[[ModelSpeed], float], write: Callable[[float], str]) -> None:
-        slow, fast = read(metrics.speed.teacher), read(metrics.speed.student)
-        cells = (write(slow), write(fast), _times(fast, slow), *(NOT_MEASURED for _ in controls))
+        slow = None if metrics.speed.teacher is None else read(metrics.speed.teacher)
+        fast = read(metrics.speed.student)
+        cells = (formats.known(slow, write), write(fast), _times(fast, slow), *(NOT_MEASURED for _ in controls))
         table.add_row(name, *map(Text, cells))
 
     row("accuracy", lambda model: formats.score(model.accuracy), _kept(retention.accuracy, accuracy_ci95))
     row("F1", lambda model: formats.score(model.f1), _kept(retention.f1, f1_ci95))
     row("AUC", lambda model: formats.score(model.auc), _share(student.auc, teacher.auc))
     row("ECE", lambda model: formats.score(model.ece), _times(student.ece, teacher.ece))
-    row("parameters", lambda model: formats.count(model.parameters), formats.percent(metrics.parameter_fraction))
-    row("size", lambda model: formats.size(model.bytes), _share(student.bytes, teacher.bytes))
+    fraction = formats.known(metrics.parameter_fraction, formats.percent)
+    row("parameters", lambda model: formats.known(model.parameters, formats.count), fraction)
+    row("size", lambda model: formats.known(model.bytes, formats.size), _share(student.bytes, teacher.bytes))
     speed_row("documents / s", lambda model: model.documents_per_second, formats.significant)
     speed_row("latency p50", lambda model: model.latency_ms.p50, formats.milliseconds)
     return table
@@ -206,12 +208,21 @@ def _findings(metrics: Metrics) -> Table:
     if metrics.seeds is not None:
         line(f"{len(metrics.seeds.repeats)} seeds", _over_seeds(metrics.seeds))
     line("agreement", f"{formats.percent(metrics.agreement)} of the test texts get the same label")
+    slow, fast = speed.batch128.teacher_ms, speed.batch128.student_ms
     line(
         "speedup",
-        f"{formats.times(speed.speedup)} on batches of 128 padded to {speed.max_length} tokens, teacher / student "
-        f"{formats.milliseconds(speed.batch128.teacher_ms, speed.batch128.student_ms)} ({formats.conditions(speed)})",
+        f"unknown: the teacher's scores were given; the student takes {formats.milliseconds(fast)} for a batch of 128 "
+        f"padded to {speed.max_length} tokens ({formats.conditions(speed)})"
+        if speed.speedup is None or slow is None
+        else f"{formats.times(speed.speedup)} on batches of 128 padded to {speed.max_length} tokens, teacher / student "
+        f"{formats.milliseconds(slow, fast)} ({formats.conditions(speed)})",
     )
-    line("efficiency ratio", f"{formats.ratio(metrics.efficiency_ratio)} (accuracy retention / parameter fraction)")
+    line(
+        "efficiency ratio",
+        "unknown, as the teacher's size is"
+        if metrics.efficiency_ratio is None
+        else f"{formats.ratio(metrics.efficiency_ratio)} (accuracy retention / parameter fraction)",
+    )
     line("", "")
     code = (verdict.code.replace("_", " ").upper(), "bold")
     grid.add_row(Text("verdict", style="bold"), Text.assemble(code, f", distillation {verdict.distillation}"))
@@ -241,5 +252,5 @@ def _share(part: float | None, whole: float | None) -> str:
     return formats.percent(part / whole) if part is not None and whole else NOT_MEASURED
 
 
-def _times(part: float, whole: float) -> str:
+def _times(part: float, whole: float | None) -> str:
     return formats.times(part / whole) if whole else NOT_MEASURED
