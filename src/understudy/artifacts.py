@@ -158,8 +158,9 @@ def file_sha256(path: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """Digest of what makes a model: its weights, config and tokenizer; not its model card."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in {".safetensors", ".json", ".txt", ".model"})
+    """Digest of what makes a model: its weights, config and tokenizer, or given scores; not its model card."""
+    kinds = {".safetensors", ".json", ".txt", ".model", ".parquet"}
+    files = sorted(path for path in folder.iterdir() if path.suffix in kinds)
     return fingerprint(**{path.name: file_sha256(path) for path in files})
 
 

@@ -166,7 +166,7 @@ def _compared(
     options, test = stages.recipe.evaluation, stages.materials.corpus.test
     dtype = stages.hardware.dtype(options.precision)
     found: dict[tuple[Role, str], tuple[list[Path], Candidate]] = {
-        ("teacher", "teacher"): (list(teacher.folders), stages.teacher_candidate(teacher, dtype))
+        ("teacher", "teacher"): (list(teacher.models), stages.teacher_candidate(teacher, dtype))
     }
     for name, folder in folders.items():
         variant = variants[name]
@@ -176,7 +176,7 @@ def _compared(
         folder = stages.run.control(name)
         found["control", name] = [folder], stages.candidate(name, folder, stages.materials.student_tokens, dtype)
     speeds = measure_models(
-        {":".join(key): folders for key, (folders, _) in found.items()},
+        {":".join(key): folders for key, (folders, _) in found.items() if folders},
         test.texts,
         max_length=stages.recipe.data.max_length,
         sample=options.speed_texts,
@@ -198,7 +198,7 @@ def _compared(
             folder.relative_to(stages.run.root).as_posix(),
             candidate.metrics(np.asarray(labels)),
             accuracy_interval(predicted, labels, resamples, stages.recipe.seed),
-            speeds[f"{role}:{name}"],
+            speeds.get(f"{role}:{name}"),
             None if against is None else against.accuracy,
             None if against is None else against.p_value,
         )

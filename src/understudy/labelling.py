@@ -12,6 +12,7 @@ import numpy as np
 
 from understudy.artifacts import folder_digest
 from understudy.data.corpus import Corpus
+from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.evaluation.calibration import fit_temperature
 from understudy.hardware import Dtype, Hardware
@@ -94,6 +95,11 @@ class Labeller:
 
         return kept_logits(key, ids, len(self.corpus.classes), compute, self.cache)
 
+    def given(self, scores: Scores, split: str) -> StoredLogits:
+        """The log-probabilities of a teacher whose answers were given, for a split."""
+        ids = self._ids(split)
+        return StoredLogits(_logarithm(scores.lookup(ids)), 0, len(np.unique(ids)))
+
     def _linear_parts(
         self, model: LinearModel, split: str, missing: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -138,10 +144,15 @@ class Committee:
     dtype: Dtype
 
     def encoder(self, encoder: Encoder) -> Path:
-        """Where the first member is that was fine-tuned from this encoder."""
-        return next(
-            folder for member, folder in zip(self.members, self.folders, strict=True) if member.model is encoder
-        )
+        """Where the first member is that was fine-tuned from this encoder, or the encoder itself if none was."""
+        each = zip(self.members, self.folders, strict=True)
+        return next((folder for member, folder in each if member.model is encoder), encoder.origin.path)
+
+    @property
+    def models(self) -> tuple[Path, ...]:
+        """Folders of the models that answer here: all, or none where the answers were given."""
+        each = zip(self.members, self.folders, strict=True)
+        return tuple(folder for member, folder in each if not isinstance(member.model, Scores))
 
     @cached_property
     def temperatures(self) -> list[float]:
@@ -174,6 +185,8 @@ class Committee:
         name = description if len(self.members) == 1 else f"{description}, {member.stage}"
         if isinstance(member.model, Encoder):
             return self.labeller.encoder(folder, member.model.tokens, split, dtype, name)
+        if isinstance(member.model, Scores):
+            return self.labeller.given(member.model, split)
         return self.labeller.linear(folder, split, name)
 
 
@@ -215,4 +228,9 @@ def cross_fitted(corpus: Corpus, seed: int) -> np.ndarray:
 
 
 def _log_probabilities(model: LinearModel, texts: list[str]) -> np.ndarray:
-    return np.log(np.maximum(model.predict_proba(texts), _SMALLEST)).astype(np.float32)
+    return _logarithm(model.predict_proba(texts))
+
+
+def _logarithm(probabilities: np.ndarray) -> np.ndarray:
+    """Their logarithms, float32; nothing is less probable than 1e-12."""
+    return np.log(np.maximum(probabilities, _SMALLEST)).astype(np.float32)

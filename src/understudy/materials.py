@@ -15,7 +15,7 @@ import numpy as np
 from understudy.artifacts import default_cache
 from understudy.data.audit import Audit, audit, truncation
 from understudy.data.corpus import Corpus, build_corpus, read_tables
-from understudy.data.sources import Table
+from understudy.data.scores import Scores, read_scores
 from understudy.data.tokens import Tokens, tokenise_cached
 from understudy.errors import UserError
 from understudy.models.loading import Origin, classifier_labels, load_config, load_tokenizer, longest_input, resolve
@@ -49,16 +49,18 @@ class Member:
 
     Attributes:
         stage: Names its making: `teacher`, or `teacher_1` and so on in a committee.
-        model: What it is: an encoder, which is fine-tuned, or the linear model.
+        model: What it is: an encoder, which is fine-tuned, the linear model, or answers that were given.
         seed: Of its training.
     """
 
     stage: str
-    model: Encoder | Literal["linear"]
+    model: Encoder | Scores | Literal["linear"]
     seed: int
 
     def record(self) -> object:
         """What the manifest says of it."""
+        if isinstance(self.model, Scores):
+            return {"scores": self.model.source, "texts": len(self.model)}
         return self.model.origin.record() if isinstance(self.model, Encoder) else self.model
 
 
@@ -68,7 +70,8 @@ class Materials:
 
     Attributes:
         members: The teacher's models; one, unless it is a committee.
-        encoder: Whose layers a student can take: the first encoder among them.
+        encoder: Whose layers a student can take: the first encoder among them, or, as it is, the one that the recipe
+            names beside given scores.
         student: Where the student's checkpoint comes from; None where it is made of the teacher's layers.
         corpus: The texts.
         student_tokens: Like an encoder's, by the student's tokenizer.
@@ -120,12 +123,11 @@ def examine(recipe: Recipe, cache_dir: str | Path | None = None) -> Audit:
         ModelError: a model is not there or cannot be used.
     """
     models = _Models.find(recipe)
-    tables = read_tables(recipe.data)
-    found = audit(tables, recipe.data.labels)
-    if found.errors:
-        return found
+    texts = _Texts.read(recipe, models)
+    if texts.findings.errors:
+        return texts.findings
     cache = Path(cache_dir) if cache_dir is not None else default_cache()
-    return _materials(recipe, models, tables, found, cache).findings
+    return _materials(recipe, models, texts, cache).findings
 
 
 def gather(recipe: Recipe, cache: Path) -> Materials:
@@ -136,37 +138,64 @@ def gather(recipe: Recipe, cache: Path) -> Materials:
         ModelError: a model is not there or cannot be used.
     """
     models = _Models.find(recipe)
-    tables = read_tables(recipe.data)
-    found = audit(tables, recipe.data.labels)
-    found.raise_errors()
-    return _materials(recipe, models, tables, found, cache)
+    texts = _Texts.read(recipe, models)
+    texts.findings.raise_errors()
+    return _materials(recipe, models, texts, cache)
 
 
 @dataclass(frozen=True)
 class _Models:
-    """Where the models are: each of the teacher's, None for the linear one, and the student's checkpoint if any."""
+    """Where the models are.
+
+    Attributes:
+        teacher: Each of the teacher's, None for the linear one; none at all where its scores are given.
+        student: The student's checkpoint, if it has one.
+        encoder: See `Materials`. Beside given scores a student's checkpoint is all that there is.
+    """
 
     teacher: tuple[Origin | None, ...]
     student: Origin | None
+    encoder: Origin
 
     @classmethod
     def find(cls, recipe: Recipe) -> _Models:
-        options = recipe.teacher
-        found = {name: resolve(name, options.revision) for name in dict.fromkeys(options.members) if name != LINEAR}
+        given, layers = recipe.teacher.scores is not None, recipe.student.layers
+        members = [] if given and layers is None else recipe.teacher.members
+        found = {name: resolve(name, recipe.teacher.revision) for name in dict.fromkeys(members) if name != LINEAR}
         for name, origin in found.items():
             _check_input(name, origin, recipe.data.max_length)
-        models = cls(tuple(found.get(name) for name in options.members), None)
-        if recipe.student.layers is not None:
-            check_layers(models.encoder.path, recipe.student.layers, recipe.student.from_layers)
-            return models
+        teacher = () if given else tuple(found.get(name) for name in members)
+        encoders = list(found.values())
+        if layers is not None:
+            check_layers(encoders[0].path, layers, recipe.student.from_layers)
+            return cls(teacher, None, encoders[0])
         name = str(recipe.student.model)
         student = resolve(name, recipe.student.revision)
         _check_input(name, student, recipe.data.max_length)
-        return cls(models.teacher, student)
+        return cls(teacher, student, [*encoders, student][0])
 
-    @property
-    def encoder(self) -> Origin:
-        return next(origin for origin in self.teacher if origin is not None)
+
+@dataclass(frozen=True)
+class _Texts:
+    """The data and what is wrong with it; `corpus` is there where the labels can be numbered at all."""
+
+    findings: Audit
+    corpus: Corpus | None = None
+    scores: Scores | None = None
+
+    @classmethod
+    def read(cls, recipe: Recipe, models: _Models) -> _Texts:
+        tables = read_tables(recipe.data)
+        found = audit(tables, recipe.data.labels)
+        if found.errors:
+            return cls(found)
+        labels = classifier_labels(models.encoder.path)
+        named = None if labels is None or is_unnamed(labels) else labels
+        corpus = build_corpus(tables, recipe.data, recipe.seed, named)
+        if recipe.teacher.scores is None:
+            return cls(found, corpus)
+        scores = read_scores(recipe.teacher.scores, recipe.data.text, corpus)
+        return cls(Audit((*scores.findings, *found.findings)), corpus, scores)
 
 
 def _check_input(name: str, origin: Origin, max_length: int) -> None:
@@ -180,17 +209,15 @@ def _check_input(name: str, origin: Origin, max_length: int) -> None:
         )
 
 
-def _materials(recipe: Recipe, models: _Models, tables: dict[str, Table], found: Audit, cache: Path) -> Materials:
-    max_length = recipe.data.max_length
-    labels = classifier_labels(models.encoder.path)
-    named = None if labels is None or is_unnamed(labels) else labels
-    corpus = build_corpus(tables, recipe.data, recipe.seed, named)
+def _materials(recipe: Recipe, models: _Models, texts: _Texts, cache: Path) -> Materials:
+    max_length, corpus = recipe.data.max_length, texts.corpus
+    assert corpus is not None  # there was no error
     encoders = {
         origin: Encoder(origin, _tokenise(corpus, load_tokenizer(origin.path), max_length, cache))
-        for origin in dict.fromkeys([*models.teacher, models.student])
+        for origin in dict.fromkeys([*models.teacher, models.encoder, models.student])
         if origin is not None
     }
-    members = []
+    members = [] if texts.scores is None else [Member("teacher", texts.scores, recipe.seed)]
     for place, origin in enumerate(models.teacher):
         stage = "teacher" if len(models.teacher) == 1 else f"teacher_{place + 1}"
         seed = recipe.seed + models.teacher[:place].count(origin)  # its own, for one that is there twice
@@ -198,7 +225,7 @@ def _materials(recipe: Recipe, models: _Models, tables: dict[str, Table], found:
     encoder, student = encoders[models.encoder], encoders[models.student or models.encoder]
     tokens, vocabulary = _read_by_student(recipe, corpus, student, cache)
     cut = [truncation(split, encoder.tokens[split].full_lengths, max_length) for split in ("train", "test")]
-    findings = Audit((*found.findings, *cut))
+    findings = Audit((*texts.findings.findings, *cut))
     return Materials(tuple(members), encoder, models.student, corpus, tokens, vocabulary, findings)
 
 

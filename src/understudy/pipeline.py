@@ -11,6 +11,7 @@ from pathlib import Path
 
 from understudy import artifacts
 from understudy.artifacts import RunDirectory
+from understudy.errors import ModelError
 from understudy.evaluation.results import Metrics
 from understudy.hardware import detect
 from understudy.inference.classifier import Classifier
@@ -59,8 +60,13 @@ class Run:
         """The teacher.
 
         Raises:
-            ModelError: it is a committee, whose members stand in folders of their own.
+            ModelError: it is a committee, whose members stand in folders of their own, or its scores were given.
         """
+        if self.recipe.teacher.scores is not None:
+            raise ModelError(
+                f"The teacher of {self.directory} is no model: its probabilities were given, and stand in "
+                f"{self._layout.teacher / 'scores.parquet'}. Ask the student, or open that file."
+            )
         return Classifier.load(self._layout.teacher)
 
     @property

@@ -79,7 +79,7 @@ def check_fingerprints(run: RunDirectory, present: dict[str, str]) -> None:
     earlier = Manifest(run.manifest)
     for stage, fingerprint in present.items():
         if earlier.fingerprint(stage) not in (None, fingerprint):
-            behind = "texts or labels" if stage == "data" else "model, machine or data"
+            behind = "texts or labels" if stage == "data" else "model, scores, machine or data"
             raise RunDirectoryError(
                 f"{run.root} holds a run with another {stage}: the options are the same, but the {behind} "
                 "behind them changed. Give another --out, or --overwrite to replace it."
@@ -180,13 +180,14 @@ def begin(recipe: Recipe, run: RunDirectory, hardware: Hardware, materials: Mate
     """The first write to the run directory: what is going to be done, with what and where."""
     manifest = Manifest(run.manifest)
     teachers = [member.record() for member in materials.members]
+    start = materials.student or (materials.origin if recipe.teacher.scores is not None else None)
     manifest.content |= {
         "understudy": _version(),
         "versions": _versions(),
         "machine": {**machine(), "device": hardware.device, "threads": hardware.threads},
         "models": {
             "teacher": teachers[0] if len(teachers) == 1 else teachers,
-            "student": materials.student.record() if materials.student else None,
+            "student": start.record() if start else None,
         },
         "classes": materials.corpus.classes,
         "audit": materials.findings.to_json(),

@@ -170,6 +170,13 @@ class _TeacherModel(_Options):
     NB-weighted n-gram model."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; for a single model."""
+    scores: str | None = None
+    """Source of the teacher's probabilities where they were made elsewhere: a file (csv, tsv, jsonl, parquet, each also
+    compressed) or a glob of them, one row a text. A row names its text by a column `id`, the text id as in
+    `predictions.parquet`, or else by the recipe's text column, and has a column for every class:
+    `probability_<class>`, as `understudy predict --output` writes it, or `<class>` alone. All texts of train,
+    unlabelled and test need a row. No teacher is trained or run then, and of its options only `teacher.model` counts:
+    the one encoder whose layers a student takes, as they are before any fine-tuning."""
 
     @field_validator("model", mode="before")
     @classmethod
@@ -196,6 +203,15 @@ class _TeacherModel(_Options):
             raise ValueError(
                 f"teacher.revision is {self.revision!r}, but teacher.model names {len(self.members)} models; a "
                 "revision belongs to one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scores_beside_one(self) -> _TeacherModel:
+        if self.scores is not None and len(self.members) > 1:
+            raise ValueError(
+                f"teacher.scores is {self.scores!r}, but teacher.model names {len(self.members)} models; expected the "
+                "one encoder whose layers a student takes, for no teacher is trained. Name one, or leave the scores out"
             )
         return self
 

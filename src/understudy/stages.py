@@ -15,6 +15,7 @@ from pathlib import Path
 
 from understudy import artifacts
 from understudy.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
+from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens
 from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
 from understudy.evaluation.repeats import repeat_name
@@ -23,14 +24,20 @@ from understudy.hardware import Dtype, Hardware
 from understudy.inference.logits import softmax
 from understudy.inference.store import StoredLogits
 from understudy.labelling import Committee, Labeller
-from understudy.materials import Encoder, Materials, Member
+from understudy.materials import LINEAR, Encoder, Materials, Member
 from understudy.models.linear import LinearModel, is_linear
 from understudy.models.loading import load_classifier, parameter_count
 from understudy.recipe import Recipe
 from understudy.report.dashboard import draw_dashboard
 from understudy.training.linear import linear_fingerprint, train_linear
 from understudy.training.student import Start, control_start, student_start, train_student
-from understudy.training.teacher import TrainedModel, teacher_fingerprint, train_teacher
+from understudy.training.teacher import (
+    TrainedModel,
+    keep_scores,
+    scores_fingerprint,
+    teacher_fingerprint,
+    train_teacher,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +48,16 @@ _SOFT_LOSS = {"objective", "temperature", "alpha"}
 
 def teacher_keys(recipe: Recipe, materials: Materials, hardware: Hardware) -> dict[str, str]:
     """Fingerprints of the stages that make the teacher, by stage."""
-    return {
-        member.stage: teacher_fingerprint(recipe, materials.corpus, member.model.origin, hardware, member.seed)
-        if isinstance(member.model, Encoder)
-        else linear_fingerprint(materials.corpus)
-        for member in materials.members
-    }
+    corpus = materials.corpus
+
+    def key(member: Member) -> str:
+        if isinstance(member.model, Encoder):
+            return teacher_fingerprint(recipe, corpus, member.model.origin, hardware, member.seed)
+        if isinstance(member.model, Scores):
+            return scores_fingerprint(member.model, corpus.classes)
+        return linear_fingerprint(corpus)
+
+    return {member.stage: key(member) for member in materials.members}
 
 
 @dataclass(frozen=True)
@@ -138,6 +149,9 @@ class Stages:
             if isinstance(member.model, Encoder):
                 make = partial(self._fine_tuned, member, member.model, folder)
                 self.made(member.stage, self.teacher_keys[member.stage], folder, make)
+            elif isinstance(member.model, Scores):
+                make = partial(keep_scores, member.model, self.materials.corpus.classes, folder)
+                self.made(member.stage, self.teacher_keys[member.stage], folder, make)
             else:
                 self._linear(member.stage, folder)
         dtype = self.hardware.dtype(self.recipe.teacher.precision)
@@ -146,7 +160,7 @@ class Stages:
             described = [
                 {
                     "folder": folder.name,
-                    "model": member.model.origin.name if isinstance(member.model, Encoder) else member.model,
+                    "model": member.model.origin.name if isinstance(member.model, Encoder) else LINEAR,
                     "temperature": temperature,
                 }
                 for member, folder, temperature in zip(members, folders, teacher.temperatures, strict=True)
@@ -181,11 +195,11 @@ class Stages:
     def soft_labels_key(self, teacher: Committee) -> str:
         """Fingerprint of the soft labels."""
         tokens = self.materials.encoder.tokens["transfer"].total
+        engine = self.hardware.engine_for(teacher.dtype, tokens)
         return fingerprint(
             teacher=[folder_digest(folder) for folder in teacher.folders],
             data=self.materials.corpus.digest,
-            dtype=teacher.dtype,
-            engine=self.hardware.engine_for(teacher.dtype, tokens),
+            **({"dtype": teacher.dtype, "engine": engine} if teacher.models else {}),
         )
 
     def student(self, teacher: Committee, variant: Variant) -> Path:
@@ -290,7 +304,7 @@ class Stages:
         tokens = self.materials.student_tokens
         candidates |= {name: self.candidate(name, folder, tokens, dtype) for name, folder in folders.items()}
         speed = measure_speed(
-            teacher.folders,
+            teacher.models,
             [folders["student"]],
             corpus.test.texts,
             max_length=self.recipe.data.max_length,
@@ -322,10 +336,9 @@ class Stages:
     def teacher_candidate(self, teacher: Committee, dtype: Dtype) -> Candidate:
         """The teacher's answers on the test set."""
         found = teacher.logits("test", dtype, "testing teacher")
-        sizes = [
-            _encoder_size(folder) if isinstance(member.model, Encoder) else _linear_size(folder)
-            for member, folder in zip(teacher.members, teacher.folders, strict=True)
-        ]
+        if not teacher.models:
+            return Candidate(softmax(found.logits), None, None)
+        sizes = [_linear_size(folder) if is_linear(folder) else _encoder_size(folder) for folder in teacher.models]
         parameters, size = (sum(values) for values in zip(*sizes, strict=True))
         return Candidate(softmax(found.logits), parameters, size)
 

@@ -1,4 +1,4 @@
-"""The teacher: fine-tuned once and kept in the cache, or taken as it is."""
+"""The teacher: fine-tuned once and kept in the cache, taken as it is, or known by its answers alone."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import copy
 import json
 import logging
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy.artifacts import file_sha256, fingerprint, folder_digest, write_folder, write_json
 from understudy.data.corpus import Corpus
+from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.errors import ModelError
 from understudy.hardware import Hardware
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # What decides a teacher's weights, beside its data, origin and seed. Attention kernels differ by rounding only.
-_IRRELEVANT = {"model", "revision", "precision", "attention", "checkpoint_steps"}
+_IRRELEVANT = {"model", "revision", "scores", "precision", "attention", "checkpoint_steps"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,20 @@ def teacher_fingerprint(recipe: Recipe, corpus: Corpus, origin: Origin, hardware
         options=recipe.teacher.model_dump(exclude=_IRRELEVANT),
         dtype=hardware.dtype(recipe.teacher.precision),
     )
+
+
+def scores_fingerprint(scores: Scores, classes: list[str]) -> str:
+    """Names a teacher whose answers were given: the probabilities of the texts that need them, whatever file they were
+    in."""
+    return fingerprint(kind="scores", scores=scores.digest, classes=classes)
+
+
+def keep_scores(scores: Scores, classes: list[str], folder: Path) -> TrainedModel:
+    """Writes the given answers to `scores.parquet` in the teacher's folder, so that the run holds what it used."""
+    start = time.monotonic()
+    with write_folder(folder) as temporary:
+        scores.save(temporary / "scores.parquet", classes)
+    return TrainedModel(folder, folder_digest(folder), time.monotonic() - start, False, [])
 
 
 def is_ready_made(origin: Origin, classes: list[str]) -> bool:
