@@ -10,6 +10,7 @@ import pytest
 
 from understudy import labelling
 from understudy.data.corpus import Corpus, Split
+from understudy.data.scores import Scores
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import select_unlabelled
 from understudy.hardware import Hardware
@@ -98,6 +99,17 @@ def test_a_repeated_text_is_in_one_fold_only(corpus: Corpus, monkeypatch: pytest
 def test_a_class_with_few_texts_has_fewer_folds() -> None:
     rare = Split(["good a", "bad b", "good c"], text_ids(["good a", "bad b", "good c"]), np.array([1, 0, 1]))
     assert cross_fitted(Corpus(CLASSES, rare, rare, rare), seed=0).shape == (3, 2)
+
+
+def test_given_probabilities_are_labels_as_logarithms(labeller: Labeller) -> None:
+    ids = np.unique(np.concatenate([labeller.corpus.transfer_ids, labeller.corpus.test.ids]))
+    answers = np.tile(np.array([[0.25, 0.75]], dtype=np.float32), (len(ids), 1))
+    answers[ids == labeller.corpus.test.ids[0]] = [0.0, 1.0]
+    found = labeller.given(Scores("scores.csv", ids, answers), "test")
+    assert found.logits.dtype == np.float32
+    assert found.logits[0].tolist() == pytest.approx([np.log(1e-12), 0.0])
+    assert found.logits[1] == pytest.approx(np.log([0.25, 0.75]))
+    assert len(labeller.given(Scores("scores.csv", ids, answers), "transfer").logits) == 23
 
 
 def test_the_linear_models_labels_come_from_the_cache(

@@ -68,6 +68,13 @@ def test_a_wrong_value(option: str, value: Any, text: str) -> None:
     assert problem(option, value) == f"{option}: {text}"
 
 
+def test_scores_stand_beside_one_encoder() -> None:
+    several = message({**VALID, "teacher": {"model": ["a", "linear"], "scores": "scores.csv"}})
+    assert "teacher: teacher.scores is 'scores.csv', but teacher.model names 2 models; expected the one" in several
+    linear = message({**VALID, "teacher": {"model": "linear", "scores": "scores.csv"}})
+    assert "teacher.model: expected a model, or several, of which one may be linear, got 'linear'" in linear
+
+
 @pytest.mark.parametrize("value", [0, -1, 0.0, 1.0, 2.5, "1.5", "0", True, None, ["dev.csv"], float("nan")])
 def test_a_wrong_validation_is_one_problem_whatever_its_type(value: Any) -> None:
     assert "expected a share between 0 and 1, a number of texts from 1, or a source, got" in problem(

@@ -186,9 +186,12 @@ class Stages:
     def soft_labels(self, teacher: Committee, key: str) -> StoredLogits:
         start = time.monotonic()
         found = teacher.logits("transfer", teacher.dtype, "soft labels")
-        log.info("soft labels: %d computed, %d from the cache", found.computed, found.reused)
-        if self.manifest.fingerprint("soft_labels") != key or found.computed:
+        if teacher.models:
+            log.info("soft labels: %d computed, %d from the cache", found.computed, found.reused)
             details = {"computed": found.computed, "reused": found.reused, "dtype": teacher.dtype}
+        else:
+            details = {"given": found.reused}
+        if self.manifest.fingerprint("soft_labels") != key or found.computed:
             self.manifest.finish("soft_labels", key, time.monotonic() - start, details)
         return found
 

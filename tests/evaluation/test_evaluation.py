@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,16 @@ def test_models_that_are_not_there() -> None:
     assert metrics.controls.linear is None
     assert metrics.distillation_gain is None
     assert metrics.verdict.code == "replace"
+
+
+def test_a_teacher_of_unknown_size() -> None:
+    models = {"teacher": candidate(GOOD), "student": candidate(FAIR, parameters=10)}
+    models["teacher"] = dataclasses.replace(models["teacher"], parameters=None, bytes=None)
+    metrics = found(split(LABELS), models)
+    assert metrics.teacher.accuracy == pytest.approx(0.9)
+    assert metrics.retention.accuracy == pytest.approx(8 / 9)
+    assert (metrics.teacher.parameters, metrics.teacher.bytes) == (None, None)
+    assert (metrics.parameter_fraction, metrics.efficiency_ratio) == (None, None)
 
 
 def test_a_teacher_that_answers_always_the_same_has_learned_nothing() -> None:

@@ -109,6 +109,13 @@ WITHOUT_CONTROLS = dataclasses.replace(
 )
 ONE_SEED = dataclasses.replace(METRICS, seeds=None)
 WITHOUT_AUC = dataclasses.replace(METRICS, student=dataclasses.replace(METRICS.student, auc=None))
+SCORES_GIVEN = dataclasses.replace(
+    METRICS,
+    teacher=dataclasses.replace(METRICS.teacher, parameters=None, bytes=None),
+    parameter_fraction=None,
+    efficiency_ratio=None,
+    speed=Speed("cpu", 2, "fp32", 256, BatchTime(None, 20.0), None, None, model_speed(17.0)),
+)
 
 
 def keys(content: Any) -> Any:
@@ -150,10 +157,18 @@ def test_what_was_left_out_is_null_not_missing(tmp_path: Path) -> None:
     assert content["distillation_gain"] is None
 
 
+def test_what_nobody_knows_of_a_teacher_is_null(tmp_path: Path) -> None:
+    content = saved(SCORES_GIVEN, tmp_path)
+    speed = content["speed"]
+    unknown = [content["teacher"]["parameters"], content["teacher"]["bytes"], content["parameter_fraction"]]
+    unknown += [content["efficiency_ratio"], speed["teacher"], speed["speedup"], speed["batch128"]["teacher_ms"]]
+    assert unknown == [None] * 7
+
+
 @pytest.mark.parametrize(
     "metrics",
-    [METRICS, WITHOUT_CONTROLS, WITHOUT_AUC, ONE_SEED],
-    ids=["all", "no controls", "no AUC", "one seed"],
+    [METRICS, WITHOUT_CONTROLS, WITHOUT_AUC, ONE_SEED, SCORES_GIVEN],
+    ids=["all", "no controls", "no AUC", "one seed", "scores given"],
 )
 def test_what_was_saved_loads_equal(metrics: Metrics, tmp_path: Path) -> None:
     metrics.save(tmp_path / "metrics.json")

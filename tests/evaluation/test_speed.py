@@ -54,6 +54,13 @@ def test_tiny_models_get_finite_positive_figures(make_model: Callable[..., Path]
     assert (found.device, found.threads, found.dtype, found.max_length) == ("cpu", 1, "fp32", 16)
 
 
+def test_a_teacher_that_is_no_model_has_no_speed(make_model: Callable[..., Path]) -> None:
+    settings: dict[str, Any] = {"max_length": 16, "sample": 20, "hardware": CPU, "dtype": "fp32", "seed": 0}
+    found = measure_speed((), [make_model("student", ["a", "b"], layers=1)], TEXTS, **settings)
+    assert (found.teacher, found.speedup, found.batch128.teacher_ms) == (None, None, None)
+    assert found.student.documents_per_second > 0 and found.batch128.student_ms > 0
+
+
 def test_a_batch_is_padded_to_the_maximum_length(
     make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,19 @@ def names(points: list[Point]) -> list[str]:
 def test_the_frontier(tradeoff: Tradeoff) -> None:
     assert names(tradeoff.by_speed()) == ["static", "linear", "3", "6"]
     assert names(tradeoff.by_size()) == ["static", "linear", "3/8000", "3", "6"]
+
+
+def test_a_teacher_of_unknown_speed_and_size_changes_no_choice(tradeoff: Tradeoff) -> None:
+    teacher, *others = tradeoff.points
+    metrics = dataclasses.replace(teacher.metrics, parameters=None, bytes=None)
+    unknown = Tradeoff((dataclasses.replace(teacher, metrics=metrics, speed=None), *others), 100)
+    assert unknown.by_speed() == tradeoff.by_speed() and unknown.by_size() == tradeoff.by_size()
+    assert unknown.dominated() == tradeoff.dominated()
+    first = unknown.points[0]
+    assert all(map(math.isnan, (first.rate, first.latency, first.size)))
+    models = unknown.to_json()["models"]
+    assert isinstance(models, dict)
+    assert (models["teacher:teacher"]["speed"], models["teacher:teacher"]["bytes"]) == (None, None)
 
 
 def test_what_the_linear_control_dominates(tradeoff: Tradeoff) -> None:

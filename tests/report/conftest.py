@@ -186,6 +186,18 @@ def long_names() -> Metrics:
     )
 
 
+def scores_given() -> Metrics:
+    """A teacher that is known by its answers alone."""
+    imdb = metrics()
+    return metrics(
+        teacher=dataclasses.replace(imdb.teacher, parameters=None, bytes=None),
+        parameter_fraction=None,
+        efficiency_ratio=None,
+        verdict=Verdict("replace", "helped", "The student can replace the teacher: it keeps 98.9% [98.6%, 99.2%]."),
+        speed=dataclasses.replace(imdb.speed, teacher=None, speedup=None, batch128=BatchTime(None, 637.0)),
+    )
+
+
 @dataclass(frozen=True)
 class Case:
     name: str
@@ -198,10 +210,16 @@ CASES = [
     Case("quickstart", quickstart(), "quickstart: MiniLM-L6 taught a three-layer student"),
     Case("linear_wins", linear_wins(), "linear wins"),
     Case("no_controls", no_controls(), "no controls"),
+    Case("scores_given", scores_given(), "scores given"),
     Case("extremes", extremes(), "x" * 60),
     Case("several_seeds", several_seeds(), "imdb with three seeds"),
     Case("long_names", long_names(), "A$ WIDE$ TITLE " + "W" * 45),
 ]
+
+
+@pytest.fixture(name="scores_given")
+def _scores_given() -> Metrics:
+    return scores_given()
 
 
 @pytest.fixture

@@ -188,6 +188,16 @@ def test_controls_that_were_left_out_leave_no_trace(imdb: Metrics) -> None:
     assert len(dots(dashboard_figure(without, "a run"))) == 4
 
 
+def test_what_nobody_knows_of_a_teacher_has_no_bar_and_no_figure(scores_given: Metrics) -> None:
+    found = words(scores_given)
+    assert {"67.0 M", "parameters of the student", "202", "documents per second by the student"} <= set(found)
+    assert found.count("the teacher's are unknown: its scores were given") == 2
+    assert not {"61.2 %", "109.5 M", "438.0 MB", "1.9×", "104"} & set(found)
+    assert found.count("Teacher") == 2  # accuracy and F1
+    figure = dashboard_figure(scores_given, "a run")
+    assert len(bars(figure, dashboard.STUDENT)) == 5 and not bars(figure, dashboard.TEACHER)
+
+
 def test_dots_stand_where_their_values_are(imdb: Metrics) -> None:
     figure = dashboard_figure(imdb, "a run")
     ticks = {text.get_text(): text.get_position()[0] for text in texts(figure) if text.get_text() in ("0.85", "0.95")}

@@ -21,6 +21,11 @@ def test_significant(value: float, text: str) -> None:
     assert formats.significant(value) == text
 
 
+@pytest.mark.parametrize(("value", "text"), [(None, "-"), (float("nan"), "-"), (0, "0"), (1500, "1.5 k")])
+def test_what_nobody_knows_is_a_dash(value: float | None, text: str) -> None:
+    assert formats.known(value, formats.count) == text
+
+
 @pytest.mark.parametrize(
     ("fraction", "text"),
     [

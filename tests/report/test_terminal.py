@@ -122,6 +122,20 @@ def test_what_has_no_ratio_has_a_dash(imdb: Metrics) -> None:
     assert cells(output, "ECE") == ["0.0000", "0.0187", "-"]
 
 
+def test_what_nobody_knows_of_a_teacher_has_a_dash_and_is_said_in_words(scores_given: Metrics) -> None:
+    output = shown(scores_given)
+    assert cells(output, "accuracy")[:3] == ["0.9211", "0.9111", "98.9 % [98.6, 99.2]"]
+    assert cells(output, "parameters") == ["-", "67.0 M", "-", "67.0 M", "1.2 M"]
+    assert cells(output, "size") == ["-", "267.8 MB", "-", "267.8 MB", "14.5 MB"]
+    assert cells(output, "documents / s") == ["-", "202", "-", "-", "-"]
+    assert cells(output, "latency p50") == ["-", "5.10 ms", "-", "-", "-"]
+    assert (
+        "speedup unknown: the teacher's scores were given; the student takes 637 ms for a batch of 128 padded to 256 "
+        "tokens (cuda (Tesla T4), 2 threads, float16)"
+    ) in joined(output)
+    assert "efficiency ratio unknown, as the teacher's size is" in joined(output)
+
+
 def test_brackets_are_not_markup(imdb: Metrics) -> None:
     verdict = Verdict("keep_teacher", "hurt", "See [bold]this[/bold] and [link].")
     speed = dataclasses.replace(imdb.speed, device="[red]cpu", threads=1)

@@ -78,10 +78,13 @@ def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
         "Line: the students that no other student beats in both. Bars: 95 % intervals of the accuracy. "
         f"{tradeoff.texts:,} test texts."
     )
-    if any(point.speed is None for point in tradeoff.points):
-        note += " Dashed: the teacher, whose scores were given; its speed and size are unknown."
+    below = []
     if tradeoff.linear is not None:
-        note += "\nShaded: no more accurate than the linear control, and slower (left) or larger (right) than it."
+        below.append("Shaded: no more accurate than the linear control, and slower (left) or larger (right) than it.")
+    if any(point.speed is None for point in tradeoff.points):
+        below.append("Dashed: the teacher, whose speed and size are unknown.")
+    if below:
+        note += "\n" + " ".join(below)
     figure.text(_SIDE / WIDTH, 12 / HEIGHT, note, fontsize=7, **{**style, "color": FAINT})
     return figure
 
