@@ -171,12 +171,10 @@ class _TeacherModel(_Options):
     revision: str | None = None
     """Branch, tag or commit on the Hub; for a single model."""
     scores: str | None = None
-    """Source of the teacher's probabilities where they were made elsewhere: a file (csv, tsv, jsonl, parquet, each also
-    compressed) or a glob of them, one row a text. A row names its text by a column `id`, the text id as in
-    `predictions.parquet`, or else by the recipe's text column, and has a column for every class:
-    `probability_<class>`, as `understudy predict --output` writes it, or `<class>` alone. All texts of train,
-    unlabelled and test need a row. No teacher is trained or run then, and of its options only `teacher.model` counts:
-    the one encoder whose layers a student takes, as they are before any fine-tuning."""
+    """File, or glob of files, with the teacher's probabilities, made elsewhere: a row for each text of train,
+    unlabelled and test, with its `id` or text, and a column for each class (`<class>`, or `probability_<class>` as
+    `predict` writes it). Nothing of a teacher is then trained or run; `teacher.model` only lends its layers to the
+    student."""
 
     @field_validator("model", mode="before")
     @classmethod
