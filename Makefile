@@ -41,7 +41,7 @@ lock:
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet ".[distill,offline,dev]" setuptools uv
+	$(PIP) install --quiet ".[distill,offline,onnx,dev]" setuptools uv
 	$(PIP) freeze --all | grep -vE '^(torch|understudy|pip|uv)( |=|@)' > .venv/pins.txt
 	$(BIN)/uv pip compile --quiet --no-deps --no-annotate --generate-hashes --custom-compile-command "make lock" .venv/pins.txt -o requirements.lock
 	rm -rf .venv build
