@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -41,7 +42,9 @@ def test_without_a_terminal_a_line_now_and_then(clock: Any, caplog: pytest.LogCa
         advance(10)
         clock.now += 10
         advance(1)
-    assert caplog.messages == ["teacher: 20 of 100 steps, about 2 min left"]  # 30 s for 20, so 120 s for 80
+    assert caplog.messages == [
+        "teacher: 20 of 100 steps (20 %), 0.67 steps/s, about 2 min left"  # 30 s for 20, so 120 s for 80
+    ]
 
 
 def test_what_was_done_before_does_not_count_towards_the_speed(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -49,22 +52,32 @@ def test_what_was_done_before_does_not_count_towards_the_speed(clock: Any, caplo
     with progress("teacher", 100, "steps", already=80) as advance:
         clock.now += 40
         advance(10)
-    assert caplog.messages == ["teacher: 90 of 100 steps, about 40 s left"]
+    assert caplog.messages == ["teacher: 90 of 100 steps (90 %), 0.25 steps/s, about 40 s left"]
 
 
 def test_more_than_was_expected(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with progress("predict", 0) as advance:
+    with progress("predict", 4) as advance:
         clock.now += 30
         advance(5)
-    assert caplog.messages == ["predict: 5 of 0 texts, about 0 s left"]
+    assert caplog.messages == ["predict: 5 of 4 texts (125 %), 0.17 texts/s, about 0 s left"]
+
+
+def test_nobody_knows_how_much_there_is(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with progress("predict", None) as advance:
+        clock.now += 30
+        advance(45_000)
+    assert caplog.messages == ["predict: 45000 texts, 1,500 texts/s"]
 
 
 def test_on_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
     with progress("teacher", 10, "steps", already=4) as advance:
-        advance(3)
+        advance(1)
+        time.sleep(0.01)  # a speed needs two moments
+        advance(2)
     captured = capsys.readouterr()
-    assert "teacher" in captured.err and "7/10" in captured.err
+    assert all(shown in captured.err for shown in ("teacher", "7/10", "70%", "steps/s"))
     assert captured.out == ""

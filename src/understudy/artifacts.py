@@ -173,13 +173,18 @@ def write_text(path: Path, text: str) -> None:
     write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a temporary file beside `path`, then moves it there; `path` is never half written.
+def write_file(path: Path, write: Callable[[Path], object], scratch: Path | None = None) -> None:
+    """Lets `write` fill a temporary file, then moves it to `path`, which is never half written.
 
     The temporary name ends like `path`, for writers that go by the suffix.
+
+    Args:
+        path: The file.
+        write: Fills the temporary one.
+        scratch: The folder for the temporary file, on the same disk; by default it lies beside `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    temporary = (scratch or path.parent) / f".{secrets.token_hex(4)}-{path.name}"
     try:
         write(temporary)
         _sync(temporary)

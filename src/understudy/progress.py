@@ -14,12 +14,14 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 @contextmanager
-def progress(description: str, total: int, unit: str = "texts", already: int = 0) -> Iterator[Callable[[int], None]]:
-    """Yields a function that is told how much more is done.
+def progress(
+    description: str, total: int | None, unit: str = "texts", already: int = 0
+) -> Iterator[Callable[[int], None]]:
+    """Yields a function that is told how much more is done; shows how much that is, in percent, and how fast it goes.
 
     Args:
         description: Names the work.
-        total: How much there is to do.
+        total: How much there is to do; None where nobody knows.
         unit: Of what.
         already: How much of it an earlier try did; it does not count towards the speed.
     """
@@ -31,12 +33,13 @@ def progress(description: str, total: int, unit: str = "texts", already: int = 0
 
 
 @contextmanager
-def _bar(description: str, total: int, unit: str, already: int) -> Iterator[Callable[[int], None]]:
+def _bar(description: str, total: int | None, unit: str, already: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        TaskProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
@@ -47,16 +50,25 @@ def _bar(description: str, total: int, unit: str, already: int) -> Iterator[Call
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total, completed=already)
-        yield lambda amount: bar.advance(task, amount)
+        task = bar.add_task(description, total=total, completed=already, rate="")
+
+        def advance(amount: int) -> None:
+            bar.advance(task, amount)
+            speed = bar.tasks[0].speed
+            if speed is not None:
+                bar.update(task, rate=_rate(speed, unit))
+
+        yield advance
 
 
-def _lines(description: str, total: int, unit: str, already: int) -> Callable[[int], None]:
+def _lines(description: str, total: int | None, unit: str, already: int) -> Callable[[int], None]:
     start = last = time.monotonic()
     done = already
 
@@ -66,10 +78,20 @@ def _lines(description: str, total: int, unit: str, already: int) -> Callable[[i
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LINES and done > already:
             last = now
-            left = (now - start) / (done - already) * max(0, total - done)
-            log.info("%s: %d of %d %s, about %s left", description, done, total, unit, duration(left))
+            speed = (done - already) / (now - start)
+            if total is None:
+                log.info("%s: %d %s, %s", description, done, unit, _rate(speed, unit))
+                return
+            percent = 100 * done // max(total, 1)
+            left = duration(max(0, total - done) / speed)
+            rate = _rate(speed, unit)
+            log.info("%s: %d of %d %s (%d %%), %s, about %s left", description, done, total, unit, percent, rate, left)
 
     return advance
+
+
+def _rate(speed: float, unit: str) -> str:
+    return f"{speed:,.0f} {unit}/s" if speed >= 10 else f"{speed:.2g} {unit}/s"
 
 
 def duration(seconds: float) -> str:
