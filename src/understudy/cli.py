@@ -149,7 +149,8 @@ def _predict(options: argparse.Namespace) -> None:
     if not options.texts and not options.input and sys.stdin.isatty():
         raise UserError("predict got nothing to classify: give texts, --input FILE, or lines on stdin.")
 
-    from understudy.inference.bulk import predict_file, stream_texts
+    from understudy.inference.bulk import predict_file
+    from understudy.inference.rows import stream_texts
 
     classifier = _classifier(options)
     if options.output:

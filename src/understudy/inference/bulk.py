@@ -1,33 +1,48 @@
-"""Classifying a whole file, row by row in chunks, so that memory does not grow with it."""
+"""Classifying a whole file, window by window, so that memory does not grow with it and finished windows are kept."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import importlib.metadata
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from understudy.artifacts import write_file
-from understudy.data.files import FORMATS, Chunk, chunks, file_format
-from understudy.data.sources import source_files, text_of
+import numpy as np
+
+from understudy.artifacts import file_sha256, write_file
+from understudy.data.files import FORMATS, Chunk, file_format
+from understudy.data.sources import source_files
 from understudy.errors import DataError, UserError
 from understudy.inference.classifier import Classifier
+from understudy.inference.parts import Parts, parts_folder
+from understudy.inference.rows import STDIN, Window, chunks_of, windows
 from understudy.inference.writers import Types, writer
 from understudy.progress import progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_STDIN = "-"
-_LINES = 1024
+log = logging.getLogger(__name__)
+
+# Rows that are sorted by length together, and kept together once they are done: more pad less, but lose more when the
+# work is stopped. It does not hang on the reader's chunks, so that the same rows always meet in the same batches.
+WINDOW = 4096
+
+# Another version of one of these may answer otherwise.
+_PACKAGES = ("understudy", "numpy", "scipy", "scikit-learn", "tokenizers", "transformers", "torch", "openvino")
+
+_Answered = tuple[Window, np.ndarray]
 
 
 def predict_file(classifier: Classifier, source: str, output: Path, text: str = "text") -> int:
     """Adds `label` and `probability_<class>` columns to every row of a file; beside a gold `label`, `predicted_label`.
 
     A file is gone through twice, the first time without the model: what is wrong with its last row, or with the
-    output's name, is said before any work is done.
+    output's name, is said before any work is done. Until the output is whole, the answers lie beside it: after an
+    interruption the same call goes on behind them, and with the same threads the output is the same byte for byte.
+    Stdin, which can be read once only, is gone through once, and nothing of it is kept.
 
     Args:
         classifier: Answers.
@@ -39,54 +54,34 @@ def predict_file(classifier: Classifier, source: str, output: Path, text: str = 
         How many rows there were.
 
     Raises:
-        DataError: the source cannot be read, lacks the column, or already has a column that would be added.
-        UserError: the output cannot be written under that name.
+        DataError: the source cannot be read, lacks the column, already has a column that would be added, or was
+            changed meanwhile.
+        UserError: the output cannot be written under that name, or another process is writing it.
     """
     kind = _output_kind(output, source)
-    survey = _survey(source, text, kind, classifier.classes)
-    rows = 0
-
-    def write(temporary: Path) -> None:
-        nonlocal rows
-        columns = [*survey.columns, *survey.answers]
-        with (
-            progress("predict", survey.rows) as advance,
-            writer(temporary, kind, columns, survey.schema) as put,
-        ):
-            for _, chunk, texts in _chunks(source, text):
-                put(chunk | _answers(classifier.predict_proba(texts), classifier.classes, survey.answers))
-                rows += len(texts)
-                advance(len(texts))
-
-    write_file(output, write)
+    if source == STDIN:
+        survey = _survey(source, text, kind, classifier.classes)
+        with progress("predict", None, "rows") as advance:
+            each_once = (
+                (each, classifier.predict_proba(each.texts, advance)) for each in windows(source, text, WINDOW)
+            )
+            return _write(output, kind, survey, classifier.classes, each_once)
+    stamps = _stamps(source)
+    with parts_folder(output) as folder:
+        survey = _survey(source, text, kind, classifier.classes)
+        parts = Parts(folder, _work(classifier, source, text))
+        if parts.rows:
+            log.info("predict: %d of %d rows were done before", parts.rows, survey.rows)
+        try:
+            with progress("predict", survey.rows, "rows", already=parts.rows) as advance:
+                answered = _answered(classifier, source, text, parts, advance, stamps)
+                rows = _write(output, kind, survey, classifier.classes, answered, scratch=folder)
+        except KeyboardInterrupt:
+            if parts.rows:
+                log.info("predict: %d of %d rows are done and kept", parts.rows, survey.rows)
+            raise
+        parts.clear()
     return rows
-
-
-def stream_texts(source: str, text: str = "text") -> Iterator[str]:
-    """The texts of a file, or the lines of stdin for `-`."""
-    for _, _, texts in _chunks(source, text):
-        yield from texts
-
-
-def read_lines(file: TextIO, size: int = _LINES) -> Iterator[list[str]]:
-    """Lines in groups; a line is a text.
-
-    Raises:
-        DataError: the input is not UTF-8.
-    """
-    lines: list[str] = []
-    try:
-        for line in file:
-            line.encode("utf-8")  # in a C locale Python lets foreign bytes through as surrogates
-            lines.append(line.rstrip("\r\n"))
-            if len(lines) == size:
-                yield lines
-                lines = []
-    except UnicodeError as error:
-        reason = getattr(error, "reason", error)
-        raise DataError(f"stdin is not UTF-8 ({reason}). Convert it first, for example with iconv.") from None
-    if lines:
-        yield lines
 
 
 @dataclass(frozen=True)
@@ -115,17 +110,47 @@ def _output_kind(output: Path, source: str) -> str:
     above = next(place for place in output.absolute().parents if place.exists())
     if not above.is_dir():
         raise UserError(f"--output {output}: {above} is a file; expected a folder there. Give another name.")
-    if source != _STDIN and output.exists() and any(output.samefile(path) for path in source_files(source)):
+    if source != STDIN and output.exists() and any(output.samefile(path) for path in source_files(source)):
         raise UserError(f"--output {output} is the input itself: give another name.")
     return kind
+
+
+def _stamps(source: str) -> list[tuple[str, int, int]]:
+    """By which it shows that a file was changed meanwhile."""
+    stats = [(path, path.stat()) for path in source_files(source)]
+    return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+
+
+def _work(classifier: Classifier, source: str, text: str) -> dict[str, Any]:
+    """What the answers depend on.
+
+    The input counts by its content, which takes far less time to read than the survey's parsing of it does, and not
+    by its time of change, which a copy does not share and an edit may; of its path only the name, which tells the
+    format. Threads do not count: they decide last digits only, and one may well want to go on with more of them.
+    """
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    files = [{"name": path.name, "sha256": file_sha256(path)} for path in source_files(source)]
+    return {
+        "input": files,
+        "text": text,
+        **classifier.identity,
+        "classes": classifier.classes,
+        "window": WINDOW,
+        "versions": versions,
+    }
 
 
 def _survey(source: str, text: str, kind: str, classes: list[str]) -> _Survey:
     types = Types() if kind == "parquet" else None
     rows = 0
     columns: dict[str, None] = {}
-    declared = {path: types.see_file(path) for path in source_files(source)} if types and source != _STDIN else {}
-    for path, chunk, texts in _chunks(source, text) if source != _STDIN else ():
+    declared = {path: types.see_file(path) for path in source_files(source)} if types and source != STDIN else {}
+    for path, chunk, texts in chunks_of(source, text) if source != STDIN else ():
         rows += len(texts)
         columns |= dict.fromkeys(chunk)
         if types and not declared[path]:
@@ -143,23 +168,50 @@ def _survey(source: str, text: str, kind: str, classes: list[str]) -> _Survey:
     return _Survey(rows, list(columns), answers, types.schema(list(columns), answers) if types else None)
 
 
-def _chunks(source: str, text: str) -> Iterator[tuple[Path, Chunk, list[str]]]:
-    """File, rows by column, and the rows' texts."""
-    if source == _STDIN:
-        for lines in read_lines(sys.stdin):
-            yield Path(_STDIN), {text: lines}, lines
-        return
-    for path in source_files(source):
-        row = 0
-        for chunk in chunks(path):
-            if text not in chunk:
-                columns = ", ".join(chunk)
-                raise DataError(f"{path} has no column '{text}'; its columns are: {columns}. Name it with --text.")
-            yield path, chunk, [text_of(value, path, number) for number, value in enumerate(chunk[text], row + 1)]
-            row += len(chunk[text])
+def _answered(
+    classifier: Classifier,
+    source: str,
+    text: str,
+    parts: Parts,
+    advance: Callable[[int], None],
+    stamps: list[tuple[str, int, int]],
+) -> Iterator[_Answered]:
+    """Windows and their probabilities: kept ones, or computed ones, which are kept from then on."""
+    for number, window in enumerate(windows(source, text, WINDOW)):
+        probabilities = parts.get(number)
+        if probabilities is None:
+            probabilities = classifier.predict_proba(window.texts, advance)
+            parts.put(number, probabilities)
+        yield window, probabilities
+    if _stamps(source) != stamps:
+        parts.clear()
+        raise DataError(f"{source} was changed while it was read, so that its answers are of no use. Start again.")
 
 
-def _answers(probabilities: Any, classes: list[str], columns: dict[str, str]) -> Chunk:
+def _write(
+    output: Path,
+    kind: str,
+    survey: _Survey,
+    classes: list[str],
+    answered: Iterable[_Answered],
+    scratch: Path | None = None,
+) -> int:
+    """Writes the output and returns how many rows it has."""
+    rows = 0
+
+    def write(temporary: Path) -> None:
+        nonlocal rows
+        with writer(temporary, kind, [*survey.columns, *survey.answers], survey.schema) as put:
+            for window, probabilities in answered:
+                for chunk in window.chunks_with(_answers(probabilities, classes, survey.answers)):
+                    put(chunk)
+                rows += len(window.texts)
+
+    write_file(output, write, scratch)
+    return rows
+
+
+def _answers(probabilities: np.ndarray, classes: list[str], columns: dict[str, str]) -> Chunk:
     label, *each = columns
     answers: Chunk = {label: [classes[index] for index in probabilities.argmax(axis=-1)]}
     return answers | {column: probabilities[:, index].tolist() for index, column in enumerate(each)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from understudy.artifacts import RunDirectory
+from understudy.artifacts import RunDirectory, file_sha256, fingerprint
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
 from understudy.hardware import Dtype, Hardware, detect
@@ -47,9 +47,11 @@ class Classifier(ABC):
     """A classifier that is ready to answer; `understudy.load` makes one.
 
     Attributes:
+        folder: Where it was opened.
         dtype: Compute type.
     """
 
+    folder: Path
     dtype: Dtype
 
     @classmethod
@@ -85,7 +87,7 @@ class Classifier(ABC):
         if is_exported(folder):
             return ExportedClassifier.open(folder, device, threads, precision, engine)
         if is_linear(folder):
-            return LinearClassifier(LinearModel.load(folder))
+            return LinearClassifier(LinearModel.load(folder), folder)
         return TransformersClassifier.open(folder, path, device, threads, precision or "fp32", engine)
 
     @property
@@ -97,6 +99,12 @@ class Classifier(ABC):
     @abstractmethod
     def size(self) -> Size:
         """How large the model is."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its answers depend on beside the texts and the versions of packages, as JSON can express it."""
+        files = sorted(path for path in self.folder.iterdir() if path.is_file() and path.suffix != ".md")
+        return {"model": fingerprint(**{path.name: file_sha256(path) for path in files}), "dtype": self.dtype}
 
     @abstractmethod
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
@@ -148,6 +156,7 @@ class TransformersClassifier(Classifier):
         max_length: Tokens after which a text is cut.
     """
 
+    folder: Path
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     hardware: Hardware
@@ -178,7 +187,7 @@ class TransformersClassifier(Classifier):
         tokenizer = load_tokenizer(origin.path)
         # A tokenizer that knows no limit says 1e30.
         longest = min(tokenizer.model_max_length, longest_input(model.config) or _LONGEST)
-        return cls(model, tokenizer, hardware, dtype, longest)
+        return cls(folder, model, tokenizer, hardware, dtype, longest)
 
     @property
     def classes(self) -> list[str]:
@@ -191,6 +200,11 @@ class TransformersClassifier(Classifier):
         return Size(
             sum(each.numel() for each in parameters), sum(each.numel() * each.element_size() for each in parameters)
         )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        computed = {"device": self.hardware.kind, "engine": self.hardware.engine_for(self.dtype)}
+        return {**super().identity, **computed}
 
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
         tokens = tokenise(texts, self.tokenizer, self.max_length)
@@ -210,6 +224,7 @@ class LinearClassifier(Classifier):
     """A linear model on n-grams; it reads whole texts."""
 
     model: LinearModel
+    folder: Path
     dtype: Dtype = "fp32"
 
     @property
