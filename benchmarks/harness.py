@@ -107,9 +107,9 @@ def main(
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.sides}
     peaks: list[float] = []
     for number in range(options.rounds):
-        peaks.append(_child(__file__)["gflops"])
+        peaks.append(child(__file__)["gflops"])
         for name in options.sides:
-            found[name].append(_child(script, *sys.argv[1:], "--side", name))
+            found[name].append(child(script, *sys.argv[1:], "--side", name))
             say(f"round {number + 1}, {name}: {found[name][-1]['seconds']:.1f} s")
     peak = statistics.median(peaks)
     table = {name: _figures(rounds, peak) for name, rounds in found.items()}
@@ -185,6 +185,15 @@ def peak_rss_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
+def child(script: str, *options: str) -> dict[str, Any]:
+    """The last line that a script prints in a process of its own, which is JSON."""
+    command = [sys.executable, script, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
@@ -203,14 +212,6 @@ def _measured(side: Side, options: argparse.Namespace) -> dict[str, Any]:
     side(Data(texts[:_WARM_UP], labels[:_WARM_UP], classes), options)
     gc.collect()
     return {**asdict(side(Data(texts, labels, classes), options)), "peak_rss_mb": peak_rss_mb()}
-
-
-def _child(script: str, *options: str) -> dict[str, Any]:
-    command = [sys.executable, script, *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _figures(rounds: list[dict[str, Any]], peak: float) -> dict[str, Any]:
