@@ -5,7 +5,8 @@
 The texts are sentences of the source, again and again, in a parquet file; `large` has N of them, `small` a tenth. The
 model is MiniLM-L6 cut to L layers, with an untrained head: neither speed nor memory hangs on its answers. Every
 measurement runs in a process of its own, which opens the model and answers 1,000 texts before the clock starts; what
-the large file adds to the small one's peak is `added_mb`.
+the large file adds to the small one's peak is `added_mb`. (With a small file of less than some windows that is mostly
+what an engine keeps for each shape of batch it has met.)
 
 `input_order` predicts the small file with batches of as many padded tokens as always, filled in the order of the rows
 instead of by length within a window. It takes turns with `small`, figures are medians over the rounds, and

@@ -175,6 +175,25 @@ def test_progress_is_told(classifier: Classifier) -> None:
     assert sum(done) == len(TEXTS)
 
 
+# Identity
+
+
+def test_the_identity_tells_what_decides_the_answers(model: Path, make_model: Callable[..., Path]) -> None:
+    def identity(folder: Path, **options: Any) -> dict[str, Any]:
+        return Classifier.load(folder, device="cpu", **options).identity
+
+    first = identity(model)
+    assert (first["device"], first["dtype"], first["engine"]) == ("cpu", "fp32", "pytorch")
+    assert identity(model, threads=1) == identity(shutil.copytree(model, model.with_name("copy"))) == first
+    assert identity(model, precision="bf16")["dtype"] == "bf16"
+    assert identity(model, engine="openvino")["engine"] == "openvino"
+    assert identity(make_model("other", NAMES, seed=1))["model"] != first["model"]
+    (model / "README.md").write_text("a model card")
+    assert identity(model) == first
+    edit(model / "tokenizer_config.json", model_max_length=8)
+    assert identity(model)["model"] != first["model"]
+
+
 # Refusals
 
 
