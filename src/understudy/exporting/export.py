@@ -248,7 +248,7 @@ def _write(
             versions=_versions(graph.format, precision),
         )
         manifest.save(temporary)
-    return manifest
+    return ExportManifest.read(target)
 
 
 def _versions(format: Format, precision: ExportPrecision) -> dict[str, str]:

@@ -107,6 +107,9 @@ class OpenVinoGraph(Graph):
                 logits.append(np.array(compiled(batch)[0], dtype=np.float32))
             return score(np.concatenate(rows), np.concatenate(logits)), [[each] for each in logits]
 
+        # NNCF 3.4 puts an operator back to float without taking back what SmoothQuant did to its inputs, and the graph
+        # then computes something else; so the search begins without it.
+        off = nncf.AdvancedSmoothQuantParameters(matmul=-1, convolution=-1)
         with _quietly():
             made = nncf.quantize_with_accuracy_control(
                 self.program.clone(),
@@ -114,6 +117,7 @@ class OpenVinoGraph(Graph):
                 nncf.Dataset(validation, lambda item: item[0]),
                 validate,
                 max_drop=1.0,  # the original's score is 1
+                advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(smooth_quant_alphas=off),
                 **_settings(nncf, samples),
             )
         return type(self)(made, self.classes)
@@ -206,17 +210,11 @@ def _tensors(samples: Sequence[Batch]) -> list[dict[str, Any]]:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Without the exporters' and NNCF's own reports, on the screen or to their makers."""
-    from transformers.utils import logging as transformers_logging
-
-    verbosity = transformers_logging.get_verbosity()
-    loud = logging.getLogger("nncf")
-    level = loud.level
-    transformers_logging.set_verbosity_error()
-    loud.setLevel(logging.ERROR)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         # NNCF draws its progress on stdout, which is for answers.
         with no_telemetry(), warnings.catch_warnings(action="ignore"), redirect_stdout(io.StringIO()):
             yield
     finally:
-        transformers_logging.set_verbosity(verbosity)
-        loud.setLevel(level)
+        logging.disable(disabled)

@@ -103,15 +103,15 @@ def show_export(manifest: ExportManifest, comparison: Comparison | None, console
         console: Where to print.
         title: The line above.
     """
-    from rich.table import Table
     from rich.text import Text
 
-    size = formats.size(manifest.bytes)
-    console.print(Text(f"{title}: {manifest.precision}, {manifest.format}, {size}", style="bold"))
+    def line(text: str, style: str = "") -> None:
+        console.print(Text(text, style), soft_wrap=True)
+
+    line(f"{title}: {manifest.precision}, {manifest.format}, {formats.size(manifest.bytes)}", "bold")
     if comparison is None:
-        console.print("not compared with its model: there were no validation texts (--data)")
+        line("not compared with its model: there were no validation texts (--data)")
         return
-    grid = Table.grid(padding=(0, 2))
     lines = (
         ("validation texts", f"{comparison.texts:,}"),
         ("label flips", formats.percent(comparison.flips)),
@@ -135,8 +135,7 @@ def show_export(manifest: ExportManifest, comparison: Comparison | None, console
         ),
     )
     for name, text in lines:
-        grid.add_row(name, Text(text))
-    console.print(grid)
+        line(f"{name:<21}{text}")
 
 
 def _table(metrics: Metrics, intervals: bool) -> Table:

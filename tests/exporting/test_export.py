@@ -1,0 +1,284 @@
+"""Exporting: what is written, where, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import understudy
+from understudy.artifacts import folder_digest
+from understudy.cli import main
+from understudy.errors import DataError, GateRefused, ModelError, UserError
+from understudy.exporting import export as module
+from understudy.exporting.export import Export, export
+from understudy.exporting.gate import Limits
+from understudy.exporting.graphs import OpenVinoGraph
+from understudy.inference.classifier import Classifier
+from understudy.inference.engines import OpenVinoEngine
+from understudy.inference.exported import ExportManifest
+
+TEXTS = ["good film", "bad", "the story is dull and the film was awful", "", "never seen words", "very great " * 40]
+ANYTHING_GOES = Limits(flips=1.0, accuracy_loss=1.0, ece_rise=1.0, batch_flips=64)
+
+Made = Callable[..., Export]
+
+
+@pytest.mark.parametrize("format", ["openvino", "onnx"])
+def test_fp32_answers_as_pytorch_does(format: str, exported: Made, finished: Any) -> None:
+    wanted = Classifier.load(finished.out, device="cpu").predict_proba(TEXTS)
+    found = understudy.load(exported("fp32", format).folder).predict_proba(TEXTS)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("format", ["openvino", "onnx"])
+def test_int8_is_smaller_and_no_other_model(format: str, exported: Made, finished: Any) -> None:
+    whole, small = exported("fp32", format), exported("int8", format)
+    weights = {"openvino": "openvino_model.bin", "onnx": "model.onnx"}[format]
+    saved = (whole.folder / weights).stat().st_size - (small.folder / weights).stat().st_size
+    assert saved > {"openvino": 0.6, "onnx": 0.4}[format] * whole.manifest.parameters * 4  # bytes in fp32
+    wanted = Classifier.load(finished.out, device="cpu").predict_proba(TEXTS)
+    found = Classifier.load(small.folder).predict_proba(TEXTS)
+    assert 0 < np.abs(found - wanted).max() < 0.35
+
+
+def test_int8_answers_do_not_hang_on_batch_mates(exported: Made) -> None:
+    classifier = Classifier.load(exported("int8").folder, precision="fp32")
+    together = classifier.predict_proba(TEXTS * 6)
+    alone = np.concatenate([classifier.predict_proba([text]) for text in TEXTS])
+    np.testing.assert_allclose(together[: len(TEXTS)], alone, atol=1e-5)
+
+
+def test_the_manifest_says_what_the_export_is(exported: Made, finished: Any) -> None:
+    found = exported("int8")
+    manifest = ExportManifest.read(found.folder)
+    assert manifest == found.manifest
+    assert (manifest.classes, manifest.max_length, manifest.pad_id) == (["negative", "positive"], 16, 0)
+    assert manifest.source == {
+        "model": str(finished.out / "student"),
+        "digest": folder_digest(finished.out / "student"),
+    }
+    assert manifest.calibration is not None and manifest.calibration["texts"] == 108
+    assert manifest.gate is not None and manifest.gate["texts"] == 12
+    assert set(manifest.versions) >= {"understudy", "transformers", "torch", "openvino", "nncf"}
+    assert exported("fp32").manifest.calibration is None
+
+
+def test_calibration_and_comparison_never_see_the_test_texts(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from understudy.artifacts import RunDirectory
+    from understudy.exporting.texts import ExportTexts
+
+    texts = ExportTexts.of_run(RunDirectory(finished.out), ["negative", "positive"])
+    rows = (Path(finished.recipe.data.train)).read_text().splitlines()[1:]
+    trained_on = {row.rpartition(",")[0] for row in rows}
+    assert set(texts.calibration) | set(texts.validation.texts) <= trained_on
+    assert not set(texts.calibration) & set(texts.validation.texts)
+
+
+@pytest.mark.parametrize(
+    "model, format, name",
+    [("", "openvino", "fp32"), ("", "onnx", "onnx-fp32"), ("teacher", "openvino", "teacher-fp32")],
+)
+def test_the_default_place_is_in_the_run(model: str, format: str, name: str, finished_copy: Any) -> None:
+    found = export(finished_copy.out / model, format=format)  # type: ignore[arg-type]
+    assert found.folder == finished_copy.out / "export" / name
+    assert found.comparison is not None and found.comparison.flips == 0
+
+
+@pytest.mark.usefixtures("converted")
+def test_an_export_replaces_an_export_and_nothing_else(finished: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = export(finished.out, out=out)
+    assert export(finished.out, out=out).manifest.files == first.manifest.files
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    with pytest.raises(UserError, match=r"is there and is no export, so it is not replaced\. Give another folder"):
+        export(finished.out, out=tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").is_file()
+
+
+@pytest.mark.usefixtures("converted")
+def test_a_folder_outside_of_a_run_needs_a_place_and_for_int8_texts(finished: Any, tmp_path: Path) -> None:
+    shutil.copytree(finished.out / "student", tmp_path / "student")
+    with pytest.raises(UserError, match="belongs to no run in which the export could have its place"):
+        export(tmp_path / "student")
+    assert export(tmp_path / "student", out=tmp_path / "fp32").comparison is None
+    with pytest.raises(DataError, match=r"Name a labelled source: --data"):
+        export(tmp_path / "student", "int8", out=tmp_path / "int8")
+    source = finished.recipe.data.train
+    found = export(tmp_path / "student", "int8", out=tmp_path / "int8", data=source, limits=ANYTHING_GOES)
+    assert found.manifest.calibration is not None and found.comparison is not None
+    assert (found.manifest.calibration["source"], found.manifest.calibration["texts"]) == (source, 40)
+    assert found.comparison.texts == 80
+
+
+def test_models_that_run_without_pytorch_are_not_exported(finished: Any, exported: Made, tmp_path: Path) -> None:
+    for model in (finished.out / "controls" / "linear", exported("fp32").folder):
+        with pytest.raises(ModelError, match="is no encoder in PyTorch"):
+            export(model, out=tmp_path / "out")
+
+
+def test_a_static_student_can_be_exported(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from understudy.models.static import static_student
+
+    folder = make_model("encoder")
+    static_student(folder, ["a", "b"], seed=0).save_pretrained(tmp_path / "static")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "static")
+    found = export(tmp_path / "static", out=tmp_path / "out")
+    wanted = Classifier.load(tmp_path / "static", device="cpu").predict_proba(TEXTS)
+    np.testing.assert_allclose(Classifier.load(found.folder).predict_proba(TEXTS), wanted, atol=1e-5)
+
+
+# The gate
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, wrong: list[bool]) -> list[str]:
+    """Quantised graphs of which each answers wrongly or rightly in turn; returns what was called."""
+    called: list[str] = []
+
+    def instead(name: str) -> Callable[..., Any]:
+        def made(self: OpenVinoGraph, *_: Any) -> OpenVinoGraph:
+            called.append(name)
+            graph = OpenVinoGraph(self.program, self.classes)
+            if wrong.pop(0):
+                plain = graph.engine
+
+                def engine(*arguments: Any) -> Any:
+                    found = plain(*arguments)
+                    forward = found.forward
+                    found.forward = lambda batch: -forward(batch)  # type: ignore[method-assign]
+                    return found
+
+                graph.engine = engine  # type: ignore[method-assign]
+            return graph
+
+        return made
+
+    for name in ("quantised", "restored"):
+        monkeypatch.setattr(OpenVinoGraph, name, instead(name))
+    return called
+
+
+@pytest.mark.usefixtures("converted")
+def test_what_passes_is_not_searched_for_operators(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = refusing(monkeypatch, [False])
+    export(finished.out, "int8", out=tmp_path / "out")
+    assert called == ["quantised"]
+
+
+@pytest.mark.usefixtures("converted")
+def test_operators_go_back_to_float_until_it_passes(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = refusing(monkeypatch, [True, False])
+    found = export(finished.out, "int8", out=tmp_path / "out")
+    assert called == ["quantised", "restored"]
+    assert found.comparison is not None and found.comparison.flips == 0
+
+
+@pytest.mark.usefixtures("converted")
+def test_what_does_not_pass_is_refused_and_not_written(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing(monkeypatch, [True, True])
+    with pytest.raises(GateRefused, match=r"100\.00% of the labels flip, at most 1\.00% may.*Nothing was written"):
+        export(finished.out, "int8", out=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("converted")
+def test_the_search_puts_operators_back(finished: Any, tmp_path: Path) -> None:
+    """On real graphs: an int8 export that must not differ at all ends up with fewer quantised operators."""
+    strict = Limits(flips=0.0, accuracy_loss=0.0, ece_rise=1.0, batch_flips=64)
+    loose = export(finished.out, "int8", out=tmp_path / "loose", limits=ANYTHING_GOES)
+    assert loose.comparison is not None
+    if not loose.comparison.flips:
+        pytest.skip("int8 happens to flip nothing here")
+    found = export(finished.out, "int8", out=tmp_path / "strict", limits=strict)
+    assert found.comparison is not None and found.comparison.flips == 0
+    quantised = [
+        (tmp_path / name / "openvino_model.xml").read_text().count("FakeQuantize") for name in ("strict", "loose")
+    ]
+    assert quantised[0] < quantised[1]
+
+
+@pytest.mark.usefixtures("converted")
+def test_a_graph_that_computes_something_else_is_refused(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = OpenVinoEngine.forward
+    monkeypatch.setattr(
+        OpenVinoEngine, "forward", lambda self, batch: plain(self, batch) + (batch["input_ids"].shape[1] == 1)
+    )
+    with pytest.raises(ModelError, match=r"does not compute what the model does: for texts of \(1,\) tokens"):
+        export(finished.out, out=tmp_path / "out")
+
+
+@pytest.mark.usefixtures("converted")
+def test_a_shape_that_the_graph_does_not_take_is_refused(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = OpenVinoEngine.forward
+
+    def forward(self: OpenVinoEngine, batch: Any) -> np.ndarray:
+        if batch["input_ids"].shape[0] == 5:
+            raise RuntimeError("shape mismatch")
+        return plain(self, batch)
+
+    monkeypatch.setattr(OpenVinoEngine, "forward", forward)
+    with pytest.raises(ModelError, match=r"\(40, 9, 2, 1, 1\) tokens.*shape mismatch"):
+        export(finished.out, out=tmp_path / "out")
+
+
+def test_every_length_up_to_the_longest_is_compared() -> None:
+    lengths = {length for shape in module._SHAPES for length in shape}
+    assert 1 in lengths and max(map(len, module._SHAPES)) > 1
+
+
+def test_exporting_reports_to_nobody(finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry = pytest.importorskip("openvino_telemetry.main")
+    monkeypatch.delenv("CI", raising=False)
+    sent: list[Any] = []
+    monkeypatch.setattr("openvino_telemetry.utils.sender.TelemetrySender.send", lambda *sending: sent.append(sending))
+    monkeypatch.setattr(telemetry.Telemetry, "_SingletonMetaClass__single_instance", None)
+    export(finished.out, "int8", out=tmp_path / "out", limits=ANYTHING_GOES)
+    assert sent == []
+
+
+# The command
+
+
+@pytest.mark.usefixtures("converted")
+def test_export_on_the_command_line(finished: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(finished.out), "--out", str(tmp_path / "out"), "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["export"] == str(tmp_path / "out")
+    assert json.loads(out)["gate"]["flips"] == 0
+    assert "label flips" in err and "documents / s" in err
+
+
+@pytest.mark.usefixtures("converted")
+def test_a_refusal_is_exit_status_3(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refusing(monkeypatch, [True, True])
+    assert main(["export", str(finished.out), "--precision", "int8", "--out", str(tmp_path / "out")]) == 3
+    assert "of the labels flip" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("converted")
+def test_limits_come_from_the_flags(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refusing(monkeypatch, [True, True])
+    flags = ["--max-flips", "1", "--max-accuracy-loss", "1", "--max-ece-rise", "1", "--max-batch-flips", "64"]
+    assert main(["export", str(finished.out), "--precision", "int8", "--out", str(tmp_path / "out"), *flags]) == 0

@@ -1,0 +1,139 @@
+"""The quality gate, on answers that were made up."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from understudy.data.tokens import Tokens
+from understudy.evaluation.results import Gain
+from understudy.exporting.gate import Comparison, Limits, Referee
+from understudy.inference.engines import Batch, Engine
+
+LIMITS = Limits(flips=0.1, accuracy_loss=0.05, ece_rise=0.2, batch_flips=0)
+GOOD = Comparison(
+    texts=100,
+    flips=0.1,
+    accuracy=0.85,
+    source_accuracy=0.9,
+    change=Gain(-0.05, (-0.1, 0.0), 0.1),
+    ece=0.3,
+    source_ece=0.1,
+    batch_texts=64,
+    batch_flips=0,
+    documents_per_second=20.0,
+    source_documents_per_second=10.0,
+)
+
+
+class FakeEngine(Engine):
+    """Answers by a text's first token."""
+
+    name = "fake"
+    classes = 2
+    budget = 64
+
+    def __init__(self, answer: Callable[[Batch], np.ndarray]) -> None:
+        self._answer = answer
+
+    def forward(self, batch: Batch) -> np.ndarray:
+        return self._answer(batch).astype(np.float32)
+
+
+def texts(count: int) -> Tokens:
+    """Text number n is one token, n."""
+    return Tokens(np.arange(count, dtype=np.int32), np.arange(count + 1), np.ones(count, dtype=np.int32))
+
+
+def by_number(sure: float, wrong: set[int] = frozenset()) -> FakeEngine:  # type: ignore[assignment]
+    """Class 1 for odd texts, but the other one for those in `wrong`."""
+
+    def answer(batch: Batch) -> np.ndarray:
+        numbers = batch["input_ids"][:, 0]
+        odd = (numbers % 2 == 1) ^ np.isin(numbers, list(wrong))
+        return np.where(odd[:, None], [-sure, sure], [sure, -sure])
+
+    return FakeEngine(answer)
+
+
+def referee(count: int = 40, limits: Limits = LIMITS, source: Engine | None = None) -> Referee:
+    labels = np.arange(count) % 2
+    return Referee(source or by_number(4.0), texts(count), labels, pad_id=0, limits=limits, resamples=200)
+
+
+def test_what_is_exactly_as_bad_as_allowed_passes() -> None:
+    assert GOOD.excesses(dataclasses.replace(LIMITS, ece_rise=0.2 + 1e-12)) == []
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"flips": 0.11}, "11.00% of the labels flip, at most 10.00% may"),
+        (
+            {"change": Gain(-0.06, (-0.1, -0.01), 0.01)},
+            "accuracy changes by -6.00 points [-10.00, -1.00], at most 5.00",
+        ),
+        ({"ece": 0.35}, "the calibration error rises from 0.100 to 0.350, at most 0.200 is allowed"),
+        ({"batch_flips": 1}, "1 of 64 texts get another label among 31 others than alone, at most 0 may"),
+    ],
+)
+def test_each_limit_is_named(changes: dict[str, Any], words: str) -> None:
+    (found,) = dataclasses.replace(GOOD, **{"ece": 0.1, **changes}).excesses(LIMITS)
+    assert words in found
+
+
+def test_a_better_export_exceeds_nothing() -> None:
+    better = dataclasses.replace(GOOD, flips=0.0, change=Gain(0.2, (0.1, 0.3), 0.01), ece=0.0)
+    assert better.excesses(Limits(0, 0, 0, 0)) == []
+
+
+def test_the_same_answers_compare_equal() -> None:
+    found = referee().compare(by_number(4.0))
+    assert (found.texts, found.flips, found.accuracy, found.source_accuracy) == (40, 0.0, 1.0, 1.0)
+    assert found.change.accuracy == 0.0 and found.ece == found.source_ece
+    assert (found.batch_texts, found.batch_flips) == (40, 0)
+
+
+def test_flips_and_accuracy_are_shares_of_the_texts() -> None:
+    found = referee(source=by_number(4.0, wrong={0})).compare(by_number(4.0, wrong={1, 2}))
+    assert found.flips == pytest.approx(3 / 40)
+    assert (found.source_accuracy, found.accuracy) == (pytest.approx(39 / 40), pytest.approx(38 / 40))
+    assert found.change.accuracy == pytest.approx(-1 / 40)
+
+
+def test_an_answer_that_hangs_on_its_neighbours_is_found() -> None:
+    plain = by_number(4.0)
+
+    def answer(batch: Batch) -> np.ndarray:
+        logits = plain.forward(batch)
+        return -logits if len(logits) == 1 else logits
+
+    found = referee(count=80).compare(FakeEngine(answer))
+    assert (found.batch_texts, found.batch_flips) == (64, 64)
+
+
+def test_the_score_is_one_for_the_models_own_answers_and_nought_at_the_nearest_limit() -> None:
+    judge, rows = referee(), np.arange(40)
+    own = by_number(4.0).forward({"input_ids": rows[:, None]})
+    assert judge.score(rows, own) == 1.0
+    two_wrong = by_number(4.0, wrong={1, 2}).forward({"input_ids": rows[:, None]})
+    assert judge.score(rows, two_wrong) == pytest.approx(0.0)  # 5 % of the accuracy; the flips have room for two more
+    four_wrong = by_number(4.0, wrong={1, 2, 3, 4}).forward({"input_ids": rows[:, None]})
+    assert judge.score(rows, four_wrong) == pytest.approx(-1.0)
+
+
+def test_a_limit_of_nought_leaves_no_room() -> None:
+    strict, rows = referee(limits=Limits(0, 0, 0, 0)), np.arange(40)
+    assert strict.score(rows, by_number(4.0).forward({"input_ids": rows[:, None]})) == 1.0
+    assert strict.score(rows, by_number(4.0, wrong={1}).forward({"input_ids": rows[:, None]})) < -1e6
+
+
+def test_batches_hold_every_text_once_with_its_row() -> None:
+    found = referee(count=10).batches(4)
+    assert [len(rows) for _, rows in found] == [4, 4, 2]
+    assert sorted(np.concatenate([rows for _, rows in found]).tolist()) == list(range(10))
+    assert all(np.array_equal(batch["input_ids"][:, 0], rows) for batch, rows in found)

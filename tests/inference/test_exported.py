@@ -1,0 +1,253 @@
+"""Exported folders: what they answer, and that nothing in them is believed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import understudy
+from understudy.artifacts import file_sha256
+from understudy.errors import ModelError, UserError
+from understudy.inference.classifier import Classifier
+from understudy.inference.exported import MANIFEST, available_threads
+
+TEXTS = ["good film", "bad"]
+
+
+@pytest.fixture(scope="session")
+def exports(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    from understudy.exporting.export import export
+
+    folder = tmp_path_factory.mktemp("exports")
+    return {name: export(finished.out, "fp32", name, folder / name).folder for name in ("openvino", "onnx")}  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(exports: dict[str, Path], tmp_path: Path) -> Path:
+    """An OpenVINO export, to be changed."""
+    return Path(shutil.copytree(exports["openvino"], tmp_path / "export"))
+
+
+@pytest.fixture
+def onnx_folder(exports: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exports["onnx"], tmp_path / "export"))
+
+
+def forge(folder: Path, **changes: Any) -> None:
+    """Changes the manifest, and makes its checksums those of the files that are there."""
+    content = json.loads((folder / MANIFEST).read_text()) | changes
+    content["files"] = {
+        name: file_sha256(folder / name) if (folder / name).is_file() else digest
+        for name, digest in content["files"].items()
+    }
+    (folder / MANIFEST).write_text(json.dumps(content))
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(ModelError) as error:
+        Classifier.load(folder).predict_proba(TEXTS)
+    return str(error.value)
+
+
+def test_it_is_a_classifier_like_any_other(exports: dict[str, Path], finished: Any) -> None:
+    classifier = understudy.load(exports["openvino"])
+    original = Classifier.load(finished.out, device="cpu")
+    assert classifier.classes == original.classes
+    assert classifier.size.parameters == original.size.parameters
+    assert classifier.size.bytes == sum(
+        (exports["openvino"] / f"openvino_model.{kind}").stat().st_size for kind in ("xml", "bin")
+    )
+    assert classifier.predict(TEXTS) == original.predict(TEXTS)
+    assert [prediction.label for prediction in classifier.stream(TEXTS)] == original.predict(TEXTS)
+    assert classifier.predict_proba([]).shape == (0, 2)
+
+
+def test_long_texts_are_cut(exports: dict[str, Path]) -> None:
+    classifier = understudy.load(exports["openvino"])
+    cut, longer = "good " * 14, "good " * 14 + "awful " * 100
+    np.testing.assert_array_equal(classifier.predict_proba([cut]), classifier.predict_proba([longer]))
+
+
+@pytest.mark.parametrize("format", ["openvino", "onnx"])
+def test_threads_do_not_change_the_answers(format: str, exports: dict[str, Path]) -> None:
+    one, two = (Classifier.load(exports[format], threads=threads).predict_proba(TEXTS) for threads in (1, 2))
+    np.testing.assert_allclose(one, two, atol=1e-6)
+    assert available_threads() >= 1
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"device": "cuda"}, "was exported for the CPU"),
+        ({"engine": "pytorch"}, "was exported for openvino"),
+        ({"precision": "fp16"}, "only emulates it"),
+        ({"precision": "int4"}, "expected one of"),
+    ],
+)
+def test_what_it_was_not_made_for_is_refused(options: dict[str, str], words: str, exports: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match=words):
+        Classifier.load(exports["openvino"], **options)  # type: ignore[arg-type]
+
+
+def test_onnx_computes_in_fp32_only(exports: dict[str, Path]) -> None:
+    assert Classifier.load(exports["onnx"], precision="auto", engine="onnxruntime").dtype == "fp32"
+    with pytest.raises(UserError, match="an ONNX export computes in fp32"):
+        Classifier.load(exports["onnx"], precision="bf16")
+
+
+def test_neither_pytorch_nor_transformers_is_imported(exports: dict[str, Path]) -> None:
+    """All that a base install has not, which is more than it should need."""
+    code = f"""
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {{"torch", "transformers", "sklearn", "scipy", "datasets", "matplotlib", "nncf"}}:
+            raise ImportError(f"{{name}} is not there")
+
+sys.meta_path.insert(0, Refuse())
+from understudy.cli import main
+sys.exit(main(["predict", {str(exports["openvino"])!r}, "good film", "--json"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["label"] in ("negative", "positive")
+
+
+# What is not what was exported
+
+
+@pytest.mark.parametrize("name", ["openvino_model.bin", "openvino_model.xml", "tokenizer.json", "config.json"])
+def test_a_changed_byte_is_refused(name: str, folder: Path) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    assert f"{name} is not the file that was exported" in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["openvino_model.bin", "tokenizer.json"])
+def test_a_truncated_or_missing_file_is_refused(name: str, folder: Path) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-1])
+    assert "is not the file that was exported" in refused(folder)
+    (folder / name).unlink()
+    assert f"{name} is missing" in refused(folder)
+
+
+def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "openvino_model.bin").rename(tmp_path / "elsewhere.bin")
+    (folder / "openvino_model.bin").symlink_to(tmp_path / "elsewhere.bin")
+    assert "a link that leads out of the folder" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"files": {"../../../etc/passwd": "0"}}, "expected the files"),
+        ({"files": ["openvino_model.xml"]}, "expected a checksum for each file"),
+        ({"format": "pickle"}, "is not known"),
+        ({"classes": "negative"}, "expected the names of two or more classes"),
+        ({"classes": ["one"]}, "expected the names of two or more classes"),
+        ({"max_length": "16"}, "expected a number for max_length"),
+        ({"max_length": 0}, "cut to nothing"),
+        ({"pad_id": True}, "expected a number for pad_id"),
+        ({"schema_version": 99}, "schema version 99"),
+        ({"surprise": 1}, "is not what schema version 1 holds"),
+    ],
+)
+def test_a_manifest_that_no_export_has_is_refused(changes: dict[str, Any], words: str, folder: Path) -> None:
+    content = json.loads((folder / MANIFEST).read_text()) | changes
+    (folder / MANIFEST).write_text(json.dumps(content))
+    assert words in refused(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{", "\x00\x01"])
+def test_a_manifest_that_is_none_is_refused(content: str, folder: Path) -> None:
+    (folder / MANIFEST).write_text(content)
+    assert "is no manifest of an export" in refused(folder)
+
+
+# Files that fit their manifest and are hostile all the same
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path(self.place),))
+
+    def __init__(self, place: Path) -> None:
+        self.place = str(place)
+
+
+def test_a_pickle_is_not_opened(folder: Path, tmp_path: Path) -> None:
+    for name in ("openvino_model.xml", "openvino_model.bin"):
+        (folder / name).write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
+    forge(folder)
+    assert "holds a graph that cannot be opened" in refused(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_in_the_config_is_refused(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}}))
+    forge(folder)
+    assert "auto_map" in refused(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x04nonsense"])
+def test_a_tokenizer_that_is_none_is_refused(content: bytes, folder: Path) -> None:
+    (folder / "tokenizer.json").write_bytes(content)
+    forge(folder)
+    assert "holds no tokenizer" in refused(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"<net/>", b"\x80\x04nonsense"])
+def test_a_graph_that_is_none_is_refused(content: bytes, folder: Path) -> None:
+    (folder / "openvino_model.xml").write_bytes(content)
+    forge(folder)
+    assert "holds a graph that cannot be opened" in refused(folder)
+
+
+def test_weights_that_are_too_few_are_refused(folder: Path) -> None:
+    weights = (folder / "openvino_model.bin").read_bytes()
+    (folder / "openvino_model.bin").write_bytes(weights[: len(weights) // 2])
+    forge(folder)
+    assert "holds a graph that cannot be opened" in refused(folder)
+
+
+@pytest.mark.parametrize("content", [b"\x80\x04nonsense", b"<net/>"])
+def test_an_onnx_file_that_is_none_is_refused(content: bytes, onnx_folder: Path) -> None:
+    (onnx_folder / "model.onnx").write_bytes(content)
+    forge(onnx_folder)
+    assert "model.onnx" in refused(onnx_folder) or "cannot be opened" in refused(onnx_folder)
+
+
+@pytest.mark.parametrize("location", ["/etc/passwd", "../secret", "beside.data"])
+def test_an_onnx_file_that_points_to_others_is_refused(location: str, onnx_folder: Path) -> None:
+    import onnx
+
+    model = onnx.load(onnx_folder / "model.onnx")
+    tensor = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+    size = len(tensor.raw_data)
+    (onnx_folder / "beside.data").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in {"location": location, "offset": "0", "length": str(size)}.items():
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    (onnx_folder / "model.onnx").write_bytes(model.SerializeToString())
+    forge(onnx_folder)
+    assert "keeps weights in other files" in refused(onnx_folder)
+
+
+def test_identity_names_the_files(exports: dict[str, Path], folder: Path) -> None:
+    same = Classifier.load(folder).identity
+    assert same == Classifier.load(exports["openvino"]).identity
+    assert same != Classifier.load(exports["onnx"]).identity
