@@ -126,7 +126,7 @@ def test_speedup_is_teacher_over_student_and_medians_count(monkeypatch: pytest.M
         outlier = 10.0 if done == 1 else 1.0  # the first of every three is slow
         return outlier * {"teacher": 0.4, "student": 0.1}[side] * (0.5 if len(texts) == 1 else 1)
 
-    monkeypatch.setattr(speed, "_seconds", seconds)
+    monkeypatch.setattr(speed, "seconds_of", seconds)
     found = measure(sample=20)
     assert found.speedup == 4.0
     assert (found.batch128.teacher_ms, found.batch128.student_ms) == (400.0, 100.0)
@@ -141,7 +141,7 @@ def test_rounds_that_take_long_are_timed_less_often(
         task()
         return 4.0 if calls[-1][1] == "batch" else 0.1
 
-    monkeypatch.setattr(speed, "_seconds", seconds)
+    monkeypatch.setattr(speed, "seconds_of", seconds)
     found = measure(sample=20)
     assert [kind for side, kind, _ in calls if side == "student" and kind == "batch"] == ["batch"] * 2
     assert found.batch128.student_ms == 4000.0

@@ -6,11 +6,12 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from understudy.artifacts import SCHEMA_VERSION, write_json
 from understudy.errors import RunDirectoryError
 
+Results = TypeVar("Results")
 Interval = tuple[float, float]
 """Lower and upper end of a 95 % interval."""
 
@@ -211,23 +212,38 @@ class Metrics:
         Raises:
             RunDirectoryError: it is missing, or another schema than this version's.
         """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            version = content.pop("schema_version")
-        except FileNotFoundError:
-            raise RunDirectoryError(f"No {path}: the run is not finished. Start it again to go on.") from None
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise RunDirectoryError(f"{path} is not a metrics.json that understudy wrote. Run it again.") from None
-        if version != SCHEMA_VERSION:
-            raise RunDirectoryError(
-                f"{path} has schema version {version}, this understudy reads {SCHEMA_VERSION}. Run it again."
-            )
-        try:
-            return _build(cls, content)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise RunDirectoryError(
-                f"{path} is not what schema version {SCHEMA_VERSION} holds ({error}). Run it again."
-            ) from None
+        return load_results(cls, path, "the run is not finished. Start it again to go on.", "Run it again.")
+
+
+def load_results(kind: type[Results], path: Path, missing: str, remedy: str) -> Results:
+    """Reads a file of results into the dataclass that wrote it.
+
+    Args:
+        kind: The dataclass.
+        path: The file.
+        missing: What it means that there is none, and what to do.
+        remedy: What to do where it is another's, or of another version.
+
+    Raises:
+        RunDirectoryError: it is missing, or another schema than this version's.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.pop("schema_version")
+    except FileNotFoundError:
+        raise RunDirectoryError(f"No {path}: {missing}") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise RunDirectoryError(f"{path} is not a {path.name} that understudy wrote. {remedy}") from None
+    if version != SCHEMA_VERSION:
+        raise RunDirectoryError(
+            f"{path} has schema version {version}, this understudy reads {SCHEMA_VERSION}. {remedy}"
+        )
+    try:
+        return _build(kind, content)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RunDirectoryError(
+            f"{path} is not what schema version {SCHEMA_VERSION} holds ({error}). {remedy}"
+        ) from None
 
 
 def _build(kind: Any, value: Any) -> Any:

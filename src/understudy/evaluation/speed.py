@@ -171,6 +171,23 @@ def measure_models(
     return _at_real_lengths(_opened(models, max_length, hardware, dtype), [texts[row] for row in chosen], sample)
 
 
+def padded_batch(
+    folders: Sequence[Path], texts: Sequence[str], *, max_length: int, hardware: Hardware, dtype: Dtype
+) -> Callable[[], None]:
+    """A task to be timed: one forward pass over a batch of texts, padded to the maximum length.
+
+    That is how the original's notebook measures speed. A linear model, which has no padding, starts from the texts.
+
+    Args:
+        folders: A model's, or those of a committee, all of which have to answer.
+        texts: The batch.
+        max_length: Tokens to which the batch is padded, and after which a text is cut.
+        hardware: Where to compute.
+        dtype: Compute type.
+    """
+    return _together(folders, max_length, hardware, dtype).padded_batch(texts)
+
+
 def _choose(texts: Sequence[str], sample: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(len(texts))[: max(sample, LATENCY_TEXTS)]
 
@@ -179,11 +196,13 @@ def _opened(
     models: Mapping[str, Sequence[Path]], max_length: int, hardware: Hardware, dtype: Dtype
 ) -> dict[str, _Side]:
     log.info("speed: %s, %d threads, %s", hardware.device, hardware.threads, dtype)
+    return {name: _together(folders, max_length, hardware, dtype) for name, folders in models.items()}
 
-    def opened(folder: Path) -> _Side:
-        return _Linear(folder) if is_linear(folder) else _Encoder(folder, max_length, hardware, dtype)
 
-    return {name: _Together([opened(folder) for folder in folders]) for name, folders in models.items()}
+def _together(folders: Sequence[Path], max_length: int, hardware: Hardware, dtype: Dtype) -> _Together:
+    return _Together(
+        [_Linear(folder) if is_linear(folder) else _Encoder(folder, max_length, hardware, dtype) for folder in folders]
+    )
 
 
 def _at_real_lengths(sides: dict[str, _Side], texts: Sequence[str], sample: int) -> dict[str, ModelSpeed]:
@@ -194,7 +213,7 @@ def _at_real_lengths(sides: dict[str, _Side], texts: Sequence[str], sample: int)
     latencies: dict[str, list[float]] = {name: [] for name in sides}
     for text in single:
         for name, side in sides.items():
-            latencies[name].append(_seconds(partial(side.classify, [text])))
+            latencies[name].append(seconds_of(partial(side.classify, [text])))
 
     def speed(name: str) -> ModelSpeed:
         p50, p95 = np.percentile(latencies[name], [50, 95]) * 1000
@@ -208,13 +227,14 @@ def _alternate(tasks: dict[str, Callable[[], None]]) -> dict[str, float]:
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(_ROUNDS):
         for name, task in tasks.items():
-            seconds[name].append(_seconds(task))
+            seconds[name].append(seconds_of(task))
         if sum(map(sum, seconds.values())) > _ENOUGH_SECONDS:
             break
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def _seconds(task: Callable[[], None]) -> float:
+def seconds_of(task: Callable[[], object]) -> float:
+    """How long a task takes."""
     start = time.perf_counter()
     task()
     return time.perf_counter() - start

@@ -37,15 +37,25 @@ def show_metrics(metrics: Metrics, console: Console, title: str) -> None:
         title: The line above the table, such as the run's name.
     """
     from rich.console import Group
-    from rich.segment import Segments
     from rich.text import Text
 
-    width = console.width if console.is_terminal else max(console.width, PLAIN_WIDTH)
-    table = _table(metrics, intervals=width >= WIDTH_WITH_INTERVALS)
-    everything: RenderableType = Group(Text(title, style="bold"), table, _findings(metrics))
+    table = _table(metrics, intervals=width_of(console, PLAIN_WIDTH) >= WIDTH_WITH_INTERVALS)
+    print_wide(Group(Text(title, style="bold"), table, _findings(metrics)), console, PLAIN_WIDTH, end="")
+
+
+def width_of(console: Console, plain_width: int) -> int:
+    """Columns of a terminal; elsewhere `plain_width` at the least."""
+    return console.width if console.is_terminal else max(console.width, plain_width)
+
+
+def print_wide(content: RenderableType, console: Console, plain_width: int, end: str = "\n") -> None:
+    """Prints in as many columns as `width_of` says, so that a log or a pipe does not break the lines."""
+    from rich.segment import Segments
+
     if not console.is_terminal:
-        everything = Segments(console.render(everything, console.options.update(width=width)))
-    console.print(everything, end="", crop=False)
+        options = console.options.update(width=width_of(console, plain_width))
+        content = Segments(console.render(content, options))
+    console.print(content, end=end, crop=False)
 
 
 def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
@@ -58,11 +68,9 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
     """
     from rich import box
     from rich.console import Group
-    from rich.segment import Segments
     from rich.table import Table
     from rich.text import Text
 
-    width = console.width if console.is_terminal else max(console.width, PLAIN_TRADEOFF_WIDTH)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("", overflow="fold")
     for name in ("accuracy", "95 %", "size", "documents / s", "latency p50", "against linear"):
@@ -88,10 +96,7 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
     note = "* no other student is as accurate and as fast, or as small."
     if tradeoff.linear is not None:
         note += f" The linear control is faster and no less accurate than: {beaten}."
-    everything: RenderableType = Group(Text(title, style="bold"), table, Text(note))
-    if not console.is_terminal:
-        everything = Segments(console.render(everything, console.options.update(width=width)))
-    console.print(everything, end="\n", crop=False)
+    print_wide(Group(Text(title, style="bold"), table, Text(note)), console, PLAIN_TRADEOFF_WIDTH)
 
 
 def show_export(manifest: ExportManifest, comparison: Comparison | None, console: Console, title: str) -> None:
