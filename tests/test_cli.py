@@ -19,7 +19,7 @@ from understudy.cli import main
 from understudy.errors import DataError, GateRefused, UnderstudyError
 from understudy.recipe import Recipe, presets
 
-COMMANDS = ["run", "frontier", "recipes", "check", "predict", "evaluate"]
+COMMANDS = ["run", "frontier", "recipes", "check", "predict", "export", "evaluate", "benchmark"]
 
 
 def replace(monkeypatch: pytest.MonkeyPatch, command: str, does: Any) -> None:

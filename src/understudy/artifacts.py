@@ -72,6 +72,11 @@ class RunDirectory:
     def frontier_plot(self) -> Path:
         return self.root / "report" / "frontier.png"
 
+    def frontier_students(self) -> list[Path]:
+        """The students of the frontier that are there, but for the recipe's own and its repeats."""
+        found = sorted((self.root / "students").glob("[!.]*"))
+        return [folder for folder in found if folder.is_dir() and not folder.name.startswith("seed-")]
+
     def control(self, name: str) -> Path:
         return self.root / "controls" / name
 
@@ -82,6 +87,14 @@ class RunDirectory:
     def export(self, name: str) -> Path:
         """Where an exported model is."""
         return self.root / "export" / name
+
+    @property
+    def benchmark(self) -> Path:
+        return self.root / "benchmark.json"
+
+    @property
+    def benchmark_plot(self) -> Path:
+        return self.root / "report" / "benchmark.png"
 
     @property
     def dashboard(self) -> Path:

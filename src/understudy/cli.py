@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from understudy.errors import GateRefused, UnderstudyError, UserError
-from understudy.flags import Parser, RecipeFlags, VersionAction, positive, share, thread_count, whole
+from understudy.flags import (
+    Parser,
+    RecipeFlags,
+    VersionAction,
+    add_benchmark_flags,
+    positive,
+    share,
+    thread_count,
+    whole,
+)
 from understudy.wording import suggestion
 
 log = logging.getLogger("understudy")
@@ -205,6 +214,30 @@ def _evaluate(options: argparse.Namespace) -> None:
         _print_json({**result.pop("metrics"), **result})
 
 
+def _benchmark(options: argparse.Namespace) -> None:
+    if options.engine is not None:
+        raise UserError("benchmark got --engine, but it measures every runtime there is. Leave --engine out.")
+
+    from understudy.artifacts import RunDirectory
+    from understudy.benchmark import benchmark
+    from understudy.report.benchmark_table import show_benchmark
+
+    found = benchmark(
+        options.run,
+        exports=options.export,
+        texts=options.texts,
+        latency_texts=options.latency_texts,
+        rounds=options.rounds,
+        device=options.device,
+        threads=options.threads,
+    )
+    run = RunDirectory(options.run)
+    show_benchmark(found, _console(), str(run.root))
+    log.info("figures: %s, chart: %s", run.benchmark, run.benchmark_plot)
+    if options.json:
+        _print_json({"run": str(run.root), **found.to_json()})
+
+
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "run": (_run, "the whole pipeline: teacher, soft labels, student, controls, evidence"),
     "frontier": (_frontier, "one teacher, many students: accuracy against speed and size"),
@@ -213,6 +246,7 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "predict": (_predict, "classify texts or a file"),
     "export": (_export, "a folder that runs without PyTorch, behind a quality gate"),
     "evaluate": (_evaluate, "the metrics of one model on one labelled source"),
+    "benchmark": (_benchmark, "how fast teacher and student are in every runtime, side by side"),
 }
 
 
@@ -303,6 +337,8 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
         )
     if command == "export":
         _add_export_flags(parser)
+    if command == "benchmark":
+        add_benchmark_flags(parser)
     if command == "predict":
         parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts; without them, lines on stdin")
         parser.add_argument("--input", help="csv, tsv, jsonl or parquet, or - for lines on stdin")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from understudy.errors import UserError
@@ -70,6 +71,28 @@ class VersionAction(argparse.Action):
 
         print(f"understudy {version('understudy')}")
         parser.exit()
+
+
+def add_benchmark_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's directory")
+    exports = parser.add_mutually_exclusive_group()
+    exports.add_argument(
+        "--export",
+        type=lambda value: value.split(","),
+        default=["fp32", "int8"],
+        metavar="PRECISIONS",
+        help="exports of the student that are made first where they are missing (default: fp32,int8)",
+    )
+    exports.add_argument(
+        "--no-export", dest="export", action="store_const", const=[], help="measure only the exports that are there"
+    )
+    counts = (
+        ("--texts", 256, "test texts that are answered in bulk"),
+        ("--latency-texts", 100, "test texts that are answered one at a time"),
+        ("--rounds", 3, "how often each side is timed, after a warm-up"),
+    )
+    for flag, default, meaning in counts:
+        parser.add_argument(flag, type=whole, default=default, metavar="COUNT", help=f"{meaning} (default: {default})")
 
 
 def thread_count(value: str) -> int:

@@ -121,7 +121,7 @@ def remove_run(run: RunDirectory) -> None:
     folders = [run.teacher, run.student, *several, run.dashboard.parent, run.checkpoints]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-    for file in (run.metrics, run.predictions, run.frontier, run.recipe, run.manifest):
+    for file in (run.metrics, run.predictions, run.frontier, run.benchmark, run.recipe, run.manifest):
         file.unlink(missing_ok=True)
 
 

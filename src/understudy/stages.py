@@ -268,7 +268,7 @@ class Stages:
         repeats = [self.run.repeated_student(seed) for seed in self.recipe.student_seeds[1:]]
         if folder in repeats or folder != self.run.another_student(folder.name):
             self.manifest.forget("evaluation")
-            for path in self._outputs:
+            for path in (*self._outputs, self.run.benchmark, self.run.benchmark_plot):
                 path.unlink(missing_ok=True)
         made = make()
         details = {"digest": made.digest, "reused": made.reused, "history": made.history}
