@@ -295,3 +295,76 @@ def test_a_check_that_finds_errors_answers_and_exits_with_2(
         "    test row 3: so",
         "1 errors, 0 warnings, 0 notes",
     ]
+
+
+# benchmark
+
+
+class _Figures:
+    def to_json(self) -> dict[str, Any]:
+        return {"threads": 2}
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    calls: list[Any] = []
+
+    def benchmark(run: Path, **options: Any) -> _Figures:
+        calls.append((run, options))
+        return _Figures()
+
+    monkeypatch.setitem(sys.modules, "understudy.benchmark", SimpleNamespace(benchmark=benchmark))
+    monkeypatch.setattr(
+        "understudy.report.benchmark_table.show_benchmark", lambda _, console, title: console.print("table")
+    )
+    return calls
+
+
+def test_benchmark_has_these_defaults(measured: list[Any]) -> None:
+    assert main(["benchmark", "here"]) == 0
+    options = {"exports": ["fp32", "int8"], "texts": 256, "latency_texts": 100, "rounds": 3}
+    assert measured == [(Path("here"), {**options, "device": None, "threads": None})]
+
+
+def test_benchmark_passes_its_flags_on_and_answers_in_json(
+    measured: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [
+        "--texts",
+        "8",
+        "--latency-texts",
+        "3",
+        "--rounds",
+        "2",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+        "--export",
+        "int8",
+        "--json",
+    ]
+    assert main(["benchmark", "here", *flags]) == 0
+    options = {"exports": ["int8"], "texts": 8, "latency_texts": 3, "rounds": 2, "device": "cpu", "threads": 1}
+    assert measured == [(Path("here"), options)]
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"run": "here", "threads": 2}
+    places = f"figures: {Path('here/benchmark.json')}, chart: {Path('here/report/benchmark.png')}"
+    assert err.splitlines() == ["table", places]
+
+
+def test_benchmark_without_exports(measured: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "here", "--no-export"]) == 0
+    assert measured[0][1]["exports"] == []
+    capsys.readouterr()
+    assert "not allowed with" in user_error(capsys, "benchmark", "here", "--no-export", "--export", "int8")
+
+
+def test_benchmark_takes_every_engine(measured: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    text = user_error(capsys, "benchmark", "here", "--engine", "pytorch")
+    assert text == "benchmark got --engine, but it measures every runtime there is. Leave --engine out."
+    assert measured == []
+
+
+def test_a_benchmark_of_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert user_error(capsys, "benchmark", str(tmp_path)).startswith(f"{tmp_path} holds no run: expected recipe.toml")

@@ -192,11 +192,10 @@ class _Bench:
 
     def _exported(self, skipped: list[Skipped]) -> dict[str, list[tuple[Path, ExportManifest]]]:
         """The exports of the run's models as they are now, by model."""
-        digests = {
-            folder_digest(model.folders[0]): model.name
-            for model in self._models
-            if len(model.folders) == 1 and not is_linear(model.folders[0])
-        }
+        digests: dict[str, str] = {}
+        for model in self._models:
+            if len(model.folders) == 1 and not is_linear(model.folders[0]):
+                digests.setdefault(folder_digest(model.folders[0]), model.name)
         found: dict[str, list[tuple[Path, ExportManifest]]] = {}
         for folder in filter(is_exported, sorted(self.run.export("").glob("[!.]*"))):
             try:
