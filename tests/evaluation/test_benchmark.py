@@ -81,7 +81,7 @@ def test_two_exports_of_a_kind_are_told_apart_by_their_folders() -> None:
 def test_the_reference_is_the_teachers_and_the_fastest_is_the_students() -> None:
     teacher, padded = measurement("teacher", 900.0), measurement("teacher", 700.0, padded=True)
     slow, fast = measurement(rate=50.0), measurement(rate=60.0)
-    found = benchmark(measurement(padded=True), teacher, padded, slow, fast, measurement("3", 800.0))
+    found = benchmark(measurement(rate=70.0, padded=True), teacher, padded, slow, fast, measurement("3", 800.0))
     assert found.reference is padded
     assert found.fastest_student is fast
     assert benchmark(measurement(padded=True)).reference is None
