@@ -191,7 +191,7 @@ class _Bench:
                 skipped.append(Skipped("student", f"OpenVINO {precision}", str(error)))
 
     def _exported(self, skipped: list[Skipped]) -> dict[str, list[tuple[Path, ExportManifest]]]:
-        """The exports of the run's models as they are now, by model."""
+        """The exports of the run's models as they are now, by the model's name."""
         digests: dict[str, str] = {}
         for model in self._models:
             if len(model.folders) == 1 and not is_linear(model.folders[0]):
@@ -204,9 +204,9 @@ class _Bench:
                 skipped.append(Skipped(self._relative(folder), "export", str(error)))
                 continue
             source = manifest.source if isinstance(manifest.source, dict) else {}
-            model = digests.get(str(source.get("digest")))
-            if model is not None:
-                found.setdefault(model, []).append((folder, manifest))
+            name = digests.get(str(source.get("digest")))
+            if name is not None:
+                found.setdefault(name, []).append((folder, manifest))
             else:
                 reason = "it was made of a model that the run does not hold, or no longer. Export again, or remove it."
                 skipped.append(Skipped(self._relative(folder), "export", reason))
