@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from understudy.artifacts import RunDirectory, fingerprint
+from understudy.candidates import model_candidate, teacher_candidate
 from understudy.errors import ModelError
 from understudy.evaluation.evaluation import Candidate
 from understudy.evaluation.significance import accuracy_interval, gain
 from understudy.evaluation.speed import measure_models
 from understudy.evaluation.tradeoff import Point, Role, Tradeoff
+from understudy.keys import soft_labels_key
 from understudy.labelling import Committee
 from understudy.materials import Materials
 from understudy.models.loading import load_config
@@ -137,7 +139,7 @@ def _distilled(stages: Stages, teacher: Committee, name: str, variant: Variant |
     """A student's folder, made unless it is finished."""
     if variant is not None:
         return stages.student(teacher, _at_its_pace(variant))
-    folder, key = stages.run.another_student(name), stages.soft_labels_key(teacher)
+    folder, key = stages.run.another_student(name), soft_labels_key(teacher, stages.materials, stages.hardware)
 
     def make():  # type: ignore[no-untyped-def]
         log.info("%s: fitting the n-gram model to the soft labels", name)
@@ -166,15 +168,18 @@ def _compared(
     options, test = stages.recipe.evaluation, stages.materials.corpus.test
     dtype = stages.hardware.dtype(options.precision)
     found: dict[tuple[Role, str], tuple[list[Path], Candidate]] = {
-        ("teacher", "teacher"): (list(teacher.models), stages.teacher_candidate(teacher, dtype))
+        ("teacher", "teacher"): (list(teacher.models), teacher_candidate(teacher, dtype))
     }
     for name, folder in folders.items():
         variant = variants[name]
         tokens = {} if variant is None else variant.materials.student_tokens
-        found["student", name] = [folder], stages.candidate(name, folder, tokens, dtype)
+        found["student", name] = [folder], model_candidate(stages.labeller, name, folder, tokens, dtype)
     for name in options.controls:
         folder = stages.run.control(name)
-        found["control", name] = [folder], stages.candidate(name, folder, stages.materials.student_tokens, dtype)
+        found["control", name] = (
+            [folder],
+            model_candidate(stages.labeller, name, folder, stages.materials.student_tokens, dtype),
+        )
     speeds = measure_models(
         {":".join(key): folders for key, (folders, _) in found.items() if folders},
         test.texts,

@@ -15,6 +15,7 @@ from understudy.errors import ModelError
 from understudy.evaluation.results import Metrics
 from understudy.hardware import detect
 from understudy.inference.classifier import Classifier
+from understudy.keys import teacher_keys
 from understudy.materials import Materials, examine, gather
 from understudy.preparation import (
     announce,
@@ -26,7 +27,7 @@ from understudy.preparation import (
     remove_run,
 )
 from understudy.recipe import Recipe
-from understudy.stages import Stages, teacher_keys
+from understudy.stages import Stages
 
 __all__ = ["Run", "distill", "examine"]
 

@@ -15,49 +15,23 @@ from pathlib import Path
 
 from understudy import artifacts
 from understudy.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
+from understudy.candidates import model_candidate, teacher_candidate
 from understudy.data.scores import Scores
-from understudy.data.tokens import Tokens
-from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
+from understudy.evaluation.evaluation import evaluate, write_predictions
 from understudy.evaluation.repeats import repeat_name
 from understudy.evaluation.speed import measure_speed
-from understudy.hardware import Dtype, Hardware
-from understudy.inference.logits import softmax
+from understudy.hardware import Hardware
 from understudy.inference.store import StoredLogits
+from understudy.keys import soft_labels_key, student_key
 from understudy.labelling import Committee, Labeller
 from understudy.materials import LINEAR, Encoder, Materials, Member
-from understudy.models.linear import LinearModel, is_linear
-from understudy.models.loading import load_classifier, parameter_count
 from understudy.recipe import Recipe
 from understudy.report.dashboard import draw_dashboard
 from understudy.training.linear import linear_fingerprint, train_linear
 from understudy.training.student import Start, control_start, student_start, train_student
-from understudy.training.teacher import (
-    TrainedModel,
-    keep_scores,
-    scores_fingerprint,
-    teacher_fingerprint,
-    train_teacher,
-)
+from understudy.training.teacher import TrainedModel, keep_scores, train_teacher
 
 log = logging.getLogger(__name__)
-
-# What training is told and its result does not depend on; the compute type goes into a fingerprint as it turned out.
-_IRRELEVANT = {"checkpoint_steps", "precision", "attention"}
-_SOFT_LOSS = {"objective", "temperature", "alpha"}
-
-
-def teacher_keys(recipe: Recipe, materials: Materials, hardware: Hardware) -> dict[str, str]:
-    """Fingerprints of the stages that make the teacher, by stage."""
-    corpus = materials.corpus
-
-    def key(member: Member) -> str:
-        if isinstance(member.model, Encoder):
-            return teacher_fingerprint(recipe, corpus, member.model.origin, hardware, member.seed)
-        if isinstance(member.model, Scores):
-            return scores_fingerprint(member.model, corpus.classes)
-        return linear_fingerprint(corpus)
-
-    return {member.stage: key(member) for member in materials.members}
 
 
 @dataclass(frozen=True)
@@ -139,7 +113,8 @@ class Stages:
         ]
 
     @cached_property
-    def _labeller(self) -> Labeller:
+    def labeller(self) -> Labeller:
+        """Asks finished models."""
         return Labeller(self.materials.corpus, self.recipe.data.max_length, self.hardware, self.cache, self.recipe.seed)
 
     def _teacher(self) -> Committee:
@@ -155,7 +130,7 @@ class Stages:
             else:
                 self._linear(member.stage, folder)
         dtype = self.hardware.dtype(self.recipe.teacher.precision)
-        teacher = Committee(members, tuple(folders), self._labeller, dtype)
+        teacher = Committee(members, tuple(folders), self.labeller, dtype)
         if len(members) > 1:
             described = [
                 {
@@ -195,21 +170,11 @@ class Stages:
             self.manifest.finish("soft_labels", key, time.monotonic() - start, details)
         return found
 
-    def soft_labels_key(self, teacher: Committee) -> str:
-        """Fingerprint of the soft labels."""
-        tokens = self.materials.encoder.tokens["transfer"].total
-        engine = self.hardware.engine_for(teacher.dtype, tokens)
-        return fingerprint(
-            teacher=[folder_digest(folder) for folder in teacher.folders],
-            data=self.materials.corpus.digest,
-            **({"dtype": teacher.dtype, "engine": engine} if teacher.models else {}),
-        )
-
     def student(self, teacher: Committee, variant: Variant) -> Path:
         """Distils one student from the teacher, unless it is finished."""
-        soft_key = self.soft_labels_key(teacher)
+        soft_key = soft_labels_key(teacher, self.materials, self.hardware)
         start = variant.start(teacher.encoder(self.materials.encoder))
-        key = self._student_key(variant, start, soft_key)
+        key = student_key(variant.recipe, self.materials, self.hardware, start, soft_key)
 
         def make() -> TrainedModel:
             # Here and not before: a finished student needs no pass of the teacher, whatever became of the cache.
@@ -221,22 +186,8 @@ class Stages:
         """Trains one control without the teacher, unless it is finished."""
         materials = self.materials
         start = control_start(self.recipe, materials.origin, materials.student, materials.vocabulary)
-        key = self._student_key(variant, start, None)
+        key = student_key(variant.recipe, materials, self.hardware, start, None)
         return self.made(variant.stage, key, variant.folder, lambda: self._trained(variant, key, start, None))
-
-    def _student_key(self, variant: Variant, start: Start, soft_labels: str | None) -> str:
-        # What only the soft loss uses does not change the control.
-        unused = _IRRELEVANT if soft_labels else _IRRELEVANT | _SOFT_LOSS
-        options = variant.recipe.distillation
-        return fingerprint(
-            data=self.materials.corpus.digest,
-            max_length=variant.recipe.data.max_length,
-            start=start.fingerprint(),
-            soft_labels=soft_labels,
-            options=options.model_dump(exclude=unused),
-            seed=variant.recipe.student_seed,
-            dtype=self.hardware.dtype(options.precision),
-        )
 
     def _trained(self, variant: Variant, key: str, start: Start, soft: StoredLogits | None) -> TrainedModel:
         return train_student(
@@ -303,9 +254,11 @@ class Stages:
             return
         self._forget_frontier()
         start = time.monotonic()
-        candidates = {"teacher": self.teacher_candidate(teacher, dtype)}
+        candidates = {"teacher": teacher_candidate(teacher, dtype)}
         tokens = self.materials.student_tokens
-        candidates |= {name: self.candidate(name, folder, tokens, dtype) for name, folder in folders.items()}
+        candidates |= {
+            name: model_candidate(self.labeller, name, folder, tokens, dtype) for name, folder in folders.items()
+        }
         speed = measure_speed(
             teacher.models,
             [folders["student"]],
@@ -335,38 +288,3 @@ class Stages:
         metrics.save(self.run.metrics)
         files = {path.name: file_sha256(path) for path in self._outputs}
         self.manifest.finish("evaluation", key, seconds["evaluation"], {"dtype": dtype, "files": files})
-
-    def teacher_candidate(self, teacher: Committee, dtype: Dtype) -> Candidate:
-        """The teacher's answers on the test set."""
-        found = teacher.logits("test", dtype, "testing teacher")
-        if not teacher.models:
-            return Candidate(softmax(found.logits), None, None)
-        sizes = [_linear_size(folder) if is_linear(folder) else _encoder_size(folder) for folder in teacher.models]
-        parameters, size = (sum(values) for values in zip(*sizes, strict=True))
-        return Candidate(softmax(found.logits), parameters, size)
-
-    def candidate(self, name: str, folder: Path, tokens: dict[str, Tokens], dtype: Dtype) -> Candidate:
-        """A finished model's answers on the test set.
-
-        Args:
-            name: Names it in messages.
-            folder: Where it is.
-            tokens: By split, from its tokenizer; a linear model has none.
-            dtype: Compute type.
-        """
-        if is_linear(folder):
-            probabilities = LinearModel.load(folder).predict_proba(self.materials.corpus.test.texts)
-            return Candidate(probabilities, *_linear_size(folder))
-        found = self._labeller.encoder(folder, tokens, "test", dtype, f"testing {name}")
-        return Candidate(softmax(found.logits), *_encoder_size(folder))
-
-
-def _encoder_size(folder: Path) -> tuple[int, int]:
-    """Parameters, and bytes on disk."""
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    return parameter_count(load_classifier(folder)), size
-
-
-def _linear_size(folder: Path) -> tuple[int, int]:
-    """Likewise for a linear model; its vocabulary counts, for without it the weights are nothing."""
-    return LinearModel.load(folder).parameters, sum(path.stat().st_size for path in folder.iterdir())

@@ -1,0 +1,51 @@
+"""Finished models as candidates of the evaluation: their answers on the test texts, and how large they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from understudy.data.tokens import Tokens
+from understudy.evaluation.evaluation import Candidate
+from understudy.hardware import Dtype
+from understudy.inference.logits import softmax
+from understudy.labelling import Committee, Labeller
+from understudy.models.linear import LinearModel, is_linear
+from understudy.models.loading import load_classifier, parameter_count
+
+
+def teacher_candidate(teacher: Committee, dtype: Dtype) -> Candidate:
+    """The teacher's answers; its size is unknown where they were given."""
+    found = teacher.logits("test", dtype, "testing teacher")
+    if not teacher.models:
+        return Candidate(softmax(found.logits), None, None)
+    sizes = [_linear_size(folder) if is_linear(folder) else _encoder_size(folder) for folder in teacher.models]
+    parameters, size = (sum(values) for values in zip(*sizes, strict=True))
+    return Candidate(softmax(found.logits), parameters, size)
+
+
+def model_candidate(labeller: Labeller, name: str, folder: Path, tokens: dict[str, Tokens], dtype: Dtype) -> Candidate:
+    """A student's or a control's answers.
+
+    Args:
+        labeller: Asks it.
+        name: Names it in messages.
+        folder: Where it is.
+        tokens: By split, from its tokenizer; a linear model has none.
+        dtype: Compute type.
+    """
+    if is_linear(folder):
+        probabilities = LinearModel.load(folder).predict_proba(labeller.corpus.test.texts)
+        return Candidate(probabilities, *_linear_size(folder))
+    found = labeller.encoder(folder, tokens, "test", dtype, f"testing {name}")
+    return Candidate(softmax(found.logits), *_encoder_size(folder))
+
+
+def _encoder_size(folder: Path) -> tuple[int, int]:
+    """Parameters, and bytes on disk."""
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return parameter_count(load_classifier(folder)), size
+
+
+def _linear_size(folder: Path) -> tuple[int, int]:
+    """Likewise for a linear model; its vocabulary counts, for without it the weights are nothing."""
+    return LinearModel.load(folder).parameters, sum(path.stat().st_size for path in folder.iterdir())
