@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -222,7 +222,8 @@ class Stages:
             for path in (*self._outputs, self.run.benchmark, self.run.benchmark_plot):
                 path.unlink(missing_ok=True)
         made = make()
-        details = {"digest": made.digest, "reused": made.reused, "history": made.history}
+        calibration = made.calibration and asdict(made.calibration)
+        details = {"digest": made.digest, "reused": made.reused, "calibration": calibration, "history": made.history}
         self.manifest.finish(stage, key, made.seconds, details)
         return folder
 

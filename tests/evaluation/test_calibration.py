@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from understudy.evaluation.calibration import fit_temperature
+from understudy.evaluation.calibration import at_an_end, fit_temperature
 from understudy.inference.logits import softmax
 
 
@@ -25,3 +25,15 @@ def test_two_thirds_right_at_one_confidence_is_a_hand_computed_case() -> None:
 def test_always_right_or_always_wrong_stays_finite(label: int) -> None:
     found = fit_temperature(np.array([[3.0, 0.0]] * 4), np.array([label] * 4))
     assert 0.01 < found < 60
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"), [(np.exp(-4), True), (np.exp(4), True), (0.02, False), (1, False)]
+)
+def test_the_ends_of_what_is_searched(temperature: float, expected: bool) -> None:
+    assert at_an_end(temperature) is expected
+
+
+@pytest.mark.parametrize("labels", [[0] * 4, [1] * 4, [0, 1] * 2])
+def test_texts_that_tell_nothing_lead_to_an_end(labels: list[int]) -> None:
+    assert at_an_end(fit_temperature(np.array([[3.0, 0.0]] * 4), np.array(labels)))

@@ -18,6 +18,7 @@ from understudy.models.static import static_student
 from understudy.models.students import from_layers
 from understudy.models.vocabulary import Vocabulary, prune_embeddings
 from understudy.recipe import LayerChoice, Recipe
+from understudy.training.calibration import calibrate
 from understudy.training.objectives import balanced_class_weights, distilled, supervised
 from understudy.training.teacher import TrainedModel, save_model
 from understudy.training.trainer import Examples, train
@@ -104,7 +105,7 @@ def train_student(
     checkpoints: Path,
     description: str,
 ) -> TrainedModel:
-    """Trains one student and saves it.
+    """Trains one student, calibrates it and saves it.
 
     Args:
         recipe: Its `distillation` section and the student's seed.
@@ -135,10 +136,11 @@ def train_student(
         if teacher_logits is None
         else Examples(tokens["transfer"], corpus.transfer_labels, teacher_logits)
     )
+    validation = Examples(tokens["validation"], corpus.validation.labels)
     training = train(
         model,
         examples,
-        Examples(tokens["validation"], corpus.validation.labels),
+        validation,
         options,
         objective,
         pad_id=tokenizer.pad_token_id,
@@ -147,7 +149,17 @@ def train_student(
         checkpoints=checkpoints,
         description=description,
     )
+    calibration = None
+    if options.calibrate:
+        calibration = calibrate(
+            model,
+            validation,
+            pad_id=tokenizer.pad_token_id,
+            hardware=hardware,
+            dtype=hardware.dtype(options.precision),
+            description=description,
+        )
     with write_folder(folder) as temporary:
         digest = save_model(model, tokenizer, temporary, recipe.data.max_length)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return TrainedModel(folder, digest, training.seconds, False, training.history)
+    return TrainedModel(folder, digest, training.seconds, False, training.history, calibration)

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from understudy.errors import ModelError
 from understudy.hardware import Hardware
 from understudy.models.loading import Origin, classifier_labels, load_classifier, load_tokenizer, unnamed
 from understudy.recipe import Recipe
+from understudy.training.calibration import Calibration, calibrate
 from understudy.training.objectives import balanced_class_weights, supervised
 from understudy.training.trainer import Examples, TrainingLog, train
 
@@ -41,6 +42,7 @@ class TrainedModel:
         seconds: What making it took, when it was made.
         reused: Whether it was found finished.
         history: Training log; empty for a model that was taken as it is.
+        calibration: What became of its probabilities; None where calibrating them was not tried.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class TrainedModel:
     seconds: float
     reused: bool
     history: list[dict[str, Any]]
+    calibration: Calibration | None = None
 
 
 def teacher_fingerprint(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardware, seed: int) -> str:
@@ -106,7 +109,7 @@ def train_teacher(
     seed: int,
     description: str = "teacher",
 ) -> TrainedModel:
-    """Fine-tunes the teacher, or finds it in the cache.
+    """Fine-tunes the teacher and calibrates it, or finds it in the cache.
 
     Args:
         recipe: Its `teacher` section and maximum length.
@@ -130,7 +133,7 @@ def train_teacher(
         return found
 
     tokenizer = load_tokenizer(origin.path)
-    training = TrainingLog([], 0.0)
+    training, calibration = TrainingLog([], 0.0), None
     if is_ready_made(origin, corpus.classes):
         labels = classifier_labels(origin.path)
         if labels != corpus.classes:
@@ -146,10 +149,11 @@ def train_teacher(
     else:
         model = load_classifier(origin.path, corpus.classes, seed, recipe.teacher.attention_dropout)
         weights = balanced_class_weights(corpus.class_counts) if recipe.teacher.class_weights == "balanced" else None
+        validation = Examples(tokens["validation"], corpus.validation.labels)
         training = train(
             model,
             Examples(tokens["train"], corpus.train.labels),
-            Examples(tokens["validation"], corpus.validation.labels),
+            validation,
             recipe.teacher,
             supervised(weights),
             pad_id=tokenizer.pad_token_id,
@@ -158,12 +162,26 @@ def train_teacher(
             checkpoints=checkpoints / key,
             description=description,
         )
+        if recipe.teacher.calibrate:
+            calibration = calibrate(
+                model,
+                validation,
+                pad_id=tokenizer.pad_token_id,
+                hardware=hardware,
+                dtype=hardware.dtype(recipe.teacher.precision),
+                description=description,
+            )
     with write_folder(entry) as folder:
         digest = save_model(model, tokenizer, folder / "model", recipe.data.max_length)
-        record = {"digest": digest, "seconds": round(training.seconds, 2), "history": training.history}
+        record = {
+            "digest": digest,
+            "seconds": round(training.seconds, 2),
+            "history": training.history,
+            "calibration": calibration and asdict(calibration),
+        }
         write_json(folder / "training.json", record)
     shutil.rmtree(checkpoints / key, ignore_errors=True)
-    return TrainedModel(entry / "model", digest, training.seconds, False, training.history)
+    return TrainedModel(entry / "model", digest, training.seconds, False, training.history, calibration)
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, max_length: int) -> str:
@@ -182,7 +200,8 @@ def _from_cache(entry: Path) -> TrainedModel | None:
         record = json.loads((entry / "training.json").read_text(encoding="utf-8"))
         if folder_digest(entry / "model") != record["digest"]:
             raise ModelError("checksum")
-        return TrainedModel(entry / "model", record["digest"], record["seconds"], True, record["history"])
+        calibration = record["calibration"] and Calibration(**record["calibration"])
+        return TrainedModel(entry / "model", record["digest"], record["seconds"], True, record["history"], calibration)
     except (ModelError, OSError, ValueError, KeyError, TypeError):
         log.warning("%s is damaged and is made again", entry)
         shutil.rmtree(entry, ignore_errors=True)
