@@ -218,6 +218,13 @@ def test_predict_names_only_what_it_needs(capsys: pytest.CaptureFixture[str]) ->
     assert user_error(capsys, "predict").startswith("the following arguments are required: MODEL. ")
 
 
+@pytest.mark.parametrize("value", ["1.5", "-0.1", "sure", "nan"])
+def test_a_threshold_is_a_share(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"argument --threshold: expected a {'number' if value == 'sure' else 'share'}" in user_error(
+        capsys, "predict", "model", "a text", "--threshold", value
+    )
+
+
 # Answers
 
 

@@ -163,17 +163,18 @@ def _predict(options: argparse.Namespace) -> None:
 
     classifier = _classifier(options)
     if options.output:
-        rows = predict_file(classifier, options.input, Path(options.output), options.text)
+        rows = predict_file(classifier, options.input, Path(options.output), options.text, options.threshold)
         log.info("%d rows: %s", rows, options.output)
         if options.json:
             _print_json({"rows": rows, "output": options.output})
         return
     texts = options.texts or stream_texts(options.input or "-", options.text)
-    for prediction in classifier.stream(texts):
+    for prediction in classifier.stream(texts, threshold=options.threshold):
         if options.json:
             print(json.dumps(dataclasses.asdict(prediction), ensure_ascii=False))
         else:
-            print(f"{prediction.label}\t{prediction.probabilities[prediction.label]:.4f}")
+            label = "-" if prediction.label is None else prediction.label
+            print(f"{label}\t{max(prediction.probabilities.values()):.4f}")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -343,6 +344,14 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts; without them, lines on stdin")
         parser.add_argument("--input", help="csv, tsv, jsonl or parquet, or - for lines on stdin")
         parser.add_argument("--output", help="csv, tsv, jsonl or parquet; by default lines on stdout")
+        parser.add_argument(
+            "--threshold",
+            type=share,
+            default=0.0,
+            metavar="PROBABILITY",
+            help="a text whose top probability is below it gets no label: an empty cell, null in jsonl and parquet, - "
+            "on stdout (default: 0; metrics.json has the one for the run's target precision)",
+        )
     if command == "evaluate":
         parser.add_argument("--data", required=True, metavar="SOURCE", help="a labelled source")
         parser.add_argument("--label", default="label", help="column of the label (default: label)")

@@ -58,6 +58,11 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
 
 
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for chunk in files.chunks(path):
+        yield from (dict(zip(chunk, values, strict=True)) for values in zip(*chunk.values(), strict=True))
+
+
 def entries(folder: Path) -> list[str]:
     """Everything in a folder, hidden files included."""
     return sorted(path.name for path in folder.iterdir())
@@ -213,6 +218,43 @@ def test_types_that_parquet_cannot_hold_are_refused_before_any_work(
     monkeypatch.setattr(Classifier, "predict_proba", None)
     with pytest.raises(DataError, match=r"several types.*Write \.jsonl"):
         predict_file(classifier, str(tmp_path / "in.jsonl"), tmp_path / "out.parquet")
+
+
+# Unsure answers
+
+
+@pytest.mark.parametrize("output", FORMATS)
+@pytest.mark.parametrize("gold", [False, True])
+def test_rows_below_the_threshold_get_no_label(
+    output: str, gold: bool, classifier: Classifier, tmp_path: Path, small_chunks: None
+) -> None:
+    frame = pd.DataFrame({"text": TEXTS, **({"label": list("abcde")} if gold else {})})
+    probabilities = classifier.predict_proba(TEXTS)
+    threshold = float(np.median(probabilities.max(axis=1))) - 1e-6
+    sure = (probabilities.max(axis=1) >= threshold).tolist()
+    assert True in sure and False in sure
+    path = tmp_path / f"out.{output}"
+    predict_file(classifier, write(tmp_path / "in.csv", frame), path, threshold=threshold)
+    expected = [label if answer else None for label, answer in zip(classifier.predict(TEXTS), sure, strict=True)]
+    found = list(read_rows(path))
+    added = "predicted_label" if gold else "label"
+    missing = "" if output in ("csv", "tsv") else None
+    assert [row[added] for row in found] == [missing if label is None else label for label in expected]
+    assert np.allclose([float(row["probability_positive"]) for row in found], probabilities[:, 1], atol=1e-6)
+    if gold:
+        assert [row["label"] for row in found] == list("abcde")
+
+
+def test_all_rows_may_be_unsure(classifier: Classifier, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS}))
+    predict_file(classifier, source, tmp_path / "out.parquet", threshold=1.0)
+    column = pq.read_table(tmp_path / "out.parquet")["label"]
+    assert column.type == pa.string() and column.null_count == len(TEXTS)
+
+
+def test_an_odd_threshold_is_refused_before_any_work(classifier: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="threshold = 98: expected a probability from 0 to 1"):
+        predict_file(classifier, str(tmp_path / "none.csv"), tmp_path / "out.csv", threshold=98)
 
 
 # Outputs that cannot be, and outputs that are not whole

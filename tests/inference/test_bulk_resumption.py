@@ -122,6 +122,20 @@ def test_the_same_command_goes_on(
     assert not folder_of(path).exists()
 
 
+def test_what_is_kept_serves_another_threshold(
+    classifier: Classifier, source: Path, computed: Computed, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.csv"
+    stopped(classifier, source, path, computed, 3)
+    assert predict_file(classifier, str(source), path, threshold=1.0) == ROWS
+    assert sum(computed) == ROWS - 3 * WINDOW
+    found = pd.read_csv(path)
+    assert found["label"].isna().all() and len(found) == ROWS
+    predict_file(classifier, str(source), tmp_path / "all.csv")
+    columns = ["probability_negative", "probability_positive"]
+    assert (found[columns] == pd.read_csv(tmp_path / "all.csv")[columns]).all(axis=None)
+
+
 def test_it_may_be_stopped_again_and_again(
     classifier: Classifier, source: Path, computed: Computed, tmp_path: Path
 ) -> None:

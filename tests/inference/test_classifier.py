@@ -221,6 +221,19 @@ def test_a_stream_answers_in_order(classifier: Classifier) -> None:
     assert np.allclose(given, probabilities, atol=1e-6)
 
 
+def test_a_stream_leaves_unsure_texts_without_a_label(classifier: Classifier) -> None:
+    top = classifier.predict_proba(TEXTS).max(axis=1)
+    threshold = float(np.median(top)) - 1e-6
+    found = list(classifier.stream(TEXTS, chunk=2, threshold=threshold))
+    expected = [
+        label if sure else None for label, sure in zip(classifier.predict(TEXTS), top >= threshold, strict=True)
+    ]
+    assert [prediction.label for prediction in found] == expected and None in expected
+    assert all(len(prediction.probabilities) == 2 for prediction in found)
+    with pytest.raises(UserError, match="threshold = 50: expected a probability from 0 to 1"):
+        list(classifier.stream(TEXTS, threshold=50))
+
+
 def test_a_stream_is_lazy(classifier: Classifier) -> None:
     taken = 0
 

@@ -15,6 +15,7 @@ from understudy.artifacts import file_sha256, write_file
 from understudy.data.files import FORMATS, Chunk, file_format
 from understudy.data.sources import source_files
 from understudy.errors import DataError, UserError
+from understudy.inference.answers import check_threshold, labels_of
 from understudy.inference.classifier import Classifier
 from understudy.inference.parts import Parts, parts_folder
 from understudy.inference.rows import STDIN, Window, chunks_of, windows
@@ -36,7 +37,7 @@ _PACKAGES = ("understudy", "numpy", "scipy", "scikit-learn", "tokenizers", "tran
 _Answered = tuple[Window, np.ndarray]
 
 
-def predict_file(classifier: Classifier, source: str, output: Path, text: str = "text") -> int:
+def predict_file(classifier: Classifier, source: str, output: Path, text: str = "text", threshold: float = 0.0) -> int:
     """Adds `label` and `probability_<class>` columns to every row of a file; beside a gold `label`, `predicted_label`.
 
     A file is gone through twice, the first time without the model: what is wrong with its last row, or with the
@@ -49,6 +50,8 @@ def predict_file(classifier: Classifier, source: str, output: Path, text: str = 
         source: A csv, tsv, jsonl or parquet file (compressed too), a glob of them, or `-` for lines on stdin.
         output: A csv, tsv, jsonl or parquet file; it appears when it is whole, and takes the place of an older one.
         text: Column of the text.
+        threshold: Rows whose top probability is below it get no label: an empty cell, or null. What is kept of an
+            interrupted call serves any threshold.
 
     Returns:
         How many rows there were.
@@ -56,8 +59,10 @@ def predict_file(classifier: Classifier, source: str, output: Path, text: str = 
     Raises:
         DataError: the source cannot be read, lacks the column, already has a column that would be added, or was
             changed meanwhile.
-        UserError: the output cannot be written under that name, or another process is writing it.
+        UserError: the output cannot be written under that name, or another process is writing it, or the threshold is
+            not between 0 and 1.
     """
+    check_threshold(threshold)
     kind = _output_kind(output, source)
     if source == STDIN:
         survey = _survey(source, text, kind, classifier.classes)
@@ -65,7 +70,7 @@ def predict_file(classifier: Classifier, source: str, output: Path, text: str = 
             each_once = (
                 (each, classifier.predict_proba(each.texts, advance)) for each in windows(source, text, WINDOW)
             )
-            return _write(output, kind, survey, classifier.classes, each_once)
+            return _write(output, kind, survey, classifier.classes, threshold, each_once)
     stamps = _stamps(source)
     with parts_folder(output) as folder:
         survey = _survey(source, text, kind, classifier.classes)
@@ -75,7 +80,7 @@ def predict_file(classifier: Classifier, source: str, output: Path, text: str = 
         try:
             with progress("predict", survey.rows, "rows", already=parts.rows) as advance:
                 answered = _answered(classifier, source, text, parts, advance, stamps)
-                rows = _write(output, kind, survey, classifier.classes, answered, scratch=folder)
+                rows = _write(output, kind, survey, classifier.classes, threshold, answered, scratch=folder)
         except KeyboardInterrupt:
             if parts.rows:
                 log.info("predict: %d of %d rows are done and kept", parts.rows, survey.rows)
@@ -193,6 +198,7 @@ def _write(
     kind: str,
     survey: _Survey,
     classes: list[str],
+    threshold: float,
     answered: Iterable[_Answered],
     scratch: Path | None = None,
 ) -> int:
@@ -203,7 +209,7 @@ def _write(
         nonlocal rows
         with writer(temporary, kind, [*survey.columns, *survey.answers], survey.schema) as put:
             for window, probabilities in answered:
-                for chunk in window.chunks_with(_answers(probabilities, classes, survey.answers)):
+                for chunk in window.chunks_with(_answers(probabilities, classes, threshold, survey.answers)):
                     put(chunk)
                 rows += len(window.texts)
 
@@ -211,7 +217,7 @@ def _write(
     return rows
 
 
-def _answers(probabilities: np.ndarray, classes: list[str], columns: dict[str, str]) -> Chunk:
+def _answers(probabilities: np.ndarray, classes: list[str], threshold: float, columns: dict[str, str]) -> Chunk:
     label, *each = columns
-    answers: Chunk = {label: [classes[index] for index in probabilities.argmax(axis=-1)]}
+    answers: Chunk = {label: labels_of(probabilities, classes, threshold)}
     return answers | {column: probabilities[:, index].tolist() for index, column in enumerate(each)}

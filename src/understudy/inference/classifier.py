@@ -15,6 +15,7 @@ from understudy.artifacts import RunDirectory, file_sha256, fingerprint
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
 from understudy.hardware import Dtype, Hardware, detect
+from understudy.inference.answers import check_threshold, labels_of
 from understudy.inference.engines import Engine, open_engine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.models.linear import LinearModel, is_linear
@@ -29,9 +30,9 @@ _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class Prediction:
-    """One text's answer: the label, and the probability of every class."""
+    """One text's answer: the label, None where no class was probable enough, and the probability of every class."""
 
-    label: str
+    label: str | None
     probabilities: dict[str, float]
 
 
@@ -139,13 +140,25 @@ class Classifier(ABC):
                 )
         return self._probabilities(texts, advance)
 
-    def stream(self, texts: Iterable[str], chunk: int = _CHUNK) -> Iterator[Prediction]:
-        """Answers in the order of `texts`, holding only `chunk` of them in memory at a time."""
+    def stream(self, texts: Iterable[str], chunk: int = _CHUNK, threshold: float = 0.0) -> Iterator[Prediction]:
+        """Answers in the order of `texts`.
+
+        Args:
+            texts: One string a text.
+            chunk: How many of them are in memory at a time.
+            threshold: A text whose top probability is below it gets no label.
+
+        Raises:
+            UserError: the threshold is not between 0 and 1.
+            TypeError: as `predict_proba`.
+        """
+        check_threshold(threshold)
         _refuse_one_string(texts)
         names = self.classes
         for part in _chunks(texts, chunk):
-            for row in self.predict_proba(part):
-                yield Prediction(names[int(row.argmax())], dict(zip(names, row.tolist(), strict=True)))
+            probabilities = self.predict_proba(part)
+            for label, row in zip(labels_of(probabilities, names, threshold), probabilities.tolist(), strict=True):
+                yield Prediction(label, dict(zip(names, row, strict=True)))
 
 
 @dataclass(frozen=True)
