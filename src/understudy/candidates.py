@@ -1,11 +1,13 @@
-"""Finished models as candidates of the evaluation: their answers on the test texts, and how large they are."""
+"""Finished models as candidates of the evaluation: their answers, and how large they are."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from understudy.data.tokens import Tokens
+from understudy.evaluation.abstention import abstain
 from understudy.evaluation.evaluation import Candidate
+from understudy.evaluation.results import Abstention
 from understudy.hardware import Dtype
 from understudy.inference.logits import softmax
 from understudy.labelling import Committee, Labeller
@@ -38,6 +40,24 @@ def model_candidate(labeller: Labeller, name: str, folder: Path, tokens: dict[st
         return Candidate(probabilities, *_linear_size(folder))
     found = labeller.encoder(folder, tokens, "test", dtype, f"testing {name}")
     return Candidate(softmax(found.logits), *_encoder_size(folder))
+
+
+def student_abstention(
+    labeller: Labeller, folder: Path, tokens: dict[str, Tokens], dtype: Dtype, target: float, tested: Candidate
+) -> Abstention:
+    """The threshold on the student's top probability, chosen on the validation texts.
+
+    Args:
+        labeller: Asks it.
+        folder: Where it is.
+        tokens: By split, from its tokenizer.
+        dtype: Compute type.
+        target: Share of its answers that is to be right.
+        tested: Its answers on the test texts.
+    """
+    found = labeller.encoder(folder, tokens, "validation", dtype, "student, validation")
+    validation, test = labeller.corpus.validation, labeller.corpus.test
+    return abstain(target, softmax(found.logits), validation.labels, tested.probabilities, test.labels)
 
 
 def _encoder_size(folder: Path) -> tuple[int, int]:

@@ -309,6 +309,10 @@ class EvaluationOptions(_Options):
     required_retention: Annotated[float, Field(gt=0, le=1)] = 0.97
     """Share of the teacher's accuracy that the student must keep, with its whole interval, to be called a replacement;
     DistilBERT was published as keeping 97 % (Sanh et al. 2019, arXiv 1910.01108)."""
+    target_precision: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the student's answers that is to be right. A threshold on its top probability is then chosen on the
+    validation texts, and `metrics.json` says how many texts it leaves without an answer; `understudy predict` takes it
+    as --threshold."""
     resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     """Bootstrap resamples behind each interval."""
     precision: Precision = "fp32"

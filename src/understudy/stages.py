@@ -15,7 +15,7 @@ from pathlib import Path
 
 from understudy import artifacts
 from understudy.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
-from understudy.candidates import model_candidate, teacher_candidate
+from understudy.candidates import model_candidate, student_abstention, teacher_candidate
 from understudy.data.scores import Scores
 from understudy.evaluation.evaluation import evaluate, write_predictions
 from understudy.evaluation.repeats import repeat_name
@@ -260,6 +260,11 @@ class Stages:
         candidates |= {
             name: model_candidate(self.labeller, name, folder, tokens, dtype) for name, folder in folders.items()
         }
+        abstention = None
+        if options.target_precision is not None:
+            student, target = folders["student"], options.target_precision
+            tested = candidates["student"]
+            abstention = student_abstention(self.labeller, student, tokens, dtype, target, tested)
         speed = measure_speed(
             teacher.models,
             [folders["student"]],
@@ -283,6 +288,7 @@ class Stages:
             speed,
             seconds,
             self.recipe.student_seeds,
+            abstention,
         )
         write_predictions(self.run.predictions, corpus.test, candidates, corpus.classes, options.texts)
         draw_dashboard(metrics, self.run.dashboard, self.recipe.name)

@@ -11,6 +11,8 @@ import pytest
 
 from understudy.errors import RunDirectoryError
 from understudy.evaluation.results import (
+    Abstention,
+    Answered,
     BatchTime,
     Controls,
     Gain,
@@ -61,6 +63,12 @@ CONTRACT = {
         "control_accuracy": SPREAD,
         "gain": {"accuracy": None, "ci95": None, "p_value": None},
     },
+    "abstention": {
+        "target_precision": None,
+        "threshold": None,
+        "validation": {"precision": None, "coverage": None},
+        "test": {"precision": None, "coverage": None},
+    },
 }
 
 
@@ -95,6 +103,7 @@ METRICS = Metrics(
     speed=Speed("cpu", 2, "fp32", 256, BatchTime(38.0, 20.0), 1.9, model_speed(34.7), model_speed(17.0)),
     seconds={"teacher": 10.0, "soft_labels": 2.0, "student": 5.0},
     seeds=SEEDS,
+    abstention=Abstention(0.98, 0.87, Answered(0.981, 0.9), Answered(0.979, 0.88)),
 )
 WITHOUT_CONTROLS = dataclasses.replace(
     METRICS,
@@ -108,6 +117,9 @@ WITHOUT_CONTROLS = dataclasses.replace(
     ),
 )
 ONE_SEED = dataclasses.replace(METRICS, seeds=None)
+ALL_ANSWERED = dataclasses.replace(METRICS, abstention=None)
+NOTHING = Answered(None, 0.0)
+NONE_ANSWERED = dataclasses.replace(METRICS, abstention=Abstention(0.98, None, NOTHING, NOTHING))
 WITHOUT_AUC = dataclasses.replace(METRICS, student=dataclasses.replace(METRICS.student, auc=None))
 SCORES_GIVEN = dataclasses.replace(
     METRICS,
@@ -167,8 +179,8 @@ def test_what_nobody_knows_of_a_teacher_is_null(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "metrics",
-    [METRICS, WITHOUT_CONTROLS, WITHOUT_AUC, ONE_SEED, SCORES_GIVEN],
-    ids=["all", "no controls", "no AUC", "one seed", "scores given"],
+    [METRICS, WITHOUT_CONTROLS, WITHOUT_AUC, ONE_SEED, SCORES_GIVEN, ALL_ANSWERED, NONE_ANSWERED],
+    ids=["all", "no controls", "no AUC", "one seed", "scores given", "all answered", "none answered"],
 )
 def test_what_was_saved_loads_equal(metrics: Metrics, tmp_path: Path) -> None:
     metrics.save(tmp_path / "metrics.json")
@@ -185,6 +197,7 @@ def test_loading_gives_dataclasses_and_tuples_all_the_way_down(tmp_path: Path) -
     assert found.seeds is not None
     assert all(isinstance(each, SeedResult) for each in found.seeds.repeats)
     assert type(found.seeds.repeats) is tuple
+    assert isinstance(found.abstention, Abstention) and isinstance(found.abstention.test, Answered)
 
 
 def test_each_seed_is_an_object(tmp_path: Path) -> None:
@@ -198,6 +211,11 @@ def test_each_seed_is_an_object(tmp_path: Path) -> None:
 def test_figures_from_before_there_were_seeds_are_of_one_seed(tmp_path: Path) -> None:
     assert Metrics.load(change(tmp_path, seeds=None)) == ONE_SEED
     assert saved(ONE_SEED, tmp_path)["seeds"] is None
+
+
+def test_figures_from_before_there_was_a_threshold_have_none(tmp_path: Path) -> None:
+    assert Metrics.load(change(tmp_path, abstention=None)) == ALL_ANSWERED
+    assert saved(ALL_ANSWERED, tmp_path)["abstention"] is None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

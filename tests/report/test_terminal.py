@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from understudy.evaluation.results import Controls, Metrics, Verdict
+from understudy.evaluation.results import Abstention, Answered, Controls, Metrics, Verdict
 from understudy.report.terminal import show_metrics
 
 
@@ -54,6 +54,23 @@ def test_below_the_table_stand_the_findings_and_last_the_verdict(imdb: Metrics) 
     assert -1 not in places
     assert places == sorted(places)
     assert output.endswith(imdb.verdict.text)
+
+
+def test_a_threshold_has_a_line(imdb: Metrics) -> None:
+    assert "abstention" not in shown(imdb)
+    found = Abstention(0.98, 0.8731, Answered(0.9812, 0.9), Answered(0.9787, 0.884))
+    assert (
+        "abstention with --threshold 0.8731 88.4 % of the test texts are answered, 97.9 % of them rightly; 90.0 % of "
+        "the validation texts are answered, 98.1 % of them rightly, where it was chosen for 98 %"
+    ) in joined(shown(dataclasses.replace(imdb, abstention=found)))
+    nobody = dataclasses.replace(found, test=Answered(None, 0.0))
+    assert "0.0 % of the test texts are answered, - of them rightly" in joined(
+        shown(dataclasses.replace(imdb, abstention=nobody))
+    )
+    nothing = Abstention(0.995, None, Answered(None, 0.0), Answered(None, 0.0))
+    assert "abstention no threshold reaches 99.5 % right answers on the validation texts" in joined(
+        shown(dataclasses.replace(imdb, abstention=nothing))
+    )
 
 
 def test_several_seeds_have_a_line(seeded: Metrics) -> None:

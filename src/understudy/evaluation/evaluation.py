@@ -12,7 +12,7 @@ from understudy.artifacts import write_file
 from understudy.data.corpus import Split
 from understudy.evaluation.metrics import agreement, quality
 from understudy.evaluation.repeats import compare_seeds, repeat_name
-from understudy.evaluation.results import Controls, Metrics, ModelMetrics, Seeds, Speed
+from understudy.evaluation.results import Abstention, Controls, Metrics, ModelMetrics, Seeds, Speed
 from understudy.evaluation.significance import gain, mcnemar, retention
 from understudy.evaluation.verdict import Comparisons, judge
 from understudy.recipe import EvaluationOptions
@@ -50,6 +50,7 @@ def evaluate(
     speed: Speed,
     seconds: dict[str, float],
     student_seeds: Sequence[int] = (),
+    abstention: Abstention | None = None,
 ) -> Metrics:
     """All of `metrics.json`.
 
@@ -62,6 +63,7 @@ def evaluate(
         speed: As measured.
         seconds: By stage.
         student_seeds: The student's, then those of its repeats.
+        abstention: The student's threshold, where the recipe asks for one.
     """
     labels = test.labels
     teacher, student = candidates["teacher"], candidates["student"]
@@ -110,6 +112,7 @@ def evaluate(
         speed=speed,
         seconds=seconds,
         seeds=seeds,
+        abstention=abstention,
     )
 
 

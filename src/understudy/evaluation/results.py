@@ -126,6 +126,36 @@ class Seeds:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """What becomes of texts when only the sure ones are answered.
+
+    Attributes:
+        precision: Share of the answered texts with the right label; None where no text is answered.
+        coverage: Share of the texts that are answered.
+    """
+
+    precision: float | None
+    coverage: float
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """A threshold on the student's top probability; `understudy.evaluation.abstention` chooses it.
+
+    Attributes:
+        target_precision: What the recipe asks for.
+        threshold: Texts whose top probability is below it are not answered; None where no threshold reaches the target.
+        validation: On the texts that it was chosen on.
+        test: On the test texts.
+    """
+
+    target_precision: float
+    threshold: float | None
+    validation: Answered
+    test: Answered
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the figures mean for somebody who would swap the models."""
 
@@ -186,7 +216,8 @@ class Metrics:
     """All of `metrics.json`. Everything outside `speed` and `seconds` is deterministic.
 
     `distillation_gain` is None when the control without a teacher was left out, `seeds` when there is only one;
-    `parameter_fraction` and `efficiency_ratio` are where the teacher's scores were given.
+    `parameter_fraction` and `efficiency_ratio` are where the teacher's scores were given, `abstention` where the recipe
+    has no target precision.
     """
 
     teacher: ModelMetrics
@@ -201,6 +232,7 @@ class Metrics:
     speed: Speed
     seconds: dict[str, float]
     seeds: Seeds | None = None
+    abstention: Abstention | None = None
 
     def save(self, path: Path) -> None:
         write_json(path, {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)})

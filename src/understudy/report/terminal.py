@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed, Seeds, Spread
+from understudy.evaluation.results import (
+    Abstention,
+    Answered,
+    Interval,
+    Metrics,
+    ModelMetrics,
+    ModelSpeed,
+    Seeds,
+    Spread,
+)
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.report import formats
 
@@ -212,6 +221,8 @@ def _findings(metrics: Metrics) -> Table:
     if metrics.seeds is not None:
         line(f"{len(metrics.seeds.repeats)} seeds", _over_seeds(metrics.seeds))
     line("agreement", f"{formats.percent(metrics.agreement)} of the test texts get the same label")
+    if metrics.abstention is not None:
+        line("abstention", _abstention(metrics.abstention))
     slow, fast = speed.batch128.teacher_ms, speed.batch128.student_ms
     line(
         "speedup",
@@ -246,6 +257,21 @@ def _over_seeds(seeds: Seeds) -> str:
         parts.append(f"gain {formats.gain(seeds.gain)}")
     parts.append(f"keeps {_kept(seeds.retention.mean, seeds.retention_ci95)} of the teacher's accuracy")
     return "; ".join(parts)
+
+
+def _abstention(found: Abstention) -> str:
+    target = f"{found.target_precision * 100:g} %"
+    if found.threshold is None:
+        return f"no threshold reaches {target} right answers on the validation texts"
+
+    def share(answered: Answered, texts: str) -> str:
+        right = formats.known(answered.precision, formats.percent)
+        return f"{formats.percent(answered.coverage)} of the {texts} texts are answered, {right} of them rightly"
+
+    return (
+        f"with --threshold {found.threshold} {share(found.test, 'test')}; "
+        f"{share(found.validation, 'validation')}, where it was chosen for {target}"
+    )
 
 
 def _kept(retention: float, interval: Interval | None) -> str:

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from understudy.evaluation import abstention as module
+from understudy.evaluation.abstention import abstain, answered, choose_threshold
+from understudy.evaluation.results import Abstention, Answered
+
+
+def two_classes(*tops: float) -> np.ndarray:
+    """Texts of which class 0 has these probabilities, all of them 0.5 or more."""
+    top = np.array(tops)
+    return np.stack([top, 1 - top], axis=1)
+
+
+@pytest.fixture
+def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEWEST_TEXTS", 1)
+
+
+def brute_force(probabilities: np.ndarray, labels: np.ndarray, target: float, fewest: int) -> set[int] | None:
+    """The texts that are answered: all thresholds that differ are tried, from the smallest one on."""
+    top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    for threshold in sorted({0.0, *top.tolist()}):
+        chosen = [row for row in range(len(top)) if top[row] >= threshold]
+        if len(chosen) >= fewest and sum(bool(right[row]) for row in chosen) / len(chosen) >= target:
+            return set(chosen)
+    return None
+
+
+@pytest.mark.parametrize("target", [0.3, 0.6, 0.8, 0.9, 0.98, 1.0])
+@pytest.mark.parametrize("decimals", [1, 2, 12])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_it_answers_the_texts_that_brute_force_finds(classes: int, decimals: int, target: float) -> None:
+    """With few decimals most texts share their top probability with others."""
+    found = []
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        probabilities = random.dirichlet(np.full(classes, 0.3), 200).round(decimals)
+        labels = np.where(
+            random.random(200) < probabilities.max(axis=1) * 1.1 - 0.1,
+            probabilities.argmax(axis=1),
+            random.integers(0, classes, 200),
+        )
+        threshold = choose_threshold(probabilities, labels, target)
+        expected = brute_force(probabilities, labels, target, module.FEWEST_TEXTS)
+        found.append(threshold)
+        if threshold is None:
+            assert expected is None
+        else:
+            assert set(np.flatnonzero(probabilities.max(axis=1) >= threshold).tolist()) == expected
+            precision = answered(probabilities, labels, threshold).precision
+            assert precision is not None and precision >= target
+    assert target > 0.8 or any(threshold is not None for threshold in found)
+
+
+def test_a_hand_computed_case(few_texts: None) -> None:
+    """From the surest on: right, right, wrong, right, wrong; shares 1, 1, 2/3, 3/4, 3/5."""
+    probabilities, labels = two_classes(0.97, 0.91, 0.82, 0.74, 0.55), np.array([0, 0, 1, 0, 1])
+    assert choose_threshold(probabilities, labels, 0.99) == 0.9
+    assert choose_threshold(probabilities, labels, 0.75) == 0.7
+    assert choose_threshold(probabilities, labels, 0.7) == 0.7
+    assert choose_threshold(probabilities, labels, 0.6) == 0.0
+
+
+def test_of_equal_thresholds_the_one_with_the_fewest_decimals_is_taken(few_texts: None) -> None:
+    labels = np.array([0, 1])
+    assert choose_threshold(two_classes(0.98765, 0.98712), labels, 1.0) == 0.9876
+    assert choose_threshold(two_classes(1.0, 0.98), labels, 1.0) == 1.0
+    assert choose_threshold(two_classes(1.0, 0.5), labels, 1.0) == 1.0
+    assert choose_threshold(two_classes(0.7, 0.69), labels, 1.0) == 0.7
+    low, high = 0.7, np.nextafter(0.7, 1)
+    assert choose_threshold(two_classes(high, low), labels, 1.0) == high
+
+
+def test_texts_with_the_same_probability_go_together(few_texts: None) -> None:
+    probabilities = two_classes(0.95, 0.8, 0.8, 0.8)
+    assert choose_threshold(probabilities, np.array([0, 0, 0, 1]), 1.0) == 0.9
+    assert choose_threshold(probabilities, np.array([0, 0, 0, 1]), 0.75) == 0.0
+    assert choose_threshold(probabilities, np.array([1, 0, 0, 0]), 1.0) is None
+
+
+def test_a_target_that_is_met_exactly_is_met() -> None:
+    probabilities, labels = two_classes(*[0.9] * 50, *[0.6] * 50), np.array([1] + [0] * 49 + [1] * 50)
+    assert choose_threshold(probabilities, labels, 0.98) == 0.9  # 49 of 50
+    assert choose_threshold(probabilities, labels, 0.9801) is None
+
+
+@pytest.mark.parametrize(("sure", "expected"), [(49, None), (50, 0.9)])
+def test_fewer_than_fifty_answers_do_not_count(sure: int, expected: float | None) -> None:
+    probabilities = two_classes(*[0.9] * sure, *[0.6] * 50)
+    assert choose_threshold(probabilities, np.array([0] * sure + [1] * 50), 0.9) == expected
+
+
+def test_what_is_answered_on_both_sets() -> None:
+    validation, validation_labels = two_classes(*[0.9] * 60, *[0.6] * 40), np.array([0] * 60 + [1] * 40)
+    test, test_labels = two_classes(0.95, 0.9, 0.89, 0.4), np.array([0, 1, 0, 0])
+    found = abstain(0.95, validation, validation_labels, test, test_labels)
+    assert found == Abstention(0.95, 0.9, Answered(1.0, 0.6), Answered(0.5, 0.5))
+
+
+def test_no_threshold_answers_nothing() -> None:
+    wrong = two_classes(*[0.9] * 60)
+    found = abstain(0.5, wrong, np.ones(60, dtype=np.int64), wrong, np.zeros(60, dtype=np.int64))
+    assert found == Abstention(0.5, None, Answered(None, 0.0), Answered(None, 0.0))
+    assert answered(two_classes(0.6), np.array([0]), 0.7) == Answered(None, 0.0)
