@@ -238,8 +238,7 @@ def test_rows_below_the_threshold_get_no_label(
     expected = [label if answer else None for label, answer in zip(classifier.predict(TEXTS), sure, strict=True)]
     found = list(read_rows(path))
     added = "predicted_label" if gold else "label"
-    missing = "" if output in ("csv", "tsv") else None
-    assert [row[added] for row in found] == [missing if label is None else label for label in expected]
+    assert [row[added] for row in found] == expected
     assert np.allclose([float(row["probability_positive"]) for row in found], probabilities[:, 1], atol=1e-6)
     if gold:
         assert [row["label"] for row in found] == list("abcde")
@@ -247,6 +246,10 @@ def test_rows_below_the_threshold_get_no_label(
 
 def test_all_rows_may_be_unsure(classifier: Classifier, tmp_path: Path) -> None:
     source = write(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS}))
+    predict_file(classifier, source, tmp_path / "out.csv", threshold=1.0)
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith("good film,,0.")
+    predict_file(classifier, source, tmp_path / "out.jsonl", threshold=1.0)
+    assert json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])["label"] is None
     predict_file(classifier, source, tmp_path / "out.parquet", threshold=1.0)
     column = pq.read_table(tmp_path / "out.parquet")["label"]
     assert column.type == pa.string() and column.null_count == len(TEXTS)
