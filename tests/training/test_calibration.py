@@ -146,6 +146,20 @@ def test_plain_transformers_gives_the_calibrated_probabilities(shop: Any, encode
     assert changed == {"classifier.weight", "classifier.bias"}
 
 
+@pytest.mark.parametrize("what", ["teacher", "control"])
+def test_mixed_precision_makes_no_difference(shop: Any, encoder: Path, what: str) -> None:
+    """Trainer leaves its autocast around the model, in which the layer's output is not what the model returns."""
+    options = {"precision": "bf16", "epochs": 4, "learning_rate": 0.01}
+    if what == "teacher":
+        made = shop.teacher(encoder, teacher=options)
+    else:
+        made = shop.student(encoder, Start(encoder, 1), None, distillation=options)
+    assert made.calibration.left is None and made.calibration.temperature is not None
+    split = shop.corpus.validation
+    found = expected_calibration_error(plain(made.folder, split.texts).softmax(1).numpy(), split.labels)
+    assert found == pytest.approx(made.calibration.ece_after, abs=0.02)
+
+
 def test_a_teacher_is_kept_calibrated(shop: Any, encoder: Path) -> None:
     first = make(shop, encoder, "teacher", "cache", True)
     again = make(shop, encoder, "teacher", "cache", True)

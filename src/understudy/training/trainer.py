@@ -165,6 +165,8 @@ def train(
             log.info("%s: going on from %s", description, resume.name)
         with fast_dropout(model) if hardware.kind == "cpu" else nullcontext():
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    for wrapper in ("forward", "_original_forward"):  # accelerate leaves its autocast around the model
+        model.__dict__.pop(wrapper, None)
     embeddings.requires_grad_(True)
     model.eval()
     return TrainingLog(_reproducible(trainer.state.log_history), guard.seconds())
