@@ -32,3 +32,15 @@ def test_a_missing_extra_gives_its_install_line() -> None:
     assert message == (
         "Training needs the package 'torch', which is not installed. Install it with: pip install 'understudy[distill]'"
     )
+
+
+@pytest.mark.parametrize("module", ["torch", "sklearn.linear_model", "transformers"])
+def test_a_module_of_an_extra_is_named_with_its_install_line(module: str) -> None:
+    found = errors.missing_extra(ModuleNotFoundError(name=module), "This command")
+    assert found is not None and "pip install 'understudy[distill]'" in str(found)
+    assert str(found).startswith("This command needs the package")
+
+
+def test_any_other_module_is_no_extras() -> None:
+    assert errors.missing_extra(ModuleNotFoundError(name="understudy.gone"), "This command") is None
+    assert errors.missing_extra(ModuleNotFoundError(), "This command") is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from understudy.errors import UnderstudyError
+from understudy.errors import UnderstudyError, missing_extra
 from understudy.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def load(path: str | Path, **options: Any) -> Classifier:
 def __getattr__(name: str) -> Any:
     # The pipeline imports PyTorch and transformers; that waits until somebody uses it.
     if name in ("Run", "distill", "examine"):
-        from understudy import pipeline
-
+        try:
+            from understudy import pipeline
+        except ModuleNotFoundError as error:
+            raise missing_extra(error, f"understudy.{name}") or error from None
         return getattr(pipeline, name)
     raise AttributeError(f"module 'understudy' has no attribute '{name}'")

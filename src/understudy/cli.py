@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from understudy.errors import GateRefused, UnderstudyError, UserError
+from understudy.errors import GateRefused, UnderstudyError, UserError, missing_extra
 from understudy.flags import (
     Parser,
     RecipeFlags,
@@ -53,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnderstudyError as error:
         print(f"understudy: {error}", file=sys.stderr)
         return error.exit_status
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error, "This command")
+        if missing is None:
+            return _defect()
+        print(f"understudy: {missing}", file=sys.stderr)
+        return missing.exit_status
     except KeyboardInterrupt:
         print("\nunderstudy: interrupted; the same command goes on from the last whole checkpoint", file=sys.stderr)
         return INTERRUPTED

@@ -61,6 +61,20 @@ class MissingExtra(UserError):
         )
 
 
+_DISTILL = {"accelerate", "datasets", "matplotlib", "nncf", "safetensors", "scipy", "sklearn", "torch", "transformers"}
+
+
+def missing_extra(error: ModuleNotFoundError, purpose: str) -> MissingExtra | None:
+    """What to say of a module that is not there because the base package was installed without the extra that has it.
+
+    Args:
+        error: From the import.
+        purpose: What needs it.
+    """
+    package = (error.name or "").partition(".")[0]
+    return MissingExtra(package, "distill", purpose) if package in _DISTILL else None
+
+
 class GateRefused(UnderstudyError):
     """A quality gate refused to let a result through."""
 
