@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from conftest import Finished
+from conftest import Finished, leave_out_clock
 from understudy import cli
 from understudy.artifacts import RunDirectory, folder_digest
 from understudy.errors import RunDirectoryError
@@ -73,15 +73,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory, recipe_with: MakeRecipe
     """Made once and copied by what changes it."""
     folder, recipe = tmp_path_factory.mktemp("calibrated"), recipe_with()
     with pytest.MonkeyPatch.context() as patch:
-        # As `no_clock`, whose scope is one test.
-        from understudy import stages
-        from understudy.artifacts import write_text
-        from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
-
-        side = ModelSpeed(10.0, Latency(1.0, 2.0))
-        speed = Speed("cpu", 1, "fp32", 16, BatchTime(2.0, 1.0), 2.0, side, side)
-        patch.setattr(stages, "measure_speed", lambda *_, **__: speed)
-        patch.setattr(stages, "draw_dashboard", lambda _, path, __: write_text(path, "a picture"))
+        leave_out_clock(patch)
         distill(recipe, folder / "run", device="cpu", cache_dir=folder / "cache")
     return Finished(recipe, folder / "run", folder / "cache")
 

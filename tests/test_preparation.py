@@ -86,7 +86,7 @@ def test_other_texts_under_the_same_name_are_refused(
 
 
 def test_another_teacher_under_the_same_name_is_refused(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.stages.teacher_fingerprint", lambda *_: "another")
+    monkeypatch.setattr("understudy.keys.teacher_fingerprint", lambda *_: "another")
     assert "model, scores, machine or data behind them changed" in refused(finished.recipe, finished)
 
 
