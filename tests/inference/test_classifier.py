@@ -247,3 +247,19 @@ def test_a_stream_is_lazy(classifier: Classifier) -> None:
     assert taken == 0
     assert [answer.label for answer in itertools.islice(stream, 3)] == classifier.predict(TEXTS[:3])
     assert taken == 4
+
+
+# scikit-learn
+
+
+def test_it_is_a_fitted_estimator(classifier: Classifier) -> None:
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.model_selection import cross_val_predict, cross_val_score
+
+    texts = TEXTS * 3
+    labels = classifier.predict(texts)
+    frozen = FrozenEstimator(classifier)
+    assert classifier.classes_.tolist() == NAMES
+    assert cross_val_score(frozen, texts, labels, cv=2).tolist() == [1.0, 1.0]
+    assert cross_val_predict(frozen, texts, labels, cv=2).tolist() == labels
+    assert classifier.score(TEXTS, [*labels[:3], "none", "none", "none"]) == 0.5

@@ -70,10 +70,15 @@ def test_it_is_a_classifier_like_any_other(exports: dict[str, Path], finished: A
     assert classifier.predict_proba([]).shape == (0, 2)
 
 
-def test_long_texts_are_cut(exports: dict[str, Path]) -> None:
+def test_long_texts_are_cut(exports: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     classifier = understudy.load(exports["openvino"])
     cut, longer = "good " * 14, "good " * 14 + "awful " * 100
     np.testing.assert_array_equal(classifier.predict_proba([cut]), classifier.predict_proba([longer]))
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 of 1 texts are longer than 16 tokens and were cut there"
+    ]
+    classifier.predict_proba([longer])
+    assert len(caplog.records) == 1  # it is said once
 
 
 @pytest.mark.parametrize("format", ["openvino", "onnx"])

@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 WINDOW = 4096
 
 # Another version of one of these may answer otherwise.
-_PACKAGES = ("understudy", "numpy", "scipy", "scikit-learn", "tokenizers", "transformers", "torch", "openvino")
+_PACKAGES = ["understudy", "numpy", "scipy", "scikit-learn", "tokenizers", "transformers", "torch"]
+_PACKAGES += ["openvino", "onnxruntime"]
 
 _Answered = tuple[Window, np.ndarray]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from understudy.artifacts import RunDirectory, file_sha256, fingerprint
-from understudy.data.tokens import tokenise
+from understudy.data.tokens import Tokens, tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
 from understudy.hardware import Dtype, Hardware, detect
 from understudy.inference.answers import check_threshold, labels_of
@@ -22,6 +23,8 @@ from understudy.models.linear import LinearModel, is_linear
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 1024
 _LONGEST = 512
@@ -44,8 +47,23 @@ class Size:
     bytes: int
 
 
+@dataclass
+class CutTexts:
+    """Says that texts are longer than a model takes, the first time that it happens."""
+
+    said: bool = False
+
+    def look_at(self, tokens: Tokens, max_length: int) -> None:
+        cut = int((tokens.full_lengths > tokens.lengths).sum())
+        if cut and not self.said:
+            self.said = True
+            log.warning("%d of %d texts are longer than %d tokens and were cut there", cut, len(tokens), max_length)
+
+
 class Classifier(ABC):
     """A classifier that is ready to answer; `understudy.load` makes one.
+
+    To scikit-learn it is an estimator that is fitted: in a `FrozenEstimator` it can be cross-validated or scored.
 
     Attributes:
         folder: Where it was opened.
@@ -111,6 +129,32 @@ class Classifier(ABC):
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
         """Of shape (texts, classes)."""
 
+    @property
+    def classes_(self) -> np.ndarray:
+        """As `classes`, the way scikit-learn names it."""
+        return np.array(self.classes)
+
+    def score(self, texts: Iterable[str], labels: Iterable[str]) -> float:
+        """Share of the texts that get the given label, a class's name."""
+        return float(np.mean(np.array(self.predict(texts)) == np.array(list(labels))))
+
+    def fit(self, texts: Any, labels: Any = None) -> Classifier:
+        """Changes nothing, for it is finished; scikit-learn takes only what has this method for an estimator."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(string=True, two_d_array=False),
+        )
+
     def predict(self, texts: Iterable[str]) -> list[str]:
         """The most probable class of each text.
 
@@ -175,6 +219,7 @@ class TransformersClassifier(Classifier):
     hardware: Hardware
     dtype: Dtype
     max_length: int
+    cut: CutTexts = field(default_factory=CutTexts, repr=False, compare=False)
 
     @classmethod
     def open(
@@ -221,6 +266,7 @@ class TransformersClassifier(Classifier):
 
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
         tokens = tokenise(texts, self.tokenizer, self.max_length)
+        self.cut.look_at(tokens, self.max_length)
         return softmax(predict_logits(self._engine, tokens, self._pad_id, advance))
 
     @cached_property

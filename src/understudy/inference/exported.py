@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -21,7 +21,7 @@ from understudy.artifacts import file_sha256, write_json
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
 from understudy.hardware import Dtype
-from understudy.inference.classifier import Classifier, Size
+from understudy.inference.classifier import Classifier, CutTexts, Size
 from understudy.inference.engines import Engine, OnnxEngine, OpenVinoEngine, openvino_dtype
 from understudy.inference.logits import predict_logits, softmax
 
@@ -112,10 +112,10 @@ class ExportManifest:
         names = self.classes
         if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
             return f"expected the names of two or more classes, got {names!r}"
-        for field in ("max_length", "pad_id", "parameters", "bytes"):
-            value = getattr(self, field)
+        for name in ("max_length", "pad_id", "parameters", "bytes"):
+            value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                return f"expected a number for {field}, got {value!r}"
+                return f"expected a number for {name}, got {value!r}"
         if self.max_length < 1:
             return "texts are cut to nothing"
         if not isinstance(self.files, dict) or not all(isinstance(item, str) for item in self.files.values()):
@@ -166,6 +166,7 @@ class ExportedClassifier(Classifier):
     tokenizer: Tokenizer
     threads: int
     dtype: Dtype
+    cut: CutTexts = field(default_factory=CutTexts, repr=False, compare=False)
 
     @classmethod
     def open(
@@ -199,13 +200,10 @@ class ExportedClassifier(Classifier):
     def size(self) -> Size:
         return Size(self.manifest.parameters, self.manifest.bytes)
 
-    def logits(self, texts: list[str], advance: Callable[[int], None] | None = None) -> np.ndarray:
-        """float32 of shape (texts, classes)."""
-        tokens = tokenise(texts, self.tokenizer, self.max_length)
-        return predict_logits(self.engine, tokens, self.manifest.pad_id, advance)
-
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
-        return softmax(self.logits(texts, advance))
+        tokens = tokenise(texts, self.tokenizer, self.max_length)
+        self.cut.look_at(tokens, self.max_length)
+        return softmax(predict_logits(self.engine, tokens, self.manifest.pad_id, advance))
 
     @cached_property
     def engine(self) -> Engine:
