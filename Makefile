@@ -13,8 +13,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 quickstart: $(READY)
 	$(BIN)/understudy run quickstart
 
+# A worker a core, each with one thread: the models are tiny, and threads that wait for each other cost more than they do.
 test: $(READY)
-	$(BIN)/python -m pytest -m "not acceptance"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance" -n auto --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .

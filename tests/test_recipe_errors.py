@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from understudy.errors import RecipeError
-from understudy.recipe import Recipe
+from understudy.recipe import Recipe, presets
 from understudy.wording import Option, options
 
 VALID: dict[str, Any] = {"data": {"train": "a.csv", "test": "b.csv"}, "student": {"layers": 3}}
@@ -207,7 +207,7 @@ def test_a_folder(tmp_path: Path) -> None:
 
 
 def test_no_such_recipe() -> None:
-    known = "there is no such file, and the presets are imdb, imdb-minilm, quickstart"
+    known = f"there is no such file, and the presets are {', '.join(presets())}"
     assert load_error("imbd") == f"No recipe 'imbd': {known}; did you mean imdb?"
     assert load_error("missing.toml") == f"No recipe 'missing.toml': {known}."
 
