@@ -180,6 +180,7 @@ def test_a_teacher_that_is_not_calibrated_is_another_teacher(copied: Finished, r
         again(copied, recipe)
 
 
+@pytest.mark.acceptance
 def test_an_interrupted_training_is_calibrated_as_an_undisturbed_one(
     calibrated: Finished, recipe_with: MakeRecipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -198,6 +199,7 @@ def test_an_interrupted_training_is_calibrated_as_an_undisturbed_one(
     assert details(tmp_path / "run")["student"] == details(calibrated.out)["student"]
 
 
+@pytest.mark.acceptance
 def test_repeats_and_the_frontiers_students_have_their_own_temperatures(
     copied: Finished, recipe_with: MakeRecipe
 ) -> None:

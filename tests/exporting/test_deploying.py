@@ -13,6 +13,8 @@ import pytest
 from understudy.exporting.export import Export
 from understudy.inference.classifier import Classifier
 
+pytestmark = pytest.mark.acceptance  # the exports take their time
+
 PAGE = Path(__file__).parents[2] / "docs" / "deploying.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 TEXTS = ["A triumph.", "Two hours I will not get back."]

@@ -36,7 +36,7 @@ def test_fp32_answers_as_pytorch_does(format: str, exported: Made, finished: Any
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("format", ["openvino", "onnx"])
+@pytest.mark.parametrize("format", ["openvino", pytest.param("onnx", marks=pytest.mark.acceptance)])
 def test_int8_is_smaller_and_no_other_model(format: str, exported: Made, finished: Any) -> None:
     whole, small = exported("fp32", format), exported("int8", format)
     weights = {"openvino": "openvino_model.bin", "onnx": "model.onnx"}[format]
@@ -80,14 +80,25 @@ def test_calibration_and_comparison_never_see_the_test_texts(finished: Any, monk
     assert not set(texts.calibration) & set(texts.validation.texts)
 
 
-@pytest.mark.parametrize(
-    "model, format, name",
-    [("", "openvino", "fp32"), ("", "onnx", "onnx-fp32"), ("teacher", "openvino", "teacher-fp32")],
-)
-def test_the_default_place_is_in_the_run(model: str, format: str, name: str, finished_copy: Any) -> None:
-    found = export(finished_copy.out / model, format=format)  # type: ignore[arg-type]
-    assert found.folder == finished_copy.out / "export" / name
+def test_the_teacher_of_a_run_has_its_place_beside_the_student(finished_copy: Any) -> None:
+    found = export(finished_copy.out / "teacher")
+    assert found.folder == finished_copy.out / "export" / "teacher-fp32"
     assert found.comparison is not None and found.comparison.flips == 0
+
+
+@pytest.mark.parametrize(
+    "model, precision, format, name",
+    [
+        ("", "int8", "openvino", "int8"),
+        ("student", "fp32", "openvino", "fp32"),
+        ("", "fp32", "onnx", "onnx-fp32"),
+        ("students/3", "int8", "onnx", "3-onnx-int8"),
+    ],
+)
+def test_the_default_place_is_in_the_run(model: str, precision: Any, format: Any, name: str, finished: Any) -> None:
+    folder, run = module._located(finished.out / model)
+    assert run is not None and run.root == finished.out
+    assert module._target(folder, run, precision, format, None) == finished.out / "export" / name
 
 
 @pytest.mark.usefixtures("converted")
@@ -195,6 +206,7 @@ def test_what_does_not_pass_is_refused_and_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("converted")
 def test_the_search_puts_operators_back(finished: Any, tmp_path: Path) -> None:
     """On real graphs: an int8 export that must not differ at all ends up with fewer quantised operators."""
