@@ -221,7 +221,7 @@ def test_an_export_of_another_model_is_left_out(run: Path) -> None:
     path.write_text(json.dumps({**content, "source": {"digest": "another"}}), encoding="utf-8")
     found = benchmark(run, exports=[], **FEW)
     assert [each.name for each in found.skipped] == ["export/fp32"]
-    assert "made of a model that the run does not hold" in found.skipped[0].reason
+    assert "made of a model that is not measured here" in found.skipped[0].reason
 
 
 @pytest.mark.parametrize("content", ["{", '{"schema_version": 1}', '{"schema_version": 9}'])

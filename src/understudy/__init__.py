@@ -17,7 +17,7 @@ __all__ = ["Recipe", "Run", "UnderstudyError", "distill", "examine", "load"]
 
 
 def load(path: str | Path, **options: Any) -> Classifier:
-    """Opens a classifier: a Hugging Face folder, or a run directory, whose student it then is.
+    """Opens a classifier: a Hugging Face folder, an export, or a run directory, whose student it then is.
 
     Args:
         path: The folder.

@@ -96,6 +96,10 @@ class RunDirectory:
     def benchmark_plot(self) -> Path:
         return self.root / "report" / "benchmark.png"
 
+    def exports(self) -> list[Path]:
+        """The folders in which exports are expected."""
+        return sorted(path for path in self.export("").glob("[!.]*") if path.is_dir())
+
     @property
     def dashboard(self) -> Path:
         return self.root / "report" / "dashboard.png"

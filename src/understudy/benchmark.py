@@ -197,7 +197,7 @@ class _Bench:
             if len(model.folders) == 1 and not is_linear(model.folders[0]):
                 digests.setdefault(folder_digest(model.folders[0]), model.name)
         found: dict[str, list[tuple[Path, ExportManifest]]] = {}
-        for folder in filter(is_exported, sorted(self.run.export("").glob("[!.]*"))):
+        for folder in filter(is_exported, self.run.exports()):
             try:
                 manifest = ExportManifest.read(folder)
             except ModelError as error:
@@ -208,7 +208,7 @@ class _Bench:
             if name is not None:
                 found.setdefault(name, []).append((folder, manifest))
             else:
-                reason = "it was made of a model that the run does not hold, or no longer. Export again, or remove it."
+                reason = "it was made of a model that is not measured here, or of one that the run no longer holds"
                 skipped.append(Skipped(self._relative(folder), "export", reason))
         return found
 

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"understudy: {missing}", file=sys.stderr)
         return missing.exit_status
     except KeyboardInterrupt:
-        print("\nunderstudy: interrupted; the same command goes on from the last whole checkpoint", file=sys.stderr)
+        print("\nunderstudy: interrupted; the same command goes on from what is finished", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of stdout has left; Python must not try to flush it once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

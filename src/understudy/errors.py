@@ -52,13 +52,12 @@ class TrainingDiverged(UserError):
 
 
 class MissingExtra(UserError):
-    """An optional dependency is missing; the message carries its install line."""
+    """A dependency is missing, mostly an optional one; the message carries its install line."""
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed. "
-            f"Install it with: pip install 'understudy[{extra}]'"
-        )
+    def __init__(self, package: str, extra: str | None, purpose: str) -> None:
+        """Args: the package, the extra that brings it (None: the base package itself), and what needs it."""
+        line = f"pip install 'understudy[{extra}]'" if extra else "pip install --force-reinstall understudy"
+        super().__init__(f"{purpose} needs the package '{package}', which is not installed. Install it with: {line}")
 
 
 _DISTILL = {"accelerate", "datasets", "matplotlib", "nncf", "safetensors", "scipy", "sklearn", "torch", "transformers"}

@@ -13,6 +13,7 @@ from pathlib import Path
 from understudy.artifacts import Manifest, RunDirectory, read_recipe, write_text
 from understudy.errors import RunDirectoryError, UserError
 from understudy.hardware import Hardware, machine
+from understudy.inference.exported import is_exported
 from understudy.materials import Encoder, Materials
 from understudy.models.attention import supports_per_text
 from understudy.models.loading import load_config
@@ -119,6 +120,7 @@ def remove_run(run: RunDirectory) -> None:
     """Removes what a run wrote and nothing else; the manifest goes last, for without it the rest is no run."""
     several = [run.control("linear").parent, run.another_student("linear").parent]
     folders = [run.teacher, run.student, *several, run.dashboard.parent, run.checkpoints]
+    folders += [export for export in run.exports() if is_exported(export)]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     for file in (run.metrics, run.predictions, run.frontier, run.benchmark, run.recipe, run.manifest):

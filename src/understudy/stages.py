@@ -21,6 +21,7 @@ from understudy.evaluation.evaluation import evaluate, write_predictions
 from understudy.evaluation.repeats import repeat_name
 from understudy.evaluation.speed import measure_speed
 from understudy.hardware import Hardware
+from understudy.inference.exported import is_exported, made_of
 from understudy.inference.store import StoredLogits
 from understudy.keys import soft_labels_key, student_key
 from understudy.labelling import Committee, Labeller
@@ -215,17 +216,30 @@ class Stages:
                 return folder
             log.warning("%s: %s was changed since it was made; making it again", stage, folder)
         self._forget_frontier()
+        for path in (self.run.benchmark, self.run.benchmark_plot):
+            path.unlink(missing_ok=True)
+        self._forget_exports(folder)
         # Other students of the frontier are no part of the evaluation, repeats are.
         repeats = [self.run.repeated_student(seed) for seed in self.recipe.student_seeds[1:]]
         if folder in repeats or folder != self.run.another_student(folder.name):
             self.manifest.forget("evaluation")
-            for path in (*self._outputs, self.run.benchmark, self.run.benchmark_plot):
+            for path in self._outputs:
                 path.unlink(missing_ok=True)
         made = make()
         calibration = made.calibration and asdict(made.calibration)
         details = {"digest": made.digest, "reused": made.reused, "calibration": calibration, "history": made.history}
         self.manifest.finish(stage, key, made.seconds, details)
         return folder
+
+    def _forget_exports(self, folder: Path) -> None:
+        """Removes what was exported of a model that is going to be another one."""
+        if not folder.is_dir():
+            return
+        digest = folder_digest(folder)
+        for export in filter(is_exported, self.run.exports()):
+            if made_of(export) == digest:
+                log.warning("%s was exported of what is being replaced, and is removed", export)
+                shutil.rmtree(export)
 
     def _forget_frontier(self) -> None:
         for path in (self.run.frontier, self.run.frontier_plot):

@@ -17,7 +17,7 @@ from understudy.cli import main
 from understudy.errors import DataError, GateRefused, ModelError, UserError
 from understudy.exporting import export as module
 from understudy.exporting.export import Export, export
-from understudy.exporting.gate import Limits
+from understudy.exporting.gate import Limits, Referee
 from understudy.exporting.graphs import OpenVinoGraph
 from understudy.inference.classifier import Classifier
 from understudy.inference.engines import OpenVinoEngine
@@ -92,7 +92,7 @@ def test_the_teacher_of_a_run_has_its_place_beside_the_student(finished_copy: An
         ("", "int8", "openvino", "int8"),
         ("student", "fp32", "openvino", "fp32"),
         ("", "fp32", "onnx", "onnx-fp32"),
-        ("students/3", "int8", "onnx", "3-onnx-int8"),
+        ("students/3", "int8", "onnx", "students-3-onnx-int8"),
     ],
 )
 def test_the_default_place_is_in_the_run(model: str, precision: Any, format: Any, name: str, finished: Any) -> None:
@@ -108,7 +108,7 @@ def test_an_export_replaces_an_export_and_nothing_else(finished: Any, tmp_path: 
     assert export(finished.out, out=out).manifest.files == first.manifest.files
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
-    with pytest.raises(UserError, match=r"is there and is no export, so it is not replaced\. Give another folder"):
+    with pytest.raises(UserError, match=r"is there and is no export, or holds other files besides"):
         export(finished.out, out=tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").is_file()
 
@@ -147,7 +147,52 @@ def test_a_static_student_can_be_exported(make_model: Callable[..., Path], tmp_p
     np.testing.assert_allclose(Classifier.load(found.folder).predict_proba(TEXTS), wanted, atol=1e-5)
 
 
+@pytest.mark.usefixtures("converted")
+def test_other_texts_than_the_runs_are_refused(finished_copy: Any, tmp_path: Path) -> None:
+    recipe = finished_copy.out / "recipe.toml"
+    changed = tmp_path / "train.csv"
+    changed.write_text(Path(finished_copy.recipe.data.train).read_text() + "a new row,positive\n")
+    recipe.write_text(recipe.read_text().replace(finished_copy.recipe.data.train, str(changed)))
+    with pytest.raises(DataError, match=r"are no longer those that it was made of.*--data"):
+        export(finished_copy.out, out=tmp_path / "out")
+
+
+@pytest.mark.usefixtures("converted")
+def test_a_folder_with_other_files_is_not_replaced(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = export(finished.out, out=tmp_path / "out").folder
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="or holds other files besides"):
+        export(finished.out, out=out)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert export(finished.out, out=".").folder == tmp_path / "empty"
+
+
+def test_what_was_exported_of_a_replaced_student_goes(finished_copy: Any, exported: Made, no_clock: None) -> None:
+    run = finished_copy.out
+    shutil.copytree(exported("fp32").folder, run / "export" / "fp32")
+    understudy.distill(finished_copy.recipe, run, device="cpu", cache_dir=finished_copy.cache)
+    assert (run / "export" / "fp32").is_dir()  # nothing was made again
+    student = finished_copy.recipe.student.model_copy(update={"seed": 5})
+    other = finished_copy.recipe.model_copy(update={"student": student})
+    understudy.distill(other, run, device="cpu", cache_dir=finished_copy.cache)
+    assert not (run / "export" / "fp32").exists()
+
+
 # The gate
+
+
+@pytest.mark.usefixtures("converted")
+def test_no_operator_is_blamed_for_what_hangs_on_batch_mates(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = refusing(monkeypatch, [False, False])
+    monkeypatch.setattr(Referee, "_batch_flips", lambda self, engine: (64, 3))
+    with pytest.raises(GateRefused, match="3 of 64 texts get another label among 31 others"):
+        export(finished.out, "int8", out=tmp_path / "out")
+    assert called == ["quantised"]
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, wrong: list[bool]) -> list[str]:

@@ -162,7 +162,8 @@ def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> No
         ({"classes": "negative"}, "expected the names of two or more classes"),
         ({"classes": ["one"]}, "expected the names of two or more classes"),
         ({"max_length": "16"}, "expected a number for max_length"),
-        ({"max_length": 0}, "cut to nothing"),
+        ({"max_length": 2}, "2 special tokens leave nothing of texts of 2"),
+        ({"classes": ["a", "b", "c"]}, "expected (2, 3), for the manifest names 3 classes"),
         ({"pad_id": True}, "expected a number for pad_id"),
         ({"schema_version": 99}, "schema version 99"),
         ({"surprise": 1}, "is not what schema version 1 holds"),
@@ -195,8 +196,15 @@ def test_a_pickle_is_not_opened(folder: Path, tmp_path: Path) -> None:
     for name in ("openvino_model.xml", "openvino_model.bin"):
         (folder / name).write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
     forge(folder)
-    assert "holds a graph that cannot be opened" in refused(folder)
+    assert "is no graph of OpenVINO's: expected XML" in refused(folder)
     assert not (tmp_path / "ran").exists()
+
+
+def test_another_format_under_openvinos_name_is_not_opened(folder: Path, exports: dict[str, Path]) -> None:
+    """OpenVINO would read it, and whatever files it names."""
+    shutil.copy(exports["onnx"] / "model.onnx", folder / "openvino_model.xml")
+    forge(folder)
+    assert "is no graph of OpenVINO's: expected XML" in refused(folder)
 
 
 def test_code_in_the_config_is_refused(folder: Path) -> None:
@@ -213,11 +221,17 @@ def test_a_tokenizer_that_is_none_is_refused(content: bytes, folder: Path) -> No
     assert "holds no tokenizer" in refused(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"<net/>", b"\x80\x04nonsense"])
+@pytest.mark.parametrize("content", [b"", b"<net/>", b"<?xml version='1.0'?><net", b"\x80\x04nonsense"])
 def test_a_graph_that_is_none_is_refused(content: bytes, folder: Path) -> None:
     (folder / "openvino_model.xml").write_bytes(content)
     forge(folder)
-    assert "holds a graph that cannot be opened" in refused(folder)
+    found = refused(folder)
+    assert "holds a graph that cannot be opened" in found or "is no graph of OpenVINO's" in found
+
+
+def test_a_manifest_nested_without_end_is_refused(folder: Path) -> None:
+    (folder / MANIFEST).write_text('{"schema_version":' + "[" * 100_000 + "]" * 100_000 + "}")
+    assert "is no manifest of an export" in refused(folder)
 
 
 def test_weights_that_are_too_few_are_refused(folder: Path) -> None:

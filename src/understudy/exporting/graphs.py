@@ -105,7 +105,9 @@ class OpenVinoGraph(Graph):
             for batch, batch_rows in items:
                 rows.append(batch_rows)
                 logits.append(np.array(compiled(batch)[0], dtype=np.float32))
-            return score(np.concatenate(rows), np.concatenate(logits)), [[each] for each in logits]
+            found = score(np.concatenate(rows), np.concatenate(logits))
+            # Only whether it passes counts: the original need not score 1 in the type that NNCF computes in.
+            return (1.0 if found >= 0 else found), [[each] for each in logits]
 
         # NNCF 3.4 puts an operator back to float without taking back what SmoothQuant did to its inputs, and the graph
         # then computes something else; so the search begins without it.
@@ -116,7 +118,7 @@ class OpenVinoGraph(Graph):
                 nncf.Dataset(samples),
                 nncf.Dataset(validation, lambda item: item[0]),
                 validate,
-                max_drop=1.0,  # the original's score is 1
+                max_drop=1.0,  # from 1 to 0
                 advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(smooth_quant_alphas=off),
                 **_settings(nncf, samples),
             )
@@ -179,7 +181,9 @@ def _exported(model: PreTrainedModel, exporter: Any, config: Any) -> Any:
                 model.eval(), {"input_ids": ids, "attention_mask": mask}, config=config(dynamic_shapes=shapes)
             )
     except ImportError as error:
-        raise MissingExtra(error.name or "onnx", "onnx", "Exporting to ONNX") from None
+        raise MissingExtra(
+            error.name or "onnx", "onnx" if exporter.export_format == "onnx" else "distill", "Exporting a model"
+        ) from None
     except Exception as error:  # whatever the exporter raises for a model that it does not know
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from understudy.artifacts import RunDirectory, fingerprint, read_recipe
+from understudy.artifacts import Manifest, RunDirectory, fingerprint, read_recipe
 from understudy.data.corpus import Split, build_corpus, read_tables
 from understudy.data.sources import read
 from understudy.data.tokens import text_ids
@@ -37,15 +37,16 @@ class ExportTexts:
         """Some of a run's training texts, and its validation texts.
 
         Raises:
-            DataError: a source cannot be read any more, or has other classes than the model.
+            DataError: a source cannot be read any more, or holds other texts than when the run was made.
         """
         recipe = read_recipe(run)
-        options = recipe.data.model_copy(update={"unlabelled": None})
+        options = recipe.data
         corpus = build_corpus(read_tables(options), options, recipe.seed, classes)
-        if corpus.classes != classes:
+        # Of other texts some that the model was trained on might be taken for validation texts.
+        if corpus.digest != Manifest(run.manifest).fingerprint("data") or corpus.classes != classes:
             raise DataError(
-                f"{run.root} was made of texts of the classes {', '.join(corpus.classes)}, the model has "
-                f"{', '.join(classes)}. Name a source of its own: --data."
+                f"The texts of {run.root} ({options.train}) are no longer those that it was made of, and which of them "
+                "its models were trained on is not known. Name labelled texts that they were not trained on: --data."
             )
         return cls(f"{options.train}, training texts of {run.root.name}", _some(corpus.train.texts), corpus.validation)
 

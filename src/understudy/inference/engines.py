@@ -112,8 +112,13 @@ class OpenVinoEngine(Engine):
 
         Raises:
             MissingExtra: OpenVINO is not installed.
+            ModelError: the first file is none of OpenVINO's own.
         """
         graph, weights = files
+        # OpenVINO goes by the content and not by the name, and reads formats that may name further files.
+        with graph.open("rb") as file:
+            if not file.read(64).lstrip().startswith((b"<?xml", b"<net")):
+                raise ModelError(f"{graph} is no graph of OpenVINO's: expected XML. Export the model again.")
         return cls(_openvino().Core().read_model(graph, weights), classes, threads, dtype)
 
     @classmethod
@@ -272,7 +277,7 @@ def _openvino() -> Any:
     try:
         import openvino
     except ImportError:
-        raise MissingExtra("openvino", "distill", "The engine openvino") from None
+        raise MissingExtra("openvino", None, "The engine openvino") from None
     return openvino
 
 

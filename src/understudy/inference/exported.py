@@ -88,7 +88,7 @@ class ExportManifest:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             version = content.pop("schema_version")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ModelError(f"{path} is no manifest of an export. Export the model again.") from None
         if version != _SCHEMA_VERSION:
             raise ModelError(
@@ -116,8 +116,6 @@ class ExportManifest:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 return f"expected a number for {name}, got {value!r}"
-        if self.max_length < 1:
-            return "texts are cut to nothing"
         if not isinstance(self.files, dict) or not all(isinstance(item, str) for item in self.files.values()):
             return "expected a checksum for each file"
         wanted = {*GRAPH_FILES[self.format], TOKENIZER, CONFIG}
@@ -145,6 +143,14 @@ class ExportManifest:
                     "was changed or is damaged; copy the folder again, or export the model again."
                 )
         _refuse_code(folder / CONFIG)
+
+
+def made_of(folder: Path) -> str | None:
+    """Digest of the model that an export was made of; None where its manifest does not say."""
+    try:
+        return str(ExportManifest.read(folder).source["digest"])
+    except (ModelError, KeyError, TypeError):
+        return None
 
 
 def is_exported(folder: Path) -> bool:
@@ -186,7 +192,9 @@ class ExportedClassifier(Classifier):
             raise UserError(f"--engine {engine}: {folder} was exported for {own}. Leave --engine out.")
         manifest.check_files(folder)
         dtype = _dtype(manifest, precision)
-        return cls(folder, manifest, _tokenizer(folder / TOKENIZER), threads or available_threads(), dtype)
+        return cls(
+            folder, manifest, _tokenizer(folder / TOKENIZER, manifest.max_length), threads or available_threads(), dtype
+        )
 
     @property
     def classes(self) -> list[str]:
@@ -223,13 +231,21 @@ def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: 
         ModelError: it cannot open the graph.
     """
     kind = OpenVinoEngine if format == "openvino" else OnnxEngine
+    probe = {"input_ids": np.array([[0, 1, 2], [2, 0, 0]]), "attention_mask": np.array([[1, 1, 1], [1, 0, 0]])}
     try:
-        return kind.read([folder / name for name in GRAPH_FILES[format]], classes, threads, dtype)
+        engine = kind.read([folder / name for name in GRAPH_FILES[format]], classes, threads, dtype)
+        shape = engine.forward(probe).shape
     except (MissingExtra, ModelError):
         raise
     except Exception as error:  # whatever the runtime raises for a file that is none of its own
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(f"{folder} holds a graph that cannot be opened: {reason}. Export the model again.") from None
+    if shape != (2, classes):
+        raise ModelError(
+            f"{folder} holds a graph that gives two texts logits of shape {shape}; expected {(2, classes)}, for the "
+            f"manifest names {classes} classes. Export the model again."
+        )
+    return engine
 
 
 def available_threads() -> int:
@@ -251,21 +267,25 @@ def _dtype(manifest: ExportManifest, precision: str | None) -> Dtype:
     return openvino_dtype() if wanted == "auto" else "bf16"
 
 
-def _tokenizer(path: Path) -> Tokenizer:
+def _tokenizer(path: Path, max_length: int) -> Tokenizer:
     try:
         from tokenizers import Tokenizer
     except ImportError:
-        raise MissingExtra("tokenizers", "distill", "Opening an exported model") from None
+        raise MissingExtra("tokenizers", None, "Opening an exported model") from None
     try:
-        return Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust library raises bare Exceptions
         raise ModelError(f"{path} holds no tokenizer: {error}. Export the model again.") from None
+    special = tokenizer.num_special_tokens_to_add(False)
+    if max_length <= special:
+        raise ModelError(f"{path}: {special} special tokens leave nothing of texts of {max_length}. Export it again.")
+    return tokenizer
 
 
 def _refuse_code(config: Path) -> None:
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ModelError(f"{config} is no JSON. Export the model again.") from None
     if not isinstance(content, dict) or "auto_map" in content:
         raise ModelError(
