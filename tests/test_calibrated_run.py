@@ -159,6 +159,7 @@ def test_a_second_run_skips(copied: Finished, trained: list[str]) -> None:
     assert trained == [] and evidence(copied.out) == before
 
 
+@pytest.mark.acceptance
 def test_made_twice_it_is_the_same(calibrated: Finished, tmp_path: Path) -> None:
     again(calibrated, calibrated.recipe, tmp_path / "run", tmp_path / "cache")
     assert evidence(tmp_path / "run") == evidence(calibrated.out)

@@ -29,7 +29,7 @@ ANYTHING_GOES = Limits(flips=1.0, accuracy_loss=1.0, ece_rise=1.0, batch_flips=6
 Made = Callable[..., Export]
 
 
-@pytest.mark.parametrize("format", ["openvino", "onnx"])
+@pytest.mark.parametrize("format", ["openvino", pytest.param("onnx", marks=pytest.mark.acceptance)])
 def test_fp32_answers_as_pytorch_does(format: str, exported: Made, finished: Any) -> None:
     wanted = Classifier.load(finished.out, device="cpu").predict_proba(TEXTS)
     found = understudy.load(exported("fp32", format).folder).predict_proba(TEXTS)
@@ -80,6 +80,7 @@ def test_calibration_and_comparison_never_see_the_test_texts(finished: Any, monk
     assert not set(texts.calibration) & set(texts.validation.texts)
 
 
+@pytest.mark.acceptance
 def test_the_teacher_of_a_run_has_its_place_beside_the_student(finished_copy: Any) -> None:
     found = export(finished_copy.out / "teacher")
     assert found.folder == finished_copy.out / "export" / "teacher-fp32"
