@@ -162,3 +162,20 @@ def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
     speed = Speed("cpu", 1, "fp32", 16, BatchTime(2.0, 1.0), 2.0, side, side)
     patch.setattr(stages, "measure_speed", lambda *_, **__: speed)
     patch.setattr(stages, "draw_dashboard", lambda _, path, __: write_text(path, "a picture"))
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the models that are trained."""
+    from understudy.training import student, teacher
+
+    done: list[str] = []
+    train = student.train
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        done.append(options["description"])
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(student, "train", counted)
+    monkeypatch.setattr(teacher, "train", counted)
+    return done

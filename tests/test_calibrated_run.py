@@ -22,7 +22,7 @@ from understudy.frontier import frontier
 from understudy.inference.classifier import Classifier
 from understudy.pipeline import Run, distill
 from understudy.recipe import Recipe
-from understudy.training import student, teacher
+from understudy.training import student
 
 pytestmark = pytest.mark.usefixtures("no_clock")
 
@@ -83,21 +83,6 @@ def copied(calibrated: Finished, tmp_path: Path) -> Finished:
     shutil.copytree(calibrated.out, tmp_path / "run")
     shutil.copytree(calibrated.cache, tmp_path / "cache")
     return Finished(calibrated.recipe, tmp_path / "run", tmp_path / "cache")
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the models that are trained."""
-    done: list[str] = []
-    train = student.train
-
-    def counted(*arguments: Any, **options: Any) -> Any:
-        done.append(options["description"])
-        return train(*arguments, **options)
-
-    monkeypatch.setattr(student, "train", counted)
-    monkeypatch.setattr(teacher, "train", counted)
-    return done
 
 
 def again(run: Any, recipe: Recipe, out: Path | None = None, cache: Path | None = None) -> Run:

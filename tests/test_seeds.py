@@ -19,27 +19,12 @@ from understudy.frontier import frontier
 from understudy.inference.classifier import Classifier
 from understudy.pipeline import Run, distill
 from understudy.recipe import Recipe
-from understudy.training import student, teacher
+from understudy.training import student
 
 pytestmark = pytest.mark.usefixtures("no_clock")
 
 MakeRecipe = Callable[..., Recipe]
 REPEATS = ["student_seed_1", "student_seed_2", "no_distillation_seed_1", "no_distillation_seed_2"]
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the models that are trained."""
-    done: list[str] = []
-    train = student.train
-
-    def counted(*arguments: Any, **options: Any) -> Any:
-        done.append(options["description"])
-        return train(*arguments, **options)
-
-    monkeypatch.setattr(student, "train", counted)
-    monkeypatch.setattr(teacher, "train", counted)
-    return done
 
 
 def again(run: Any, recipe: Recipe, **options: Any) -> Run:

@@ -23,10 +23,10 @@ from understudy.flags import (
     RecipeFlags,
     VersionAction,
     add_benchmark_flags,
+    add_export_flags,
     positive,
     share,
     thread_count,
-    whole,
 )
 from understudy.wording import suggestion
 
@@ -343,7 +343,7 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
             "float)",
         )
     if command == "export":
-        _add_export_flags(parser)
+        add_export_flags(parser)
     if command == "benchmark":
         add_benchmark_flags(parser)
     if command == "predict":
@@ -361,36 +361,6 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
     if command == "evaluate":
         parser.add_argument("--data", required=True, metavar="SOURCE", help="a labelled source")
         parser.add_argument("--label", default="label", help="column of the label (default: label)")
-
-
-def _add_export_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "int8"),
-        default="fp32",
-        help="of weights and matrix products (default: fp32)",
-    )
-    parser.add_argument(
-        "--format",
-        choices=("openvino", "onnx"),
-        default="openvino",
-        help="openvino is the fastest on CPUs, onnx is for other runtimes (default: openvino)",
-    )
-    parser.add_argument("--out", type=Path, help="the folder; by default export/<precision> in the model's run")
-    parser.add_argument(
-        "--data", metavar="SOURCE", help="labelled texts for calibration and comparison in place of the run's"
-    )
-    parser.add_argument("--label", default="label", help="column of the label (default: label)")
-    limits = (
-        ("--max-flips", share, 0.01, "SHARE", "of the validation texts may get another label"),
-        ("--max-accuracy-loss", share, 0.003, "SHARE", "of accuracy may be lost"),
-        ("--max-ece-rise", share, 0.02, "SHARE", "is how much the calibration error may rise"),
-        ("--max-batch-flips", whole, 0, "COUNT", "of 64 texts may get another label among 31 others than alone"),
-    )
-    for flag, kind, default, metavar, meaning in limits:
-        parser.add_argument(
-            flag, type=kind, default=default, metavar=metavar, help=f"gate: {metavar} {meaning} (default: {default})"
-        )
 
 
 def _recipe(options: argparse.Namespace) -> Any:

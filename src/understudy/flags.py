@@ -73,6 +73,45 @@ class VersionAction(argparse.Action):
         parser.exit()
 
 
+def add_export_flags(parser: argparse.ArgumentParser) -> None:
+    from understudy.exporting.gate import Limits
+
+    allowed = Limits()
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        default="fp32",
+        help="of weights and matrix products (default: fp32)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("openvino", "onnx"),
+        default="openvino",
+        help="openvino is the fastest on CPUs, onnx is for other runtimes (default: openvino)",
+    )
+    parser.add_argument("--out", type=Path, help="the folder; by default export/<precision> in the model's run")
+    parser.add_argument(
+        "--data", metavar="SOURCE", help="labelled texts for calibration and comparison in place of the run's"
+    )
+    parser.add_argument("--label", default="label", help="column of the label (default: label)")
+    limits = (
+        ("--max-flips", share, allowed.flips, "SHARE", "of the validation texts may get another label"),
+        ("--max-accuracy-loss", share, allowed.accuracy_loss, "SHARE", "of accuracy may be lost"),
+        ("--max-ece-rise", share, allowed.ece_rise, "SHARE", "is how much the calibration error may rise"),
+        (
+            "--max-batch-flips",
+            whole,
+            allowed.batch_flips,
+            "COUNT",
+            "of 64 texts may get another label among 31 others than alone",
+        ),
+    )
+    for flag, kind, default, metavar, meaning in limits:
+        parser.add_argument(
+            flag, type=kind, default=default, metavar=metavar, help=f"gate: {metavar} {meaning} (default: {default})"
+        )
+
+
 def add_benchmark_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's directory")
     exports = parser.add_mutually_exclusive_group()

@@ -297,9 +297,21 @@ def test_a_shape_that_the_graph_does_not_take_is_refused(
         export(finished.out, out=tmp_path / "out")
 
 
-def test_every_length_up_to_the_longest_is_compared() -> None:
-    lengths = {length for shape in module._SHAPES for length in shape}
-    assert 1 in lengths and max(map(len, module._SHAPES)) > 1
+@pytest.mark.usefixtures("converted")
+def test_one_token_the_longest_text_and_several_texts_are_compared(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: set[tuple[int, ...]] = set()
+    plain = OpenVinoEngine.forward
+
+    def forward(self: OpenVinoEngine, batch: Any) -> np.ndarray:
+        shapes.add(batch["input_ids"].shape)
+        return plain(self, batch)
+
+    monkeypatch.setattr(OpenVinoEngine, "forward", forward)
+    shutil.copytree(finished.out / "student", tmp_path / "student")
+    export(tmp_path / "student", out=tmp_path / "out")  # without texts, so that nothing else is computed
+    assert shapes >= {(1, 1), (1, 64), (2, 5), (5, 40)}
 
 
 def test_exporting_reports_to_nobody(finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

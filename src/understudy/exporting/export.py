@@ -216,7 +216,7 @@ def _passed(
     # Operators in float make no answer less dependent on its batch mates.
     searchable = replace(comparison, batch_flips=0).excesses(referee.limits)
     if searchable and precision == "int8" and graph.format == "openvino":
-        log.warning("export: in int8 %s; looking for operators that have to stay in float", ", and ".join(excesses))
+        log.warning("export: in int8 %s; looking for operators that have to stay in float", ", and ".join(searchable))
         made = graph.restored(samples, referee.batches(_RANKED_BATCH), referee.score)
         comparison = referee.compare(made.engine(threads, dtype))
         excesses = comparison.excesses(referee.limits)
