@@ -204,7 +204,7 @@ def answers(
         examples, objective = Examples(data.train, data.labels), supervised()
     if student.hidden is not None:
         # Like the student's, the teacher's states are those of evaluation's kernels, without dropout.
-        objective = Taught(model, load_classifier(teacher).eval(), student.hidden, objective)
+        objective = Taught(model, load_classifier(teacher).eval().to(detect().device), student.hidden, objective)
     _train(model, examples, settings, objective, seed, checkpoints)
     return _logits(model, data.test).argmax(axis=1)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from understudy.errors import UserError
-from understudy.hardware import Hardware, detect, machine, torch_dtype
+from understudy.hardware import Hardware, detect, fused_attention, machine, torch_dtype
 
 CPU, CUDA, MPS = Hardware("cpu", 2), Hardware("cuda", 2), Hardware("mps", 2)
 
@@ -103,6 +103,17 @@ def test_per_text_attention_can_be_asked_for() -> None:
 def test_per_text_attention_is_refused_where_it_does_not_work(hardware: Hardware, per_text: bool, where: str) -> None:
     with pytest.raises(UserError, match=f"{where}; it is for BERT.* Use auto, sdpa or eager"):
         hardware.attention("per_text", "fp32", training=True, per_text=per_text)
+
+
+@pytest.mark.parametrize(("kind", "planned"), [("cuda", False), ("cpu", True)])
+def test_attention_that_plans_for_every_shape_is_off_on_cuda(kind: str, planned: bool) -> None:
+    backends = torch.backends.cuda
+    before = backends.cudnn_sdp_enabled()
+    assert before
+    with fused_attention(kind):
+        assert backends.cudnn_sdp_enabled() == planned
+        assert backends.flash_sdp_enabled() and backends.mem_efficient_sdp_enabled() and backends.math_sdp_enabled()
+    assert backends.cudnn_sdp_enabled() == before
 
 
 def test_kind_is_the_device_without_its_number() -> None:

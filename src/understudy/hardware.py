@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -132,6 +134,25 @@ def detect(device: str | None = None, threads: int | None = None, engine: str | 
     if engine == "openvino" and kind != "cpu":
         raise UserError(f"--engine openvino computes on the CPU, not on {device}. Add --device cpu, or leave it out.")
     return Hardware(str(device), torch.get_num_threads(), engine)
+
+
+@contextmanager
+def fused_attention(kind: str) -> Iterator[None]:
+    """Keeps PyTorch's fused attention to kernels that take any shape as it comes.
+
+    On Hopper and Blackwell PyTorch prefers cuDNN's, which plans anew for each pair of batch size and length. Here
+    nearly every batch has a pair of its own: on an H200 a step of training then took some 90 ms.
+
+    Args:
+        kind: The device's; where it is not `cuda`, nothing changes.
+    """
+    if kind != "cuda":
+        yield
+        return
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        yield
 
 
 def torch_dtype(dtype: Dtype) -> torch.dtype:

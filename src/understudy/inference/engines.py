@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from understudy.errors import MissingExtra, ModelError
-from understudy.hardware import Dtype, Hardware, torch_dtype
+from understudy.hardware import Dtype, Hardware, fused_attention, torch_dtype
 
 if TYPE_CHECKING:
     import openvino
@@ -77,7 +77,9 @@ class PyTorchEngine(Engine):
         import torch
 
         enabled = self._dtype != "fp32"
-        with torch.inference_mode(), torch.autocast(self._hardware.kind, torch_dtype(self._dtype), enabled=enabled):
+        kind = self._hardware.kind
+        autocast = torch.autocast(kind, torch_dtype(self._dtype), enabled=enabled)
+        with torch.inference_mode(), autocast, fused_attention(kind):
             yield
 
 

@@ -8,7 +8,6 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from understudy.artifacts import file_sha256, write_json
 from understudy.data.batching import TokenBudgetSampler
 from understudy.data.tokens import Tokens, pad
 from understudy.errors import TrainingDiverged
-from understudy.hardware import Hardware
+from understudy.hardware import Hardware, fused_attention
 from understudy.models.attention import fast_dropout, supports_per_text
 from understudy.progress import progress
 from understudy.recipe import TrainingOptions
@@ -163,7 +162,7 @@ def train(
         trainer.remove_callback(_printer())
         if resume is not None:
             log.info("%s: going on from %s", description, resume.name)
-        with fast_dropout(model) if hardware.kind == "cpu" else nullcontext():
+        with fast_dropout(model) if hardware.kind == "cpu" else fused_attention(hardware.kind):
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     for wrapper in ("forward", "_original_forward"):  # accelerate leaves its autocast around the model
         model.__dict__.pop(wrapper, None)
