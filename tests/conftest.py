@@ -148,20 +148,27 @@ def finished_copy(finished: Finished, tmp_path: Path) -> Finished:
 
 @pytest.fixture
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out of a run what takes time and is not what the test is about: measuring speed, drawing the dashboard."""
+    """Leaves out of a run what takes time and is not what the test is about: speed, dashboard and report."""
     leave_out_clock(monkeypatch)
 
 
 def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
     """The same for fixtures of another scope."""
-    from understudy import stages
+    from understudy import benchmark, frontier, stages
     from understudy.artifacts import write_text
     from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
 
     side = ModelSpeed(10.0, Latency(1.0, 2.0))
     speed = Speed("cpu", 1, "fp32", 16, BatchTime(2.0, 1.0), 2.0, side, side)
     patch.setattr(stages, "measure_speed", lambda *_, **__: speed)
-    patch.setattr(stages, "draw_dashboard", lambda _, path, __: write_text(path, "a picture"))
+
+    def draw(_: object, path: Path, __: str) -> None:
+        for each in (path, path.with_suffix(".svg")):
+            write_text(each, "a picture")
+
+    patch.setattr(stages, "draw_dashboard", draw)
+    for module in (stages, frontier, benchmark):
+        patch.setattr(module, "write_report", lambda _, path: write_text(path, "a page"))
 
 
 @pytest.fixture

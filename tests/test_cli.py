@@ -19,7 +19,7 @@ from understudy.cli import main
 from understudy.errors import DataError, GateRefused, UnderstudyError
 from understudy.recipe import Recipe, presets
 
-COMMANDS = ["run", "frontier", "recipes", "check", "predict", "export", "evaluate", "benchmark"]
+COMMANDS = ["run", "frontier", "recipes", "check", "predict", "export", "evaluate", "report", "compare", "benchmark"]
 
 
 def replace(monkeypatch: pytest.MonkeyPatch, command: str, does: Any) -> None:
@@ -259,7 +259,7 @@ def test_run_passes_its_flags_on_and_answers_in_json(
 
     def distill(recipe: Recipe, out: Path, **options: Any) -> SimpleNamespace:
         calls.append((recipe, out, options))
-        return SimpleNamespace(metrics=_Found(), directory=out, report=out / "report")
+        return SimpleNamespace(metrics=_Found(), directory=out, page=out / "report.html")
 
     monkeypatch.setitem(sys.modules, "understudy.pipeline", SimpleNamespace(distill=distill))
     monkeypatch.setattr("understudy.report.terminal.show_metrics", lambda _, console, title: console.print("table"))
@@ -281,7 +281,7 @@ def test_run_passes_its_flags_on_and_answers_in_json(
     assert calls == [(Recipe.load("imdb", seed=4), Path("here"), options)]
     out, err = capsys.readouterr()
     assert json.loads(out) == {"run": "here", "agreement": 0.97}
-    assert err.splitlines() == ["table", f"dashboard: {Path('here/report/dashboard.png')}"]
+    assert err.splitlines() == ["table", f"report: {Path('here/report.html')}"]
 
 
 def test_a_check_that_finds_errors_answers_and_exits_with_2(

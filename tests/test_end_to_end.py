@@ -46,7 +46,11 @@ def f1(predictions: pd.DataFrame, model: str) -> float:
 def test_a_run_leaves_the_files_of_the_contract(finished: Any) -> None:
     names = {path.name for path in finished.out.iterdir()}
     assert names == FILES | {"teacher", "student", "controls", "report"}
-    assert {path.name for path in (finished.out / "report").iterdir()} == {"dashboard.png"}
+    assert {path.name for path in (finished.out / "report").iterdir()} == {
+        "dashboard.png",
+        "dashboard.svg",
+        "report.html",
+    }
     assert (finished.out / "report" / "dashboard.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in (finished.out / "controls").iterdir()} == {"no_distillation", "linear"}
 
@@ -74,7 +78,7 @@ def test_the_recipe_can_be_loaded_again(finished: Any) -> None:
 
 def test_the_manifest_says_what_was_done_and_with_what(finished: Any) -> None:
     manifest = json.loads((finished.out / "manifest.json").read_text())
-    stages = ["data", "teacher", "soft_labels", "student", "no_distillation", "linear", "evaluation"]
+    stages = ["data", "teacher", "soft_labels", "student", "no_distillation", "linear", "evaluation", "report"]
     assert list(manifest["stages"]) == stages
     assert all(stage["fingerprint"] for stage in manifest["stages"].values())
     assert manifest["stages"]["data"]["details"] == {"texts": {"train": 108, "validation": 12, "test": 60}}

@@ -105,6 +105,14 @@ class RunDirectory:
         return self.root / "report" / "dashboard.png"
 
     @property
+    def dashboard_svg(self) -> Path:
+        return self.dashboard.with_suffix(".svg")
+
+    @property
+    def page(self) -> Path:
+        return self.root / "report" / "report.html"
+
+    @property
     def checkpoints(self) -> Path:
         """Where unfinished training keeps its state; gone once a stage is done."""
         return self.root / ".checkpoints"

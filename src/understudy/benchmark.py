@@ -29,6 +29,8 @@ from understudy.inference.exported import ExportManifest, ExportPrecision, is_ex
 from understudy.models.linear import is_linear
 from understudy.recipe import Recipe
 from understudy.report.benchmark_plot import draw_benchmark
+from understudy.report.evidence import Evidence
+from understudy.report.page import write_report
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ def benchmark(
     )
     found.save(layout.benchmark)
     draw_benchmark(found, layout.benchmark_plot, recipe.name)
+    write_report(Evidence.read(layout.root), layout.page)
     return found
 
 

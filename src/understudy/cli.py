@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
     )
     show_metrics(run.metrics, _console(), str(run.directory))
-    log.info("dashboard: %s", run.report / "dashboard.png")
+    log.info("report: %s", run.page)
     if options.json:
         _print_json({"run": str(run.directory), **dataclasses.asdict(run.metrics)})
 
@@ -245,6 +245,35 @@ def _benchmark(options: argparse.Namespace) -> None:
         _print_json({"run": str(run.root), **found.to_json()})
 
 
+def _report(options: argparse.Namespace) -> None:
+    from understudy.reporting import report
+
+    page = report(options.run, texts=None if options.texts is None else options.texts == "true")
+    log.info("report: %s", page)
+    if options.json:
+        _print_json({"report": str(page)})
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from understudy.report.terminal import show_comparison
+    from understudy.reporting import compare
+
+    found = compare(options.runs, options.out)
+    show_comparison(found, _console())
+    log.info("page: %s", options.out)
+    if options.json:
+        runs = [
+            {
+                "run": str(each.folder),
+                "accuracy_ci95": each.accuracy_ci95,
+                "against_the_first": each.difference and dataclasses.asdict(each.difference),
+                **dataclasses.asdict(each.metrics),
+            }
+            for each in found.runs
+        ]
+        _print_json({"page": str(options.out), "options": found.options, "runs": runs})
+
+
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "run": (_run, "the whole pipeline: teacher, soft labels, student, controls, evidence"),
     "frontier": (_frontier, "one teacher, many students: accuracy against speed and size"),
@@ -253,6 +282,8 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "predict": (_predict, "classify texts or a file"),
     "export": (_export, "a folder that runs without PyTorch, behind a quality gate"),
     "evaluate": (_evaluate, "the metrics of one model on one labelled source"),
+    "report": (_report, "render a finished run's dashboard and report again"),
+    "compare": (_compare, "several finished runs beside each other"),
     "benchmark": (_benchmark, "how fast teacher and student are in every runtime, side by side"),
 }
 
@@ -346,6 +377,21 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
         add_export_flags(parser)
     if command == "benchmark":
         add_benchmark_flags(parser)
+    if command == "report":
+        parser.add_argument("run", metavar="RUN", help="a run directory")
+        parser.add_argument(
+            "--report.texts",
+            dest="texts",
+            choices=("true", "false"),
+            help="whether the page shows test texts; kept in the run's recipe",
+        )
+    if command == "compare":
+        parser.add_argument(
+            "runs", nargs="+", metavar="RUN", help="run directories; the others are held against the first"
+        )
+        parser.add_argument(
+            "--out", type=Path, default=Path("comparison.html"), help="the page (default: comparison.html)"
+        )
     if command == "predict":
         parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts; without them, lines on stdin")
         parser.add_argument("--input", help="csv, tsv, jsonl or parquet, or - for lines on stdin")

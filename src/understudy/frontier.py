@@ -21,7 +21,9 @@ from understudy.materials import Materials
 from understudy.models.loading import load_config
 from understudy.pipeline import prepare
 from understudy.recipe import Recipe
+from understudy.report.evidence import Evidence
 from understudy.report.frontier_plot import draw_frontier
+from understudy.report.page import write_report
 from understudy.stages import Stages, Variant
 from understudy.training.linear import distil_linear
 
@@ -85,6 +87,7 @@ def frontier(
     tradeoff = _compared(stages, teacher, variants, folders)
     tradeoff.save(stages.run.frontier)
     draw_frontier(tradeoff, stages.run.frontier_plot, recipe.name)
+    write_report(Evidence.read(stages.run.root), stages.run.page)
     stages.tidy()
     return Frontier(stages.run.root, tradeoff)
 

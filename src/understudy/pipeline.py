@@ -72,8 +72,13 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """The folder with the dashboard."""
+        """The folder with the dashboard and the page."""
         return self._layout.dashboard.parent
+
+    @property
+    def page(self) -> Path:
+        """The report, one HTML file."""
+        return self._layout.page
 
 
 def distill(

@@ -357,6 +357,14 @@ class FrontierOptions(_Options):
         return value
 
 
+class ReportOptions(_Options):
+    """The page for whoever has to be convinced."""
+
+    texts: bool = True
+    """Whether `report/report.html` shows the test texts on which teacher and student disagree. `false` leaves all texts
+    out, for private data."""
+
+
 class Recipe(_Options):
     """All that a run depends on.
 
@@ -383,6 +391,7 @@ class Recipe(_Options):
     distillation: DistillationOptions = DistillationOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     frontier: FrontierOptions = FrontierOptions()
+    report: ReportOptions = ReportOptions()
 
     @field_validator("student")
     @classmethod
@@ -440,9 +449,13 @@ class Recipe(_Options):
         ]
         return "\n\n".join(["\n".join(top), *sections]) + "\n"
 
+    def flat(self) -> dict[str, Any]:
+        """Every option by its dotted name."""
+        return _flat(self.model_dump())
+
     def differences(self, other: Recipe) -> dict[str, tuple[Any, Any]]:
         """Dotted names of the options that differ, each with the value here and in `other`."""
-        mine, theirs = _flat(self.model_dump()), _flat(other.model_dump())
+        mine, theirs = self.flat(), other.flat()
         return {key: (mine.get(key), theirs.get(key)) for key in mine if mine.get(key) != theirs.get(key)}
 
 

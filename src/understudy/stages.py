@@ -1,6 +1,6 @@
 """The stages behind the data, each skipped when it is finished.
 
-teacher -> soft labels -> student -> controls -> repeats with other seeds -> evaluation -> dashboard
+teacher -> soft labels -> student -> controls -> repeats with other seeds -> evaluation -> report
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from understudy.labelling import Committee, Labeller
 from understudy.materials import LINEAR, Encoder, Materials, Member
 from understudy.recipe import Recipe
 from understudy.report.dashboard import draw_dashboard
+from understudy.report.evidence import Evidence
+from understudy.report.page import write_report
 from understudy.training.linear import linear_fingerprint, train_linear
 from understudy.training.student import Start, control_start, student_start, train_student
 from understudy.training.teacher import TrainedModel, keep_scores, train_teacher
@@ -82,6 +84,7 @@ class Stages:
         folders |= {variant.stage: self.student(teacher, variant) for variant in students[1:]}
         folders |= {variant.stage: self._no_distillation(variant) for variant in controls[1:]}
         self._evaluation(teacher, folders)
+        self._report()
         return teacher
 
     def tidy(self) -> None:
@@ -223,7 +226,7 @@ class Stages:
         repeats = [self.run.repeated_student(seed) for seed in self.recipe.student_seeds[1:]]
         if folder in repeats or folder != self.run.another_student(folder.name):
             self.manifest.forget("evaluation")
-            for path in self._outputs:
+            for path in (*self._outputs, self.run.page):
                 path.unlink(missing_ok=True)
         made = make()
         calibration = made.calibration and asdict(made.calibration)
@@ -247,7 +250,7 @@ class Stages:
 
     @property
     def _outputs(self) -> tuple[Path, ...]:
-        return self.run.metrics, self.run.predictions, self.run.dashboard
+        return self.run.metrics, self.run.predictions, self.run.dashboard, self.run.dashboard_svg
 
     def _evaluation(self, teacher: Committee, folders: dict[str, Path]) -> None:
         options, corpus = self.recipe.evaluation, self.materials.corpus
@@ -309,3 +312,15 @@ class Stages:
         metrics.save(self.run.metrics)
         files = {path.name: file_sha256(path) for path in self._outputs}
         self.manifest.finish("evaluation", key, seconds["evaluation"], {"dtype": dtype, "files": files})
+
+    def _report(self) -> None:
+        key = fingerprint(
+            evaluation=self.manifest.details("evaluation")["files"],
+            options=self.recipe.report.model_dump(),
+            name=self.recipe.name,
+        )
+        if self.manifest.fingerprint("report") == key and self.run.page.is_file():
+            return
+        start = time.monotonic()
+        write_report(Evidence.read(self.run.root), self.run.page)
+        self.manifest.finish("report", key, time.monotonic() - start, {})

@@ -57,14 +57,16 @@ def test_is_a_png_of_a_slide_s_size(imdb: Metrics, tmp_path: Path) -> None:
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", content[16:24]) == (1920, 1080)
     assert b"Software" not in content
-    assert [file.name for file in path.parent.iterdir()] == ["dashboard.png"]
+    svg = path.with_suffix(".svg").read_text(encoding="utf-8")
+    assert svg.rstrip().endswith("</svg>") and "<text" not in svg and "<dc:date>" not in svg
+    assert sorted(file.name for file in path.parent.iterdir()) == ["dashboard.png", "dashboard.svg"]
 
 
 @pytest.mark.filterwarnings("error")
 def test_same_metrics_give_the_same_bytes_in_threads_and_under_any_configuration(imdb: Metrics, tmp_path: Path) -> None:
     def draw(name: str) -> bytes:
         draw_dashboard(imdb, tmp_path / name, "imdb")
-        return (tmp_path / name).read_bytes()
+        return (tmp_path / name).read_bytes() + (tmp_path / name).with_suffix(".svg").read_bytes()
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(draw, ("first.png", "second.png"))

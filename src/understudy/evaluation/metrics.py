@@ -44,8 +44,28 @@ def quality(probabilities: np.ndarray, labels: np.ndarray) -> Quality:
     )
 
 
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Gap between the top probability and the accuracy, averaged over texts in bins of equal width.
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class CalibrationBins:
+    """Texts by their top probability, in bins of equal width between 0 and 1; each array of shape (bins,).
+
+    Attributes:
+        texts: How many.
+        confidence: Their mean top probability; NaN in an empty bin.
+        accuracy: Share of them with the right label; likewise.
+        error: Expected calibration error.
+    """
+
+    texts: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    error: float
+
+
+def calibration_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> CalibrationBins:
+    """How sure a model is, and how often rightly.
 
     A bin holds its upper edge and not its lower one (Guo et al. 2017, "On Calibration of Modern Neural Networks").
 
@@ -59,9 +79,24 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
     """
     probabilities, labels = _checked(probabilities, labels)
     confidence = probabilities.max(axis=1)
-    excess = confidence - (probabilities.argmax(axis=1) == labels)
+    right = probabilities.argmax(axis=1) == labels
     place = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.int64)
-    return float(np.abs(np.bincount(place, weights=excess)).sum() / len(labels))
+
+    def total(weights: np.ndarray) -> np.ndarray:
+        return np.bincount(place, weights=weights, minlength=bins)
+
+    texts = np.bincount(place, minlength=bins)
+    shown = np.where(texts > 0, texts, np.nan)
+    error = float(np.abs(total(confidence - right)).sum() / len(labels))
+    return CalibrationBins(texts, total(confidence) / shown, total(right.astype(float)) / shown, error)
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
+    """Gap between the top probability and the accuracy, averaged over the texts of `calibration_bins`.
+
+    Arguments and errors are those of `calibration_bins`.
+    """
+    return calibration_bins(probabilities, labels, bins).error
 
 
 def agreement(predicted_a: np.ndarray, predicted_b: np.ndarray) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Everything is laid out in points on a page of 16:9; at 200 dots per inch it is 1920 x 1080 pixels.
@@ -10,6 +13,17 @@ WIDTH, HEIGHT = 691.2, 388.8
 INK = "#1A1A1A"
 FONT = "DejaVu Sans"
 """Comes with matplotlib, so that the same metrics give the same picture everywhere."""
+
+_SETTINGS = threading.RLock()
+
+
+@contextmanager
+def drawn_with(settings: dict[str, Any]) -> Iterator[None]:
+    """Matplotlib's defaults and these settings, not the user's; they belong to the process, so one at a time."""
+    import matplotlib.style
+
+    with _SETTINGS, matplotlib.style.context(["default", settings]):
+        yield
 
 
 class Canvas:

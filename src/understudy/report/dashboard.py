@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from understudy.artifacts import write_file
 from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
 from understudy.report import formats
-from understudy.report.canvas import HEIGHT, INK, WIDTH, Canvas
+from understudy.report.canvas import HEIGHT, INK, WIDTH, Canvas, drawn_with
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,17 +55,23 @@ class _Group:
 
 
 def draw_dashboard(metrics: Metrics, path: Path, title: str) -> None:
-    """Writes the dashboard as a PNG of 1920 x 1080 pixels; the same metrics give the same bytes.
+    """Writes the dashboard as a PNG of 1920 x 1080 pixels and as an SVG; the same metrics give the same bytes.
 
     Args:
         metrics: What the evaluation found.
-        path: Where the PNG goes; it appears whole or not at all.
+        path: Where the PNG goes, and beside it the SVG; each appears whole or not at all.
         title: The line at the top, such as the run's name.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    canvas: Any = FigureCanvasAgg(dashboard_figure(metrics, title))
+    figure = dashboard_figure(metrics, title)
+    canvas: Any = FigureCanvasAgg(figure)
     write_file(path, lambda temporary: canvas.print_png(temporary, metadata={"Software": None}))
+    # Text as paths looks the same everywhere, and names made from a salt are the same every time.
+    with drawn_with({"svg.fonttype": "path", "svg.hashsalt": "understudy"}):
+        svg: Any = FigureCanvasSVG(figure)
+        write_file(path.with_suffix(".svg"), lambda temporary: svg.print_svg(temporary, metadata={"Date": None}))
 
 
 def dashboard_figure(metrics: Metrics, title: str) -> Figure:

@@ -17,6 +17,7 @@ from understudy.evaluation.results import (
 )
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.report import formats
+from understudy.report.comparison import RunComparison, quality_table, size_table
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -30,6 +31,9 @@ PLAIN_WIDTH = 100
 
 PLAIN_TRADEOFF_WIDTH = 120
 """Likewise for a frontier, whose rows are longer."""
+
+PLAIN_COMPARISON_WIDTH = 180
+"""Likewise for several runs, whose intervals stand in the row."""
 
 WIDTH_WITH_INTERVALS = 96
 """Below this the table leaves out the intervals, which the lines under it repeat."""
@@ -50,6 +54,28 @@ def show_metrics(metrics: Metrics, console: Console, title: str) -> None:
 
     table = _table(metrics, intervals=width_of(console, PLAIN_WIDTH) >= WIDTH_WITH_INTERVALS)
     print_wide(Group(Text(title, style="bold"), table, _findings(metrics)), console, PLAIN_WIDTH, end="")
+
+
+def show_comparison(found: RunComparison, console: Console) -> None:
+    """Prints several runs beside each other.
+
+    Args:
+        found: What was compared.
+        console: Where to print, as in `show_metrics`.
+    """
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+
+    tables = []
+    for content in (quality_table(found), size_table(found)):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in content.headings:
+            table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
+        for row in content.rows:
+            table.add_row(*row)
+        tables.append(table)
+    print_wide(Group(*tables), console, PLAIN_COMPARISON_WIDTH)
 
 
 def width_of(console: Console, plain_width: int) -> int:

@@ -1,0 +1,368 @@
+"""The charts of the report: SVG by matplotlib whose colours the page decides, each with the table behind it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from understudy.evaluation.metrics import CALIBRATION_BINS, calibration_bins
+from understudy.evaluation.results import Interval
+from understudy.report import formats
+from understudy.report.canvas import FONT, drawn_with
+from understudy.report.evidence import MODELS, Evidence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# What matplotlib draws with, and what the page puts in its place: colours for a light screen, a dark one and paper.
+_INK, _FAINT, _RULE, _ON_COLOUR = "#010101", "#020202", "#030303", "#080808"
+_COLOURS = {"teacher": "#040404", "student": "#050505", "no_distillation": "#060606", "linear": "#070707"}
+_VARIABLES = {_INK: "ink", _FAINT: "faint", _RULE: "rule", _ON_COLOUR: "on-colour"} | {
+    colour: name.replace("_", "-") for name, colour in _COLOURS.items()
+}
+_MARKERS = {"teacher": "s", "student": "o", "no_distillation": "o", "linear": "D"}
+
+MOST_CLASSES = 12
+"""Up to so many, every class is drawn and every cell of a confusion matrix written out."""
+
+_LENGTH_GROUPS = 5
+_CONFUSIONS = 20
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows for people, headings first."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture, what it shows in words, and its figures.
+
+    Attributes:
+        svg: An `<svg>` element.
+        alt: For whoever does not see it.
+        table: The figures behind it.
+    """
+
+    svg: str
+    alt: str
+    table: Table
+
+
+def quality_chart(evidence: Evidence, intervals: dict[str, Interval]) -> Chart:
+    """Accuracy of every model with its interval."""
+    names = list(evidence.probabilities)
+    accuracy = [float((evidence.predicted[name] == evidence.labels).mean()) for name in names]
+    return points_chart([MODELS[name] for name in names], accuracy, [intervals[name] for name in names], names, "model")
+
+
+def points_chart(
+    names: Sequence[str], accuracy: Sequence[float], intervals: Sequence[Interval], looks: Sequence[str], heading: str
+) -> Chart:
+    """Accuracies with their 95 % intervals, one a row.
+
+    Args:
+        names: Of the rows.
+        accuracy: Of each.
+        intervals: Likewise.
+        looks: Which model's colour and marker each has.
+        heading: What the rows are.
+    """
+    with _drawing(7.2, 0.5 + 0.42 * len(names)) as (axes, finish):
+        for row, (value, (low, high), look) in enumerate(zip(accuracy, intervals, looks, strict=True)):
+            colour = _COLOURS[look]
+            axes.plot([low, high], [row, row], color=colour, linewidth=1.6)
+            face = "none" if look == "no_distillation" else colour
+            axes.plot([value], [row], marker=_MARKERS[look], color=colour, markerfacecolor=face, markersize=7)
+        axes.set_yticks(range(len(names)), [_short(name, 40) for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlabel("accuracy, with its 95 % interval")
+        axes.grid(axis="x", color=_RULE, linewidth=0.6)
+        svg = finish()
+    rows = tuple(
+        (name, formats.score(value), *map(formats.score, ends))
+        for name, value, ends in zip(names, accuracy, intervals, strict=True)
+    )
+    said = ", ".join(f"{name} {formats.percent(value)}" for name, value in zip(names, accuracy, strict=True))
+    return Chart(svg, f"Accuracy on the test texts: {said}.", Table((heading, "accuracy", "from", "to"), rows))
+
+
+def reliability_chart(evidence: Evidence, model: str) -> Chart:
+    """How often a model is right when it is so sure, as it is and as it was before its temperature."""
+    probabilities, temperature = evidence.probabilities[model], evidence.temperature(model)
+    stages = {"as it is": probabilities}
+    if temperature is not None:
+        stages = {"before its temperature": _reheated(probabilities, temperature), **stages}
+    found = {name: calibration_bins(values, evidence.labels) for name, values in stages.items()}
+    colour = _COLOURS[model]
+    with _drawing(3.5, 3.3) as (axes, finish):
+        axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
+        for (name, bins), style in zip(found.items(), ([":", "-"] if len(found) > 1 else ["-"]), strict=True):
+            filled = bins.texts > 0
+            axes.plot(
+                *(bins.confidence[filled], bins.accuracy[filled]),
+                color=colour,
+                linestyle=style,
+                marker="o" if style == "-" else "",
+                markersize=4,
+                label=name,
+            )
+        lowest = min(float(bins.confidence[bins.texts > 0].min()) for bins in found.values())
+        start = max(0.0, np.floor(lowest * 10) / 10)
+        axes.set(xlim=(start, 1.01), ylim=(0, 1.03), xlabel="top probability", ylabel="share of texts it gets right")
+        axes.set_title(MODELS[model], fontsize=10, color=_INK, loc="left")
+        axes.grid(color=_RULE, linewidth=0.6)
+        if len(found) > 1:
+            axes.legend(frameon=False, fontsize=8, labelcolor=_INK, loc="upper left")
+        svg = finish()
+    bins = found["as it is"]
+    rows = tuple(
+        (
+            f"{index / CALIBRATION_BINS:.2f} - {(index + 1) / CALIBRATION_BINS:.2f}",
+            f"{bins.texts[index]:,}",
+            formats.score(float(bins.confidence[index])),
+            formats.score(float(bins.accuracy[index])),
+        )
+        for index in np.flatnonzero(bins.texts)
+    )
+    said = ", ".join(f"{name}: calibration error {each.error:.4f}" for name, each in found.items())
+    headings = ("top probability", "texts", "mean probability", "share right")
+    return Chart(svg, f"Reliability of the {model}; {said}.", Table(headings, rows))
+
+
+def uncalibrated_error(evidence: Evidence, model: str) -> float | None:
+    """Expected calibration error before the model got its temperature; None where it has none."""
+    temperature = evidence.temperature(model)
+    if temperature is None:
+        return None
+    return calibration_bins(_reheated(evidence.probabilities[model], temperature), evidence.labels).error
+
+
+def confusion_chart(evidence: Evidence, model: str) -> Chart:
+    """Which class is taken for which, as a picture of shares for many classes and few."""
+    counts = confusion(evidence, model)
+    classes = evidence.classes
+    few = len(classes) <= MOST_CLASSES
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    side = 3.2 if few else 5.2
+    with _drawing(side + 0.6, side) as (axes, finish):
+        # One colour whose opacity is the share, so that the page's theme shines through.
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            axes.add_patch(_square(column, row, _COLOURS[model], float(shares[row, column])))
+            if few and len(classes) <= 6:
+                look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
+                look["color"] = _ON_COLOUR if shares[row, column] > 0.55 else _INK
+                axes.text(column, row, f"{counts[row, column]:,}", **look)
+        axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
+        if few:
+            short = [_short(name) for name in classes]
+            axes.set_xticks(range(len(classes)), short, rotation=0 if len(classes) <= 3 else 60, ha="center")
+            axes.set_yticks(range(len(classes)), short)
+        else:
+            axes.set_xticks([])
+            axes.set_yticks([])
+        axes.set_xlabel("answered")
+        axes.set_ylabel("label")
+        axes.set_title(MODELS[model], fontsize=10, color=_INK, loc="left")
+        svg = finish()
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")
+    places = [np.unravel_index(place, wrong.shape) for place in order[: _CONFUSIONS if not few else wrong.size]]
+    rows = tuple(
+        (classes[row], classes[column], f"{wrong[row, column]:,}", formats.percent(float(shares[row, column])))
+        for row, column in places
+        if wrong[row, column]
+    )
+    headings = ("label", "answered", "texts", "share of the label's texts")
+    alt = f"Confusion matrix of the {model}: {int(np.trace(counts)):,} of {int(counts.sum()):,} texts on the diagonal."
+    return Chart(svg, alt, Table(headings, rows))
+
+
+def confusion(evidence: Evidence, model: str) -> np.ndarray:
+    """Texts by label and answer, int64 of shape (classes, classes)."""
+    classes = len(evidence.classes)
+    places = evidence.labels * classes + evidence.predicted[model]
+    return np.bincount(places, minlength=classes**2).reshape(classes, classes)
+
+
+def length_chart(evidence: Evidence) -> Chart | None:
+    """Accuracy by the number of words, in fifths of the texts; None without texts."""
+    if evidence.texts is None:
+        return None
+    words = np.array([len(text.split()) for text in evidence.texts])
+    edges = np.unique(np.quantile(words, np.linspace(0, 1, _LENGTH_GROUPS + 1)).round().astype(int))
+    group = np.clip(np.searchsorted(edges, words, side="right") - 1, 0, max(0, len(edges) - 2))
+    names = [f"{words[group == index].min():,}-{words[group == index].max():,}" for index in np.unique(group)]
+    return _by_group(evidence, names, np.unique(group, return_inverse=True)[1], "words in the text")
+
+
+def class_chart(evidence: Evidence) -> Chart:
+    """Share of each class's texts that are answered rightly."""
+    present = np.unique(evidence.labels)
+    names = [evidence.classes[index] for index in present]
+    return _by_group(evidence, names, np.searchsorted(present, evidence.labels), "class")
+
+
+def _by_group(evidence: Evidence, names: Sequence[str], group: np.ndarray, heading: str) -> Chart:
+    models = [name for name in ("teacher", "student") if name in evidence.probabilities]
+    counts = np.bincount(group, minlength=len(names))
+    right = {name: (evidence.predicted[name] == evidence.labels).astype(float) for name in models}
+    shares = {name: np.bincount(group, weights=right[name], minlength=len(names)) / counts for name in models}
+    ends = {name: [_wilson(share, count) for share, count in zip(shares[name], counts, strict=True)] for name in models}
+    upright = len(names) <= MOST_CLASSES
+    with _drawing(7.2, 2.9 if upright else 0.6 + 0.19 * len(names)) as (axes, finish):
+        for offset, name in zip((-0.12, 0.12), models, strict=False):
+            place = np.arange(len(names)) + offset
+            low, high = np.array(ends[name]).T
+            look: dict[str, Any] = {"color": _COLOURS[name], "linewidth": 1.4}
+            mark = {**look, "linewidth": 0, "marker": _MARKERS[name], "markersize": 5, "label": MODELS[name]}
+            if upright:
+                axes.vlines(place, low, high, **look)
+                axes.plot(place, shares[name], **mark)
+            else:
+                axes.hlines(place, low, high, **look)
+                axes.plot(shares[name], place, **mark)
+        if upright:
+            axes.set_xticks(range(len(names)), [_short(name) for name in names], rotation=0 if len(names) < 7 else 45)
+            axes.set(xlabel=heading, ylabel="share answered rightly", xlim=(-0.5, len(names) - 0.5))
+            axes.grid(axis="y", color=_RULE, linewidth=0.6)
+        else:
+            axes.set_yticks(range(len(names)), [_short(name) for name in names], fontsize=7)
+            axes.set_ylim(len(names) - 0.5, -0.5)
+            axes.set_xlabel("share answered rightly")
+            axes.grid(axis="x", color=_RULE, linewidth=0.6)
+        above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.1}
+        axes.legend(frameon=False, fontsize=8, labelcolor=_INK, ncols=2, **above)
+        svg = finish()
+    rows = tuple(
+        (
+            names[index],
+            f"{counts[index]:,}",
+            *(
+                f"{formats.percent(float(shares[name][index]))} {formats.percent_interval(ends[name][index])}"
+                for name in models
+            ),
+        )
+        for index in range(len(names))
+    )
+    lowest = shares["student"]
+    worst = int(np.argmin(lowest))
+    alt = (
+        f"Share answered rightly by {heading}; the student's lowest is {formats.percent(float(lowest[worst]))}"
+        f" on {names[worst]}."
+    )
+    return Chart(svg, alt, Table((heading, "texts", *(MODELS[name] for name in models)), rows))
+
+
+def learning_chart(history: Sequence[dict[str, Any]], title: str, colour: str) -> Chart | None:
+    """Loss of a training by step, and the validation accuracy after each epoch; None where nothing was trained."""
+    losses = [(entry["step"], entry["loss"]) for entry in history if entry.get("loss") is not None]
+    checked = [(entry["step"], entry["eval_accuracy"]) for entry in history if "eval_accuracy" in entry]
+    if not losses:
+        return None
+    with _drawing(3.5, 2.4) as (axes, finish):
+        axes.plot(*zip(*losses, strict=True), color=_COLOURS[colour], linewidth=1.5)
+        axes.set(xlabel="step", ylabel="training loss", ylim=(0, None))
+        axes.set_title(title, fontsize=10, color=_INK, loc="left")
+        axes.grid(color=_RULE, linewidth=0.6)
+        for step, accuracy in checked:
+            axes.axvline(step, color=_FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
+            look: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 8, "color": _INK}
+            axes.annotate(f"{accuracy:.3f}", (step, 0.98), xycoords=("data", "axes fraction"), **look)
+        svg = finish()
+    rows = tuple(
+        (
+            str(entry["step"]),
+            f"{entry['epoch']:.2f}",
+            formats.known(entry.get("loss"), lambda value: f"{value:.4f}"),
+            formats.known(entry.get("eval_accuracy"), formats.score),
+        )
+        for entry in history
+        if entry.get("loss") is not None or "eval_accuracy" in entry
+    )
+    first, last = losses[0][1], losses[-1][1]
+    alt = f"{title}: the training loss goes from {first:.3f} to {last:.3f} over {losses[-1][0]:,} steps"
+    alt += f"; validation accuracy {checked[-1][1]:.3f} at the end." if checked else "."
+    return Chart(svg, alt, Table(("step", "epoch", "loss", "validation accuracy"), rows))
+
+
+def _reheated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """What a calibrated model's probabilities were before its logits were divided by the temperature."""
+    logits = np.log(np.maximum(probabilities, 1e-12)) * temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _wilson(share: float, count: int) -> Interval:
+    """Wilson's 95 % interval of a share."""
+    from scipy.stats import binomtest
+
+    found = binomtest(round(share * count), int(count)).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def _square(x: float, y: float, colour: str, opacity: float) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, alpha=max(0.04, opacity), linewidth=0)
+
+
+def _short(name: str, most: int = 22) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+@contextmanager
+def _drawing(width: float, height: float) -> Iterator[tuple[Axes, Any]]:
+    """Axes on a page of these inches, and what turns the page into an `<svg>` element."""
+    from matplotlib.figure import Figure
+
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "understudy",
+        "font.family": FONT,
+        "font.size": 9,
+        "text.parse_math": False,
+        "text.usetex": False,
+        "text.color": _INK,
+        "axes.edgecolor": _RULE,
+        "axes.labelcolor": _INK,
+        "xtick.color": _FAINT,
+        "ytick.color": _FAINT,
+        "xtick.labelcolor": _INK,
+        "ytick.labelcolor": _INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with drawn_with(settings):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+
+        def finish() -> str:
+            buffer = io.StringIO()
+            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+            return _for_the_page(buffer.getvalue())
+
+        yield axes, finish
+
+
+def _for_the_page(svg: str) -> str:
+    """The element alone, in the page's colours, without names that several charts would share."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(
+        r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|legend|(?!C\d)[A-Z])\w*"', "", svg
+    )
+    for colour, name in _VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    return svg.replace("<svg ", '<svg role="img" aria-hidden="true" ', 1)

@@ -1,0 +1,161 @@
+"""Several finished runs beside each other: their figures, and how sure it is that one student is the better one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from understudy.artifacts import write_text
+from understudy.evaluation.results import Gain, Interval, Metrics
+from understudy.evaluation.significance import accuracy_interval, gain
+from understudy.report import formats
+from understudy.report.charts import Chart, Table, points_chart
+from understudy.report.evidence import Evidence
+from understudy.report.page import environment
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run among several.
+
+    Attributes:
+        name: Its directory, as far as it tells it from the others.
+        folder: Its directory.
+        metrics: `metrics.json`.
+        accuracy_ci95: Bootstrap interval of the student's accuracy.
+        difference: The student's accuracy minus that of the first run's student, on the same texts; None for the first
+            run itself, and where the test texts or their labels are others.
+    """
+
+    name: str
+    folder: Path
+    metrics: Metrics
+    accuracy_ci95: Interval
+    difference: Gain | None
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Runs in the order in which they were named; differences are to the first.
+
+    Attributes:
+        runs: Each of them.
+        options: Dotted recipe options in which they differ, each with a value a run, written out.
+    """
+
+    runs: tuple[ComparedRun, ...]
+    options: dict[str, tuple[str, ...]]
+
+
+def compare_runs(found: Sequence[Evidence]) -> RunComparison:
+    """Compares each run's student with the first run's.
+
+    Args:
+        found: Finished runs.
+    """
+    first = found[0]
+    names = _names([evidence.run.root for evidence in found])
+    runs = []
+    for name, evidence in zip(names, found, strict=True):
+        resamples, seed = evidence.recipe.evaluation.resamples, evidence.recipe.seed
+        interval = accuracy_interval(evidence.predicted["student"], evidence.labels, resamples, seed)
+        difference = None if evidence is first else _difference(evidence, first)
+        runs.append(ComparedRun(name, evidence.run.root, evidence.metrics, interval, difference))
+    differing = {name for evidence in found for name in evidence.recipe.differences(first.recipe)}
+    differing -= {"name", "description"}
+    flat = [evidence.recipe.flat() for evidence in found]
+    options = {name: tuple(str(each.get(name)) for each in flat) for name in sorted(differing)}
+    return RunComparison(tuple(runs), options)
+
+
+def write_comparison(found: RunComparison, path: Path) -> None:
+    """Renders the page.
+
+    Args:
+        found: What was compared.
+        path: Where the page goes; it appears whole or not at all.
+    """
+    page = environment().get_template("comparison.html")
+    write_text(
+        path,
+        page.render(
+            found=found,
+            quality=quality_table(found),
+            size=size_table(found),
+            chart=_chart(found),
+            options=_options(found),
+        ),
+    )
+
+
+def quality_table(found: RunComparison) -> Table:
+    """How good the students are."""
+    rows = tuple(
+        (
+            each.name,
+            formats.score(each.metrics.teacher.accuracy),
+            f"{each.metrics.student.accuracy:.4f} [{each.accuracy_ci95[0]:.4f}, {each.accuracy_ci95[1]:.4f}]",
+            f"{formats.percent(each.metrics.retention.accuracy)} "
+            f"{formats.percent_interval(each.metrics.retention.accuracy_ci95)}",
+            "-" if each.metrics.distillation_gain is None else formats.gain(each.metrics.distillation_gain),
+            "-" if each.difference is None else formats.gain(each.difference),
+            each.metrics.verdict.code.replace("_", " "),
+        )
+        for each in found.runs
+    )
+    return Table(
+        ("run", "teacher", "student, 95 % interval", "retention", "distillation gain", "against the first", "verdict"),
+        rows,
+    )
+
+
+def size_table(found: RunComparison) -> Table:
+    """What the students cost."""
+    rows = tuple(
+        (
+            each.name,
+            formats.known(each.metrics.student.parameters, formats.count),
+            formats.known(each.metrics.student.bytes, formats.size),
+            formats.score(each.metrics.student.ece),
+            formats.significant(each.metrics.speed.student.documents_per_second),
+            formats.milliseconds(each.metrics.speed.student.latency_ms.p50),
+            formats.conditions(each.metrics.speed),
+        )
+        for each in found.runs
+    )
+    return Table(("run", "parameters", "size", "ECE", "documents per second", "one text, p50", "measured on"), rows)
+
+
+def _options(found: RunComparison) -> Table:
+    rows = tuple((name, *values) for name, values in found.options.items())
+    return Table(("option", *(each.name for each in found.runs)), rows)
+
+
+def _chart(found: RunComparison) -> Chart:
+    names = [each.name for each in found.runs]
+    values = [each.metrics.student.accuracy for each in found.runs]
+    return points_chart(names, values, [each.accuracy_ci95 for each in found.runs], ["student"] * len(names), "student")
+
+
+def _difference(evidence: Evidence, first: Evidence) -> Gain | None:
+    """None where the runs were tested on other texts, or with other labels."""
+    if evidence.classes != first.classes or sorted(evidence.ids) != sorted(first.ids):
+        return None
+    mine, theirs = np.argsort(evidence.ids, kind="stable"), np.argsort(first.ids, kind="stable")
+    labels = evidence.labels[mine]
+    if not np.array_equal(labels, first.labels[theirs]):
+        return None
+    own, other = evidence.predicted["student"][mine], first.predicted["student"][theirs]
+    return gain(own, other, labels, evidence.recipe.evaluation.resamples, evidence.recipe.seed)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The folders' names, with those above them where two are the same."""
+    parts = [folder.resolve().parts for folder in folders]
+    depth = 1
+    while depth < max(map(len, parts)) and len({each[-depth:] for each in parts}) < len(set(parts)):
+        depth += 1
+    return ["/".join(each[-depth:]) for each in parts]

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from drawn_evidence import HISTORY, evidence
+from understudy.evaluation.metrics import expected_calibration_error
+from understudy.evaluation.results import Metrics
+from understudy.report import charts
+from understudy.report.charts import Chart
+
+
+def every_chart(metrics: Metrics, folder: Path) -> dict[str, Chart]:
+    found = evidence(metrics, folder)
+    intervals = dict.fromkeys(found.probabilities, (0.5, 0.9))
+    made = {
+        "quality": charts.quality_chart(found, intervals),
+        "reliability": charts.reliability_chart(found, "student"),
+        "confusion": charts.confusion_chart(found, "teacher"),
+        "lengths": charts.length_chart(found),
+        "classes": charts.class_chart(found),
+        "learning": charts.learning_chart(HISTORY, "A training", "teacher"),
+    }
+    return {name: chart for name, chart in made.items() if chart is not None}
+
+
+def test_charts_are_svg_in_the_colours_of_the_page(imdb: Metrics, tmp_path: Path) -> None:
+    made = every_chart(imdb, tmp_path)
+    assert len(made) == 6
+    for chart in made.values():
+        element = ElementTree.fromstring(chart.svg)
+        assert element.tag.endswith("svg")
+        colours = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6}|var\(--[a-z-]+\))", chart.svg))
+        assert colours and all(colour.startswith("var") for colour in colours)
+        assert chart.alt.endswith(".") and chart.table.rows
+        assert {len(row) for row in chart.table.rows} == {len(chart.table.headings)}
+        referred = set(re.findall(r'(?:url\(#|href="#)([\w-]+)', chart.svg))
+        assert referred <= set(re.findall(r' id="([\w-]+)"', chart.svg))
+
+
+def test_users_settings_change_nothing(imdb: Metrics, tmp_path: Path) -> None:
+    import matplotlib
+
+    found = evidence(imdb, tmp_path)
+    before = charts.class_chart(found).svg
+    with matplotlib.rc_context({"font.size": 30, "axes.grid": True, "lines.linewidth": 9}):
+        assert charts.class_chart(found).svg == before
+
+
+def test_the_confusion_matrix_counts_labels_in_rows(imdb: Metrics, tmp_path: Path) -> None:
+    found = evidence(imdb, tmp_path, ["a", "b", "c"], count=90)
+    counts = charts.confusion(found, "student")
+    assert counts.sum() == 90 and counts.sum(axis=1).tolist() == [30, 30, 30]
+    predicted = found.predicted["student"]
+    assert counts[0, 2] == int(((found.labels == 0) & (predicted == 2)).sum())
+    rows = charts.confusion_chart(found, "student").table.rows
+    shown = {(label, answer): int(texts) for label, answer, texts, _ in rows}
+    assert shown == {
+        (found.classes[row], found.classes[column]): counts[row, column]
+        for row, column in zip(*np.nonzero(counts), strict=True)
+        if row != column
+    }
+
+
+def test_what_a_model_was_before_its_temperature(imdb: Metrics, tmp_path: Path) -> None:
+    found = evidence(imdb, tmp_path)
+    logits = np.log(found.probabilities["student"]) * 2
+    before = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = expected_calibration_error(before, found.labels)
+    assert charts.uncalibrated_error(found, "student") == pytest.approx(expected)
+    assert charts.uncalibrated_error(found, "teacher") is None
+    alt = charts.reliability_chart(found, "student").alt
+    assert f"before its temperature: calibration error {expected:.4f}" in alt
+
+
+def test_lengths_hold_every_text_once(imdb: Metrics, tmp_path: Path) -> None:
+    found = evidence(imdb, tmp_path)
+    chart = charts.length_chart(found)
+    assert chart is not None
+    assert sum(int(row[1]) for row in chart.table.rows) == len(found.labels)
+    ends = [tuple(map(int, row[0].split("-"))) for row in chart.table.rows]
+    assert all(low <= high for low, high in ends) and ends == sorted(ends)
+    assert all(high < low for (_, high), (low, _) in itertools.pairwise(ends))
+
+
+@pytest.mark.parametrize("text", ["", "the same words in each"])
+def test_texts_of_one_length(imdb: Metrics, tmp_path: Path, text: str) -> None:
+    chart = charts.length_chart(dataclasses.replace(evidence(imdb, tmp_path), texts=[text] * 200))
+    assert chart is not None and len(chart.table.rows) == 1
+
+
+def test_shares_by_class(imdb: Metrics, tmp_path: Path) -> None:
+    found = evidence(imdb, tmp_path, ["a", "b", "never"], count=100)
+    only_two = dataclasses.replace(found, labels=np.arange(100) % 2)
+    rows = charts.class_chart(only_two).table.rows
+    assert [row[0] for row in rows] == ["a", "b"]
+    right = only_two.predicted["teacher"] == only_two.labels
+    assert rows[0][2].startswith(f"{right[only_two.labels == 0].mean() * 100:.1f} %")
+
+
+def test_learning_is_drawn_where_there_was_any() -> None:
+    assert charts.learning_chart([], "nothing", "student") is None
+    chart = charts.learning_chart(HISTORY, "A training", "student")
+    assert chart is not None
+    assert chart.table.rows == (
+        ("10", "0.50", "0.7000", "-"),
+        ("20", "1.00", "0.3000", "-"),
+        ("20", "1.00", "-", "0.8750"),
+    )
+    assert "from 0.700 to 0.300 over 20 steps; validation accuracy 0.875" in chart.alt

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drawn_evidence import evidence
+from understudy.evaluation.results import Metrics
+from understudy.report import charts
+from understudy.report.charts import Chart, Table
+from understudy.report.page import MOST_DISAGREEMENTS, disagreements, render, write_report
+
+VOID = {"meta", "link", "img", "input", "br"}
+MARKUP = '<script>alert(1)</script> & "quotes" <img src=x onerror=alert(1)> </table> {{ 7 * 7 }}'
+
+
+CHARTS = ("quality_chart", "reliability_chart", "confusion_chart", "length_chart", "class_chart", "learning_chart")
+
+
+@pytest.fixture
+def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out what takes time and is the same whatever the figures are."""
+    chart = Chart("<svg></svg>", "A chart.", Table(("a", "b"), (("1", "2"),)))
+    for name in CHARTS:
+        monkeypatch.setattr(charts, name, lambda *_: chart)
+
+
+class Page(HTMLParser):
+    """Tags in order, addresses, ids, and whether every element is closed where it should be."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        found = dict(attributes)
+        self.addresses += [str(found[name]) for name in ("src", "href", "xlink:href", "action") if name in found]
+        self.ids += [str(found["id"])] if "id" in found else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_is_whole_and_asks_nobody(imdb: Metrics, tmp_path: Path) -> None:
+    page = Page(render(evidence(imdb, tmp_path)))
+    assert page.open == []
+    assert all(address.startswith(("#", "data:")) for address in page.addresses)
+    assert {address[1:] for address in page.addresses if address.startswith("#")} <= set(page.ids)
+    assert page.tags.count("script") == 1
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_three_questions_are_answered_before_anything_else(imdb: Metrics, tmp_path: Path) -> None:
+    text = Page(render(evidence(imdb, tmp_path))).text
+    places = [text.index(words) for words in ("Can I swap it in?", "What do I lose?", "What do I gain?", "Quality on")]
+    assert places == sorted(places)
+    assert "Yes" in text[places[0] : places[1]] and "98.9 %" in text[places[0] : places[1]]
+    assert "-1.00 points" in text[places[1] : places[2]] and "[-1.31, -0.69]" in text[places[1] : places[2]]
+    assert "1.9×" in text[places[2] : places[3]]
+    assert imdb.verdict.text in " ".join(text.split())
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_every_kind_of_metrics_has_a_page(case: Any, tmp_path: Path) -> None:
+    page = Page(render(evidence(case.metrics, tmp_path)))
+    assert page.open == []
+    assert "None" not in page.text.replace("<p>None.</p>", "")
+    assert "nan" not in page.text.lower().split()
+
+
+def test_the_same_evidence_gives_the_same_page(imdb: Metrics, tmp_path: Path) -> None:
+    assert render(evidence(imdb, tmp_path)) == render(evidence(imdb, tmp_path))
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_texts_and_names_are_only_text(imdb: Metrics, tmp_path: Path) -> None:
+    texts = [f"{number} {MARKUP}" for number in range(200)]
+    html = render(evidence(imdb, tmp_path, ["<b>bad</b>", "good & fine"], texts=texts))
+    page = Page(html)
+    assert page.open == []
+    assert page.tags.count("script") == 1 and "b" not in page.tags
+    assert MARKUP in page.text and "<b>bad</b>" in page.text and "few <b>texts</b>" in page.text
+    assert not re.search(r"<[^>]*\sonerror=", html)
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_without_texts_none_is_on_the_page(imdb: Metrics, tmp_path: Path) -> None:
+    texts = [f"private {number}" for number in range(200)]
+    assert "private" in Page(render(evidence(imdb, tmp_path, texts=texts))).text
+    found = evidence(imdb, tmp_path, texts=texts).with_texts(False)
+    left_out = Page(render(found)).text
+    assert "private" not in left_out and "report.texts = false" in left_out
+    assert disagreements(found)[0].id in left_out
+
+
+def test_texts_that_are_gone(imdb: Metrics, tmp_path: Path) -> None:
+    found = dataclasses.replace(evidence(imdb, tmp_path), texts=None)
+    text = Page(render(found)).text
+    assert "test.csv no longer holds them" in text and "Quality by length is left out" in text
+
+
+def test_disagreements_come_farthest_apart_first(imdb: Metrics, tmp_path: Path) -> None:
+    found = evidence(imdb, tmp_path)
+    apart = disagreements(found)
+    assert len(apart) == int((found.predicted["teacher"] != found.predicted["student"]).sum()) > 5
+    assert [each.distance for each in apart] == sorted((each.distance for each in apart), reverse=True)
+    first = apart[0]
+    row = found.ids.tolist().index(first.id.encode())
+    gap = np.abs(found.probabilities["teacher"][row] - found.probabilities["student"][row]).sum() / 2
+    assert first.distance == pytest.approx(gap)
+    assert first.text == found.texts[row]  # type: ignore[index]
+    right = {"teacher": found.predicted["teacher"][row], "student": found.predicted["student"][row]}
+    assert first.right == next(name for name, answer in right.items() if answer == found.labels[row])
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_of_many_disagreements_only_so_many_are_shown(imdb: Metrics, tmp_path: Path) -> None:
+    found = evidence(imdb, tmp_path, count=6000)
+    assert len(disagreements(found)) == MOST_DISAGREEMENTS
+    assert f"{MOST_DISAGREEMENTS} of " in Page(render(found)).text
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_a_long_text_is_cut_and_says_so(imdb: Metrics, tmp_path: Path) -> None:
+    found = evidence(imdb, tmp_path, texts=[f"{number} " + "x" * 10_000 for number in range(200)])
+    assert all(each.cut and len(each.text or "") == 3000 for each in disagreements(found))
+    assert len(render(found)) < 1_000_000
+
+
+@pytest.mark.parametrize("count", [2, 13, 77])
+def test_many_classes(imdb: Metrics, tmp_path: Path, count: int) -> None:
+    page = Page(render(evidence(imdb, tmp_path, [f"class {number}" for number in range(count)], count=4 * count)))
+    assert page.open == []
+    assert "class 0" in page.text
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_the_report_is_written_whole(imdb: Metrics, tmp_path: Path) -> None:
+    path = tmp_path / "report" / "report.html"
+    write_report(evidence(imdb, tmp_path), path)
+    assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert [each.name for each in path.parent.iterdir()] == ["report.html"]
