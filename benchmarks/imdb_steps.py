@@ -7,7 +7,8 @@ Every step is a recipe that differs from another step's in what `STEPS` says, an
 `understudy run` distils it. Steps that are `untaught` train the same student without the teacher. Teachers, soft labels
 and answers are kept under `--keep`, so that an interrupted run goes on. On a GPU several students fit side by side:
 `--parallel 8`. `accuracy` is on the test texts, one figure a seed; `difference` is to the step that a step changes,
-seed by seed, with a bootstrap interval over test texts.
+seed by seed, with a bootstrap interval over test texts, `p_value` McNemar's of that in the first seed that both have;
+`retention` is the first seed's.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ from typing import Any
 
 import numpy as np
 from harness import MODEL, description, say
-from student_experiments import figures
+from student_experiments import RESAMPLES, figures
 
 from understudy.artifacts import fingerprint, write_json
+from understudy.evaluation.significance import mcnemar, retention
 from understudy.hardware import Hardware, detect
 from understudy.labelling import Committee, Labeller
 from understudy.materials import Encoder, Materials, Member, gather
+from understudy.models.linear import LinearModel
 from understudy.recipe import Recipe
 from understudy.recipe_files import merged
-from understudy.training.linear import linear_fingerprint, train_linear
+from understudy.training.linear import distil_linear, linear_fingerprint, train_linear
 from understudy.training.student import control_start, student_start, train_student
 from understudy.training.teacher import teacher_fingerprint, train_teacher
 
@@ -51,12 +54,14 @@ class Step:
         options: In what, as in a recipe.
         taught: Whether it sees the teacher's answers.
         unlabelled: Whether it learns from the unlabelled texts as well; None as the step that it changes.
+        linear: Whether it is an n-gram model instead of an encoder.
     """
 
     changes: str | None
     options: dict[str, Any] = field(default_factory=dict)
     taught: bool = True
     unlabelled: bool | None = None
+    linear: bool = False
 
 
 def _student(layers: int, vocabulary: int) -> dict[str, Any]:
@@ -78,6 +83,9 @@ STEPS = {
     "256 tokens, no teacher": Step("256 tokens", taught=False),
     "no teacher": Step("512 tokens", taught=False),
     "patience, no teacher": Step("patience", taught=False),
+    "linear": Step("committee", linear=True),
+    "linear of 4": Step("linear", _OF_FOUR, linear=True),
+    "linear, no teacher": Step("linear", taught=False, linear=True),
     "6 layers": Step("patience", _student(6, 10_000)),
     "5 layers, 6,500 tokens": Step("patience", _student(5, 6_500)),
     "3 layers": Step("patience", _student(3, 10_000)),
@@ -217,13 +225,19 @@ def learn(place: Workshop, name: str, seed: int) -> None:
         start = control_start(wanted, materials.origin, None, materials.vocabulary)
         soft = None
     folder = place.model(name, seed)
-    made = train_student(
-        *(wanted, materials.corpus, materials.student_tokens, soft, start, hardware, folder),
-        *(place.root / "checkpoints" / folder.name, name),
-    )
-    test["student"] = (
-        labeller.encoder(folder, materials.student_tokens, "test", "fp32", name).logits.argmax(1) == labels
-    )
+    if not STEPS[name].linear:
+        made = train_student(
+            *(wanted, materials.corpus, materials.student_tokens, soft, start, hardware, folder),
+            *(place.root / "checkpoints" / folder.name, name),
+        )
+        answers = labeller.encoder(folder, materials.student_tokens, "test", "fp32", name).logits
+    else:
+        if soft is None:
+            made = train_linear(materials.corpus, place.cache, folder, name)
+        else:
+            made = distil_linear(materials.corpus, soft, folder)
+        answers = LinearModel.load(folder).predict_proba(materials.corpus.test.texts)
+    test["student"] = answers.argmax(axis=1) == labels
     write_json(
         place.answers(name, seed),
         {
@@ -330,14 +344,34 @@ def table(place: Workshop) -> dict[str, Any]:
         if not of_seeds:
             continue
         changes, first = STEPS[name].changes, next(iter(of_seeds.values()))
-        teacher = {} if "teacher" not in first else {"teacher": round(1 - len(first["teacher"]) / texts, 5)}
-        found[name] = {
-            "changes": changes,
-            "texts": first["texts"],
-            **teacher,
-            **figures(right[name], right[changes] if changes is not None and right[changes] else right[name]),
-        }
+        compared: dict[str, Any] = {}
+        if "teacher" in first:
+            compared |= _against_teacher(first, texts)
+        if changes is not None and (both := sorted(right[name].keys() & right[changes].keys())):
+            reference = {seed: right[changes][seed] for seed in both}
+            compared |= {
+                **figures(right[name], reference),
+                "p_value": _p_value(right[name][both[0]], reference[both[0]]),
+            }
+        accuracy = [round(float(each.mean()), 5) for each in right[name].values()]
+        found[name] = {"changes": changes, "texts": first["texts"], **compared, "accuracy": accuracy}
     return found
+
+
+def _against_teacher(answers: dict[str, Any], texts: int) -> dict[str, Any]:
+    """What the student keeps, by who is wrong on which texts."""
+    labels = np.zeros(texts, dtype=np.int64)
+    teacher, student = (np.isin(np.arange(texts), answers[which]).astype(np.int64) for which in ("teacher", "student"))
+    kept = retention(teacher, student, labels, 2, RESAMPLES, 0)
+    return {
+        "teacher": round(1 - float(teacher.mean()), 5),
+        "retention": round(kept.accuracy, 4),
+        "retention_ci95": [round(end, 4) for end in kept.accuracy_ci95],
+    }
+
+
+def _p_value(right: np.ndarray, other: np.ndarray) -> float:
+    return mcnemar(int((right & ~other).sum()), int((~right & other).sum()))
 
 
 def _step(text: str) -> tuple[str, int]:
