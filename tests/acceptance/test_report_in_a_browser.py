@@ -1,0 +1,104 @@
+"""The report in headless Chromium without a network: it loads, complains of nothing, and its filters work."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from understudy.report.evidence import Evidence
+
+pytestmark = pytest.mark.acceptance
+
+# Works the filters as a reader would and leaves in the page what became of them, and what the page asked for.
+_READER = """<script>
+const form = document.getElementById("filter"), rows = [...document.querySelectorAll("#texts tbody tr")];
+const shown = () => rows.filter(row => !row.hidden).length;
+const after = (name, value) => {
+  form.elements[name].value = value;
+  form.dispatchEvent(new Event("input"));
+  return shown();
+};
+const found = { all: shown() };
+found.teacher = after("right", "teacher");
+found.none = after("search", "no such words");
+found.again = after("search", "");
+const asked = performance.getEntriesByType("resource").map(entry => entry.name);
+found.requests = asked.filter(name => !name.startsWith("data:"));
+const answer = document.createElement("output");
+answer.id = "answer";
+answer.textContent = JSON.stringify(found);
+document.body.append(answer);
+</script>"""
+
+
+def chromium(page: Path, tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+    alone = ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-sync",
+        *quiet,
+        *alone,
+        *flags,
+        page.as_uri(),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+def test_filters_work_and_nothing_is_asked_of_anybody(finished: Any, tmp_path: Path) -> None:
+    found = Evidence.read(finished.out)
+    page = tmp_path / "report.html"
+    html = (finished.out / "report" / "report.html").read_text(encoding="utf-8")
+    page.write_text(html.replace("</body>", f"{_READER}</body>"), encoding="utf-8")
+    done = chromium(page, tmp_path, "--enable-logging=stderr", "--v=0", "--dump-dom")
+    assert not re.findall(r"CONSOLE.*", done.stderr)
+    answer = re.search(r'<output id="answer">(.*?)</output>', done.stdout)
+    assert answer is not None
+    seen = json.loads(unescape(answer[1]))
+    teacher, student = found.predicted["teacher"], found.predicted["student"]
+    apart = teacher != student
+    assert seen == {
+        "all": int(apart.sum()),
+        "teacher": int((apart & (teacher == found.labels)).sum()),
+        "none": 0,
+        "again": int((apart & (teacher == found.labels)).sum()),
+        "requests": [],
+    }
+    assert seen["all"] > 0
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_no_width_makes_the_page_scroll_sideways(finished: Any, tmp_path: Path, width: int) -> None:
+    page = tmp_path / "report.html"
+    html = (finished.out / "report" / "report.html").read_text(encoding="utf-8")
+    frame = f'<iframe id="frame" width="{width}" height="800" style="border:0" srcdoc="{_escaped(html)}"></iframe>'
+    probe = (
+        "<script>frame.onload = () => { const inside = frame.contentDocument.documentElement;"
+        " document.title = inside.scrollWidth - inside.clientWidth; }</script>"
+    )
+    page.write_text(f"<!doctype html><body style='margin:0'>{frame}{probe}</body>", encoding="utf-8")
+    done = chromium(page, tmp_path, f"--window-size={width},800", "--virtual-time-budget=5000", "--dump-dom")
+    assert re.search(r"<title>(-?\d+)</title>", done.stdout)[1] == "0"  # type: ignore[index]
+
+
+def test_it_prints(finished: Any, tmp_path: Path) -> None:
+    printed = tmp_path / "report.pdf"
+    chromium(finished.out / "report" / "report.html", tmp_path, f"--print-to-pdf={printed}", "--no-pdf-header-footer")
+    assert printed.read_bytes().startswith(b"%PDF") and printed.stat().st_size > 50_000
+
+
+def _escaped(html: str) -> str:
+    return html.replace("&", "&amp;").replace('"', "&quot;")
