@@ -24,7 +24,7 @@ MOST_DISAGREEMENTS = 300
 """Texts on which teacher and student differ most; more would make the page heavy and nobody would read them."""
 
 _LONGEST_TEXT = 3000
-_WORDS = {"replace": "Yes", "inconclusive": "Not shown", "keep_teacher": "No"}
+_WORDS = {"replace": "Yes", "inconclusive": "Not proven", "keep_teacher": "No"}
 _PICTURES = {"Benchmark": "benchmark", "Frontier": "frontier"}
 
 
