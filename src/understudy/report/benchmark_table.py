@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from understudy.evaluation.benchmark import Benchmark, Measurement
 from understudy.progress import duration
 from understudy.report import formats
-from understudy.report.terminal import NOT_MEASURED, print_wide
+from understudy.report.figures import NOT_MEASURED
+from understudy.report.terminal import print_wide
 
 if TYPE_CHECKING:
     from rich.console import Console

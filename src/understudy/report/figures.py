@@ -1,0 +1,132 @@
+"""The evidence in words and figures, the same in every report: a table of the models, and what the figures say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from understudy.evaluation.results import (
+    Abstention,
+    Answered,
+    Interval,
+    Metrics,
+    ModelMetrics,
+    ModelSpeed,
+    Seeds,
+    Spread,
+)
+from understudy.report import formats
+
+NOT_MEASURED = "-"
+
+
+def comparison(metrics: Metrics, intervals: bool) -> list[list[str]]:
+    """The table of teacher, student and controls, as text: first the header, then a row a figure.
+
+    Args:
+        metrics: What the evaluation found.
+        intervals: Whether the intervals of what the student keeps stand beside it.
+    """
+    named = (("no distillation", metrics.controls.no_distillation), ("linear", metrics.controls.linear))
+    controls = {name: control for name, control in named if control is not None}
+    rows = [["", "teacher", "student", "student / teacher", *controls]]
+    teacher, student, retention = metrics.teacher, metrics.student, metrics.retention
+    accuracy_ci95, f1_ci95 = (retention.accuracy_ci95, retention.f1_ci95) if intervals else (None, None)
+
+    def row(name: str, write: Callable[[ModelMetrics], str], ratio: str) -> None:
+        rows.append([name, write(teacher), write(student), ratio, *map(write, controls.values())])
+
+    def speed_row(name: str, read: Callable[[ModelSpeed], float], write: Callable[[float], str]) -> None:
+        slow = None if metrics.speed.teacher is None else read(metrics.speed.teacher)
+        fast = read(metrics.speed.student)
+        cells = [formats.known(slow, write), write(fast), _times(fast, slow), *(NOT_MEASURED for _ in controls)]
+        rows.append([name, *cells])
+
+    row("accuracy", lambda model: formats.score(model.accuracy), _kept(retention.accuracy, accuracy_ci95))
+    row("F1", lambda model: formats.score(model.f1), _kept(retention.f1, f1_ci95))
+    row("AUC", lambda model: formats.score(model.auc), _share(student.auc, teacher.auc))
+    row("ECE", lambda model: formats.score(model.ece), _times(student.ece, teacher.ece))
+    fraction = formats.known(metrics.parameter_fraction, formats.percent)
+    row("parameters", lambda model: formats.known(model.parameters, formats.count), fraction)
+    row("size", lambda model: formats.known(model.bytes, formats.size), _share(student.bytes, teacher.bytes))
+    speed_row("documents / s", lambda model: model.documents_per_second, formats.significant)
+    speed_row("latency p50", lambda model: model.latency_ms.p50, formats.milliseconds)
+    return rows
+
+
+def findings(metrics: Metrics) -> list[tuple[str, str]]:
+    """What the figures say beside the table: names, and a line of text for each."""
+    retention, gain, speed = metrics.retention, metrics.distillation_gain, metrics.speed
+    lines = [
+        (
+            "retention",
+            f"accuracy {_kept(retention.accuracy, retention.accuracy_ci95)}, "
+            f"F1 {_kept(retention.f1, retention.f1_ci95)} (95 % intervals)",
+        ),
+        (
+            "distillation gain",
+            "not measured: there is no control without distillation"
+            if gain is None
+            else f"{formats.points(gain.accuracy)} points of accuracy {formats.points_interval(gain.ci95)}, "
+            f"{formats.p_value(gain.p_value)}",
+        ),
+    ]
+    if metrics.seeds is not None:
+        lines.append((f"{len(metrics.seeds.repeats)} seeds", _over_seeds(metrics.seeds)))
+    lines.append(("agreement", f"{formats.percent(metrics.agreement)} of the test texts get the same label"))
+    if metrics.abstention is not None:
+        lines.append(("abstention", _abstention(metrics.abstention)))
+    slow, fast = speed.batch128.teacher_ms, speed.batch128.student_ms
+    speedup = (
+        f"unknown: the teacher's scores were given; the student takes {formats.milliseconds(fast)} for a batch of 128 "
+        f"padded to {speed.max_length} tokens ({formats.conditions(speed)})"
+        if speed.speedup is None or slow is None
+        else f"{formats.times(speed.speedup)} on batches of 128 padded to {speed.max_length} tokens, teacher / student "
+        f"{formats.milliseconds(slow, fast)} ({formats.conditions(speed)})"
+    )
+    efficiency = (
+        "unknown, as the teacher's size is"
+        if metrics.efficiency_ratio is None
+        else f"{formats.ratio(metrics.efficiency_ratio)} (accuracy retention / parameter fraction)"
+    )
+    return [*lines, ("speedup", speedup), ("efficiency ratio", efficiency)]
+
+
+def _over_seeds(seeds: Seeds) -> str:
+    def accuracy(model: str, spread: Spread) -> str:
+        ends = f"{formats.score(spread.min)} to {formats.score(spread.max)}"
+        return f"{model} {formats.score(spread.mean)} (sd {formats.score(spread.sd)}, {ends})"
+
+    parts = [f"accuracy of the {accuracy('student', seeds.accuracy)}"]
+    if seeds.control_accuracy is not None:
+        parts[0] += f", of the {accuracy('control', seeds.control_accuracy)}"
+    if seeds.gain is not None:
+        parts.append(f"gain {formats.gain(seeds.gain)}")
+    parts.append(f"keeps {_kept(seeds.retention.mean, seeds.retention_ci95)} of the teacher's accuracy")
+    return "; ".join(parts)
+
+
+def _abstention(found: Abstention) -> str:
+    target = f"{found.target_precision * 100:g} %"
+    if found.threshold is None:
+        return f"no threshold reaches {target} right answers on the validation texts"
+
+    def share(answered: Answered, texts: str) -> str:
+        right = formats.known(answered.precision, formats.percent)
+        return f"{formats.percent(answered.coverage)} of the {texts} texts are answered, {right} of them rightly"
+
+    return (
+        f"with --threshold {found.threshold} {share(found.test, 'test')}; "
+        f"{share(found.validation, 'validation')}, where it was chosen for {target}"
+    )
+
+
+def _kept(retention: float, interval: Interval | None) -> str:
+    return " ".join([formats.percent(retention), *([formats.percent_interval(interval)] if interval else [])])
+
+
+def _share(part: float | None, whole: float | None) -> str:
+    return formats.percent(part / whole) if part is not None and whole else NOT_MEASURED
+
+
+def _times(part: float, whole: float | None) -> str:
+    return formats.times(part / whole) if whole else NOT_MEASURED
