@@ -1,6 +1,7 @@
 """A small Hugging Face Hub on the loopback interface, which serves repositories from folders.
 
-It answers what `huggingface_hub.snapshot_download` and `datasets.load_dataset` ask, and refuses as the Hub does.
+It answers what `huggingface_hub.snapshot_download`, `datasets.load_dataset` and an upload ask, and refuses as the Hub
+does.
 
     with FakeHub() as hub:
         hub.add("owner/model", folder)
@@ -21,6 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from fake_uploads import Uploads
 
 Kind = Literal["models", "datasets"]
 
@@ -108,6 +111,7 @@ class FakeHub:
         requests: Method, path and Authorization header of what was asked, in order.
         cut: Paths inside repositories whose transfer breaks off in the middle.
         status: Answer everything with this status, as a Hub that is down does.
+        silent: Words; a path that holds one of them is never answered.
     """
 
     def __init__(self) -> None:
@@ -116,6 +120,9 @@ class FakeHub:
         self.requests: list[tuple[str, str, str | None]] = []
         self.cut: set[str] = set()
         self.status: int | None = None
+        self.silent: set[str] = set()
+        self.stopped = threading.Event()
+        self.uploads = Uploads(self)
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -130,6 +137,7 @@ class FakeHub:
 
     def stop(self) -> None:
         """From now on nobody answers at `url`."""
+        self.stopped.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -174,6 +182,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = unquote(urlsplit(self.path).path)
@@ -182,6 +193,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(self.hub.status)
         if path == "/":
             return self._send(200, b"<html></html>")
+        if any(word in path for word in self.hub.silent):
+            self.hub.stopped.wait()
+            self.close_connection = True
+            return None
+        uploaded = self.hub.uploads.answer(self.command, path, self.headers.get("Authorization"), body)
+        if uploaded is not None:
+            status, content = uploaded
+            return self._json(content, status) if status < 400 else self._refuse(status, None, content)
         api = _API_PART.match(path) or _API.match(path)
         match = api or _FILE.match(path)
         if match is None:
@@ -217,8 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
         return self._send(206, content[first : last + 1], headers)
 
-    def _json(self, content: Any) -> None:
-        self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    def _json(self, content: Any, status: int = 200) -> None:
+        self._send(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
     def _refuse(self, status: int, code: str | None, message: str, headers: dict[str, str] | None = None) -> None:
         named = {"X-Error-Code": code} if code else {}

@@ -19,7 +19,10 @@ from understudy.cli import main
 from understudy.errors import DataError, GateRefused, UnderstudyError
 from understudy.recipe import Recipe, presets
 
-COMMANDS = ["run", "frontier", "recipes", "check", "predict", "export", "evaluate", "report", "compare", "benchmark"]
+COMMANDS = [
+    *("run", "frontier", "recipes", "check", "predict", "export", "evaluate"),
+    *("report", "compare", "benchmark", "push"),
+]
 
 
 def replace(monkeypatch: pytest.MonkeyPatch, command: str, does: Any) -> None:

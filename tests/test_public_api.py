@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_the_exports_are_these_in_alphabetical_order() -> None:
-    assert understudy.__all__ == ["Recipe", "Run", "UnderstudyError", "distill", "examine", "load"]
+    assert understudy.__all__ == ["Recipe", "Run", "UnderstudyError", "distill", "examine", "load", "push"]
     assert sorted(understudy.__all__) == understudy.__all__
 
 

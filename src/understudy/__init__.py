@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
     from understudy.inference.classifier import Classifier
     from understudy.pipeline import Run, distill, examine
+    from understudy.pushing import push
 
-__all__ = ["Recipe", "Run", "UnderstudyError", "distill", "examine", "load"]
+__all__ = ["Recipe", "Run", "UnderstudyError", "distill", "examine", "load", "push"]
+
+# The pipeline imports PyTorch and transformers; that waits until somebody uses it.
+_LATE = {"Run": "pipeline", "distill": "pipeline", "examine": "pipeline", "push": "pushing"}
 
 
 def load(path: str | Path, **options: Any) -> Classifier:
@@ -29,11 +33,11 @@ def load(path: str | Path, **options: Any) -> Classifier:
 
 
 def __getattr__(name: str) -> Any:
-    # The pipeline imports PyTorch and transformers; that waits until somebody uses it.
-    if name in ("Run", "distill", "examine"):
-        try:
-            from understudy import pipeline
-        except ModuleNotFoundError as error:
-            raise missing_extra(error, f"understudy.{name}") or error from None
-        return getattr(pipeline, name)
-    raise AttributeError(f"module 'understudy' has no attribute '{name}'")
+    if name not in _LATE:
+        raise AttributeError(f"module 'understudy' has no attribute '{name}'")
+    from importlib import import_module
+
+    try:
+        return getattr(import_module(f"understudy.{_LATE[name]}"), name)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, f"understudy.{name}") or error from None

@@ -56,6 +56,11 @@ class RunDirectory:
     def student(self) -> Path:
         return self.root / "student"
 
+    @property
+    def card(self) -> Path:
+        """The student's model card."""
+        return self.student / "README.md"
+
     def another_student(self, name: str) -> Path:
         """Where a student of the frontier is that is not the recipe's own."""
         return self.root / "students" / name

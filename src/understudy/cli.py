@@ -23,7 +23,10 @@ from understudy.flags import (
     RecipeFlags,
     VersionAction,
     add_benchmark_flags,
+    add_compare_flags,
     add_export_flags,
+    add_push_flags,
+    add_report_flags,
     positive,
     share,
     thread_count,
@@ -274,6 +277,15 @@ def _compare(options: argparse.Namespace) -> None:
         _print_json({"page": str(options.out), "options": found.options, "runs": runs})
 
 
+def _push(options: argparse.Namespace) -> None:
+    from understudy.pushing import push
+
+    pushed = push(options.run, options.to, private=options.private)
+    log.info("pushed: %s, commit %s", pushed.url, pushed.commit)
+    if options.json:
+        _print_json(dataclasses.asdict(pushed))
+
+
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "run": (_run, "the whole pipeline: teacher, soft labels, student, controls, evidence"),
     "frontier": (_frontier, "one teacher, many students: accuracy against speed and size"),
@@ -285,6 +297,7 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "report": (_report, "render a finished run's dashboard and report again"),
     "compare": (_compare, "several finished runs beside each other"),
     "benchmark": (_benchmark, "how fast teacher and student are in every runtime, side by side"),
+    "push": (_push, "a finished run's student and its model card to the Hugging Face Hub"),
 }
 
 
@@ -378,20 +391,11 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
     if command == "benchmark":
         add_benchmark_flags(parser)
     if command == "report":
-        parser.add_argument("run", metavar="RUN", help="a run directory")
-        parser.add_argument(
-            "--report.texts",
-            dest="texts",
-            choices=("true", "false"),
-            help="whether the page shows test texts; kept in the run's recipe",
-        )
+        add_report_flags(parser)
     if command == "compare":
-        parser.add_argument(
-            "runs", nargs="+", metavar="RUN", help="run directories; the others are held against the first"
-        )
-        parser.add_argument(
-            "--out", type=Path, default=Path("comparison.html"), help="the page (default: comparison.html)"
-        )
+        add_compare_flags(parser)
+    if command == "push":
+        add_push_flags(parser)
     if command == "predict":
         parser.add_argument("texts", nargs="*", default=[], metavar="TEXT", help="texts; without them, lines on stdin")
         parser.add_argument("--input", help="csv, tsv, jsonl or parquet, or - for lines on stdin")

@@ -5,7 +5,7 @@
     │   ├── RecipeError            an option is unknown or out of range
     │   ├── DataError              a source cannot be read, or the audit found it unfit
     │   ├── ModelError             a model folder or name cannot be used
-    │   │   └── HubUnreachable     it would have to come from the Hub, which does not answer
+    │   │   └── HubUnreachable     it would have to come from the Hub, or go there, and the Hub does not answer
     │   ├── RunDirectoryError      the output folder belongs to something else
     │   ├── TrainingDiverged       the loss is no longer a number
     │   └── MissingExtra           an optional dependency is not installed
@@ -40,7 +40,7 @@ class ModelError(UserError):
 
 
 class HubUnreachable(ModelError):
-    """Something has to come from the Hugging Face Hub, and the Hub does not answer."""
+    """Something has to come from the Hugging Face Hub or go there, and the Hub does not answer."""
 
 
 class RunDirectoryError(UserError):

@@ -134,6 +134,36 @@ def add_benchmark_flags(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, type=whole, default=default, metavar="COUNT", help=f"{meaning} (default: {default})")
 
 
+def add_report_flags(parser: argparse.ArgumentParser) -> None:
+    """What `understudy report` takes."""
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--report.texts",
+        dest="texts",
+        choices=("true", "false"),
+        help="whether the page shows test texts; kept in the run's recipe",
+    )
+
+
+def add_compare_flags(parser: argparse.ArgumentParser) -> None:
+    """What `understudy compare` takes."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories, held against the first")
+    page = Path("comparison.html")
+    parser.add_argument("--out", type=Path, default=page, help=f"the page (default: {page})")
+
+
+def add_push_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's directory")
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="NAME",
+        help="the repository, owner/name; made if it is not there, else it gets one more commit. The access token is "
+        "that of HF_TOKEN or hf auth login",
+    )
+    parser.add_argument("--private", action="store_true", help="nobody else may see the repository")
+
+
 def thread_count(value: str) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of threads from 1, got '{value}'")

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from understudy.errors import HubUnreachable, ModelError
 
-# What is taken from the Hub: config, weights, tokenizer, and no file of a subfolder.
-_FILES = ["config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer*", "vocab.*", "merges.txt"]
-_FILES += ["*.model", "special_tokens_map.json", "added_tokens.json"]
+# What a model is made of on the Hub: config, weights, tokenizer, and no file of a subfolder.
+MODEL_FILES = [
+    "config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer*",
+    "vocab.*",
+    "merges.txt",
+]
+MODEL_FILES += ["*.model", "special_tokens_map.json", "added_tokens.json"]
 _SUBFOLDERS = ["*/*"]
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _HUB_TIMEOUT = 5.0  # seconds
+_PATIENCE = 30.0  # seconds without a byte, while something is sent to it
 
 
 def cached_snapshot(name: str, revision: str | None) -> Path | None:
@@ -27,7 +39,7 @@ def cached_snapshot(name: str, revision: str | None) -> Path | None:
     try:
         folder = Path(
             snapshot_download(
-                name, revision=revision, allow_patterns=_FILES, ignore_patterns=_SUBFOLDERS, local_files_only=True
+                name, revision=revision, allow_patterns=MODEL_FILES, ignore_patterns=_SUBFOLDERS, local_files_only=True
             )
         )
     except LocalEntryNotFoundError:
@@ -82,7 +94,7 @@ def download(name: str, revision: str | None, instead: str) -> Path:
 
     require_hub(name, instead)
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, ignore_patterns=_SUBFOLDERS))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=MODEL_FILES, ignore_patterns=_SUBFOLDERS))
     except RevisionNotFoundError:
         raise ModelError(
             f"{name} has no revision '{revision}' on the Hub: expected a branch, a tag or a commit. Check it there."
@@ -120,25 +132,71 @@ def require_hub(name: str, instead: str, cache: str | Path | None = None) -> Non
     Raises:
         HubUnreachable: it is not, or `HF_HUB_OFFLINE` forbids asking.
     """
-    from huggingface_hub import constants, get_session
+    from huggingface_hub import constants
 
     cache = cache or constants.HF_HUB_CACHE
     remedy = f"Give {instead}, or put '{name}' into the cache at {cache} on a machine that is online"
     if constants.HF_HUB_OFFLINE:
         raise HubUnreachable(f"'{name}' is not on this machine, and HF_HUB_OFFLINE forbids downloading it. {remedy}.")
+    reason = out_of_reach()
+    if reason is not None:
+        raise HubUnreachable(
+            f"'{name}' is not on this machine, and the Hugging Face Hub at {constants.ENDPOINT} cannot be reached "
+            f"({reason}). {remedy}."
+        )
+
+
+def out_of_reach() -> str | None:
+    """Why the Hub cannot be reached, found out within seconds; None where it can."""
+    from huggingface_hub import constants, get_session
+
     try:
-        # Asked once: the download itself would try for a minute.
+        # Asked once: what comes behind it would try for a minute.
         status = get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT).status_code
     except Exception as error:  # of the name server, the proxy, the certificate, the address itself
-        reason = first_line(error)
-    else:
-        if status < 500:
-            return
-        reason = f"it answers with status {status}"
-    raise HubUnreachable(
-        f"'{name}' is not on this machine, and the Hugging Face Hub at {constants.ENDPOINT} cannot be reached "
-        f"({reason}). {remedy}."
-    )
+        return first_line(error)
+    return f"it answers with status {status}" if status >= 500 else None
+
+
+@contextmanager
+def asked_once(name: str) -> Iterator[None]:
+    """Lets the Hub's client ask once, and wait for an answer so long; by itself it waits for ever, and asks six times.
+
+    Args:
+        name: What is sent, for the message.
+
+    Raises:
+        HubUnreachable: within the block, where the connection breaks or there is no answer.
+    """
+    from huggingface_hub import close_session, constants, get_session
+    from huggingface_hub.errors import HTTPError
+
+    session = get_session()
+    send = session.send
+
+    def send_once(*arguments: Any, **options: Any) -> Any:
+        try:
+            return send(*arguments, **options)
+        except HTTPError as error:
+            # The client repeats a request after errors of its own kind alone.
+            raise HubUnreachable(
+                f"'{name}' could not be sent: the Hugging Face Hub at {constants.ENDPOINT} no longer answers "
+                f"({first_line(error)}). Give the same command again; what has arrived there is not sent twice."
+            ) from None
+
+    session.timeout = _PATIENCE
+    session.send = send_once  # type: ignore[method-assign]
+    # The client that sends large files is another one, which is told by the environment alone.
+    told = {"READ_TIMEOUT": f"{_PATIENCE * 1000:.0f}ms", "RETRY_MAX_ATTEMPTS": "1"}
+    added = {f"HF_XET_CLIENT_{name}": value for name, value in told.items()}
+    added = {name: value for name, value in added.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+        close_session()  # the next one is as it was
 
 
 def first_line(error: BaseException) -> str:

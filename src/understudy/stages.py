@@ -27,6 +27,7 @@ from understudy.keys import soft_labels_key, student_key
 from understudy.labelling import Committee, Labeller
 from understudy.materials import LINEAR, Encoder, Materials, Member
 from understudy.recipe import Recipe
+from understudy.report.card import write_card
 from understudy.report.dashboard import draw_dashboard
 from understudy.report.evidence import Evidence
 from understudy.report.page import write_report
@@ -226,7 +227,7 @@ class Stages:
         repeats = [self.run.repeated_student(seed) for seed in self.recipe.student_seeds[1:]]
         if folder in repeats or folder != self.run.another_student(folder.name):
             self.manifest.forget("evaluation")
-            for path in (*self._outputs, self.run.page):
+            for path in (*self._outputs, self.run.page, self.run.card):
                 path.unlink(missing_ok=True)
         made = make()
         calibration = made.calibration and asdict(made.calibration)
@@ -269,6 +270,8 @@ class Stages:
             and self.manifest.details("evaluation").get("files") == written
         ):
             log.info("evaluation: finished before")
+            if not self.run.card.is_file():  # it is no figure: made again alone, and left as it is where it was edited
+                write_card(self.run)
             return
         self._forget_frontier()
         start = time.monotonic()
@@ -310,6 +313,7 @@ class Stages:
         write_predictions(self.run.predictions, corpus.test, candidates, corpus.classes, options.texts)
         draw_dashboard(metrics, self.run.dashboard, self.recipe.name)
         metrics.save(self.run.metrics)
+        write_card(self.run)
         files = {path.name: file_sha256(path) for path in self._outputs}
         self.manifest.finish("evaluation", key, seconds["evaluation"], {"dtype": dtype, "files": files})
 

@@ -48,6 +48,23 @@ class Table:
         return len(self.texts)
 
 
+@dataclass(frozen=True)
+class HubDataset:
+    """What a source names that is a dataset on the Hub."""
+
+    name: str
+    configuration: str | None
+    split: str
+
+
+def hub_dataset(source: str) -> HubDataset | None:
+    """The dataset on the Hub that a source is, or None where it is files, or what ships with understudy."""
+    if source.startswith("reviews:") or _is_acl_imdb(source) or _names_files(source) or not _HUB_NAME.match(source):
+        return None
+    name, *configuration, split = source.split(":")
+    return HubDataset(name, configuration[0] if configuration else None, split)
+
+
 def read(source: str, text: str = "text", label: str | None = "label") -> Table:
     """Reads a whole source.
 
