@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: quickstart test check acceptance docs lock
+.PHONY: quickstart test check acceptance docs site lock
 
 quickstart: $(READY)
 	$(BIN)/understudy run quickstart
@@ -28,6 +28,11 @@ acceptance: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m understudy.reference > docs/recipe.md
+	$(BIN)/python docs/figures.py
+
+# Opens as files, too; its search wants a server: python -m http.server --directory site
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # torch stands apart: which file it is differs between machines, everything else is pinned by hash.
 $(READY): requirements.lock pyproject.toml
