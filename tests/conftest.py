@@ -49,6 +49,7 @@ def write_model(
     hidden: int = 16,
     seed: int = 0,
     words: list[str] = WORDS,
+    positions: int = 64,
 ) -> Path:
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizerFast
@@ -62,7 +63,7 @@ def write_model(
         num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=2 * hidden,
-        max_position_embeddings=64,
+        max_position_embeddings=positions,
         initializer_range=0.5,  # wide enough for logits that differ between texts
     )
     if classes is not None:
