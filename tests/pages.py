@@ -20,6 +20,7 @@ import shlex
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -141,6 +142,12 @@ def check_python(words: list[str]) -> None:
         assert any(f'add_argument("{flag}"' in source for source in sources), f"{words[1]} has no {flag}"
 
 
+def check_hf(words: list[str]) -> None:
+    """The Hub's own tool: its package is among those that making a student needs."""
+    assert words == ["hf", "auth", "login"], words
+    assert any(script.name == "hf" for script in entry_points(group="console_scripts"))
+
+
 @dataclass(frozen=True)
 class Checked:
     """A command that is not run: what looks at it instead, and why."""
@@ -151,6 +158,7 @@ class Checked:
 
 CHECKED = {
     "pip": Checked(check_pip, "it would change the environment; `acceptance/test_base_install.py` installs"),
+    "hf": Checked(check_hf, "it asks for a token"),
     "make": Checked(check_make, "it makes an environment, and trains for minutes"),
     "python": Checked(check_python, "a benchmark takes minutes to hours, and real data"),
 }

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from conftest import WORDS, leave_out_clock, write_model
-from fake_hub import CARD, FakeHub
+from fake_hub import CARD, TOKEN, FakeHub
 from pages import CHECKED, PAGES, ROOT, Block, Command, agrees, blocks, commands
 from understudy import pipeline
 from understudy.cli import main
@@ -34,7 +34,8 @@ HUB_DATA = "stanfordnlp/imdb"
 RUNS = {
     "docs/deploying.md": ("quickstart",),
     "docs/performance.md": ("quickstart",),
-    "docs/reading-the-report.md": ("quickstart",),
+    "docs/reading-the-report.md": ("quickstart", "longer"),
+    "docs/sharing.md": ("reviews",),
 }
 """Finished runs that a page presumes."""
 
@@ -128,6 +129,9 @@ class Stage:
         if block.kind in ("bash", "console"):
             for command in commands(block):
                 self._command(block, command)
+        elif block.kind == "python" and "understudy.push(" in block.code:
+            status, lines = self._with_hub("-c", block.code)
+            assert status == 0, "\n".join([block.name, *lines])
         elif block.kind == "python":
             exec(compile(block.code, block.name, "exec"), {})
             self.printed.append((block, self._capsys.readouterr().out.splitlines()))
@@ -142,8 +146,8 @@ class Stage:
             CHECKED[name].check(command.words)
             return
         arguments += ADDED.get(arguments[0], [])
-        if arguments[1:2] and re.fullmatch(r"imdb(-\w+)?", arguments[1]):
-            status, lines = self._with_hub(arguments)
+        if arguments[0] == "push" or (arguments[1:2] and re.fullmatch(r"imdb(-\w+)?", arguments[1])):
+            status, lines = self._with_hub("-m", "understudy", *arguments)
         else:
             status = main(arguments)
             out, err = self._capsys.readouterr()
@@ -152,11 +156,13 @@ class Stage:
         assert status in (STATUS.get(arguments[0], (0,)) if command.printed is None else (0, 2)), said
         assert command.printed is None or agrees(command.printed, lines), said
 
-    def _with_hub(self, arguments: list[str]) -> tuple[int, list[str]]:
+    def _with_hub(self, *arguments: str) -> tuple[int, list[str]]:
+        """Python with these arguments, in a process that takes the fake Hub for the Hub."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         environment = {"HF_ENDPOINT": self._hub.url, "HF_HOME": str(self._folder / "home")}
+        environment |= {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
         done = subprocess.run(
-            [sys.executable, "-m", "understudy", *arguments],
+            [sys.executable, *arguments],
             capture_output=True,
             text=True,
             env=kept | environment,
