@@ -278,9 +278,12 @@ def test_run_passes_its_flags_on_and_answers_in_json(
         str(tmp_path),
         "--seed",
         "4",
+        "--report-to",
+        "tensorboard,wandb",
     ]
     assert main(["--json", "run", "imdb", "--out", "here", *flags]) == 0
     options = {"device": "cpu", "threads": 2, "engine": "pytorch", "cache_dir": tmp_path, "overwrite": True}
+    options["report_to"] = "tensorboard,wandb"
     assert calls == [(Recipe.load("imdb", seed=4), Path("here"), options)]
     out, err = capsys.readouterr()
     assert json.loads(out) == {"run": "here", "agreement": 0.97}

@@ -122,6 +122,11 @@ class RunDirectory:
         """Where unfinished training keeps its state; gone once a stage is done."""
         return self.root / ".checkpoints"
 
+    @property
+    def tracking(self) -> Path:
+        """What experiment trackers write that keep files."""
+        return self.root / "tracking"
+
     def is_run(self) -> bool:
         return self.manifest.is_file()
 

@@ -97,6 +97,7 @@ def _run(options: argparse.Namespace) -> None:
         **_machine(options),
         cache_dir=options.cache_dir,
         overwrite=options.overwrite,
+        report_to=options.report_to,
     )
     show_metrics(run.metrics, _console(), str(run.directory))
     log.info("report: %s", run.page)
@@ -116,6 +117,7 @@ def _frontier(options: argparse.Namespace) -> None:
         **_machine(options),
         cache_dir=options.cache_dir,
         overwrite=options.overwrite,
+        report_to=options.report_to,
     )
     show_tradeoff(found.tradeoff, _console(), str(found.directory))
     log.info("plot: %s", found.plot)
@@ -360,6 +362,13 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
     if command in ("run", "frontier"):
         parser.add_argument("--out", type=Path, help="run directory; by default runs/<recipe name>")
         parser.add_argument("--overwrite", action="store_true", help="replace a run with other data or another teacher")
+        parser.add_argument(
+            "--report-to",
+            default="none",
+            metavar="TRACKER,...",
+            help="experiment trackers for the curves of training, such as tensorboard; all that Hugging Face's Trainer "
+            "knows and that are installed (default: none)",
+        )
     if command == "frontier":
         parser.add_argument(
             "--at-least", type=share, metavar="ACCURACY", help="name the fastest student with this accuracy"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def frontier(
     engine: str | None = None,
     cache_dir: str | Path | None = None,
     overwrite: bool = False,
+    report_to: str | Sequence[str] = (),
 ) -> Frontier:
     """Runs a recipe, then distils the students of its `frontier` section from the same soft labels.
 
@@ -80,6 +82,7 @@ def frontier(
         engine=engine,
         cache_dir=cache_dir,
         overwrite=overwrite,
+        report_to=report_to,
         check=lambda *place: variants.update(_variants(recipe, *place)),
     )
     teacher = stages.execute()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from understudy.preparation import (
 )
 from understudy.recipe import Recipe
 from understudy.stages import Stages
+from understudy.training.tracking import tracking
 
 __all__ = ["Run", "distill", "examine"]
 
@@ -90,6 +91,7 @@ def distill(
     engine: str | None = None,
     cache_dir: str | Path | None = None,
     overwrite: bool = False,
+    report_to: str | Sequence[str] = (),
 ) -> Run:
     """Runs a recipe, or what of it is not finished yet.
 
@@ -101,9 +103,12 @@ def distill(
         engine: What runs finished models: `pytorch`, `openvino`, or by default the fastest that agrees.
         cache_dir: Where finished work is kept; by default `$UNDERSTUDY_CACHE` or the user's cache folder.
         overwrite: Replace the run that is in `out` where its data or teacher differ.
+        report_to: Experiment trackers that Hugging Face's Trainer knows, by its names, such as `tensorboard`. What is
+            trained shows its curves there, each stage in a run of its own. No result depends on it.
 
     Raises:
         RecipeError: an option is wrong.
+        UserError: a tracker is unknown or not installed.
         DataError: a source cannot be read, or its audit found errors.
         ModelError: a model is not there or cannot be used.
         RunDirectoryError: `out` holds something else.
@@ -117,6 +122,7 @@ def distill(
         engine=engine,
         cache_dir=cache_dir,
         overwrite=overwrite,
+        report_to=report_to,
     )
     stages.execute()
     stages.tidy()
@@ -132,6 +138,7 @@ def prepare(
     engine: str | None = None,
     cache_dir: str | Path | None = None,
     overwrite: bool = False,
+    report_to: str | Sequence[str] = (),
     check: Callable[[RunDirectory, Materials, Path], object] = lambda *_: None,
 ) -> Stages:
     """All that comes before the teacher: everything is read and checked, and the run directory is begun.
@@ -144,6 +151,7 @@ def prepare(
     started = time.monotonic()
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     run = RunDirectory(Path(out) if out is not None else Path("runs") / recipe.name)
+    curves = tracking(report_to, run.root.resolve().name, run.tracking)
     changed = check_directory(run, recipe, overwrite)
     hardware = detect(device, threads, engine)
     check_hardware(recipe, hardware)
@@ -163,4 +171,4 @@ def prepare(
     if changed:
         log.info("changed since the last run: %s; what depends on that is done again", ", ".join(changed))
     manifest = begin(recipe, run, hardware, materials, time.monotonic() - started)
-    return Stages(recipe, run, hardware, cache, materials, manifest, keys)
+    return Stages(recipe, run, hardware, cache, materials, manifest, keys, curves)

@@ -119,7 +119,7 @@ def check_attention(recipe: Recipe, materials: Materials, hardware: Hardware) ->
 def remove_run(run: RunDirectory) -> None:
     """Removes what a run wrote and nothing else; the manifest goes last, for without it the rest is no run."""
     several = [run.control("linear").parent, run.another_student("linear").parent]
-    folders = [run.teacher, run.student, *several, run.dashboard.parent, run.checkpoints]
+    folders = [run.teacher, run.student, *several, run.dashboard.parent, run.checkpoints, run.tracking]
     folders += [export for export in run.exports() if is_exported(export)]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

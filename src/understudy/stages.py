@@ -34,6 +34,7 @@ from understudy.report.page import write_report
 from understudy.training.linear import linear_fingerprint, train_linear
 from understudy.training.student import Start, control_start, student_start, train_student
 from understudy.training.teacher import TrainedModel, keep_scores, train_teacher
+from understudy.training.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Stages:
     materials: Materials
     manifest: Manifest
     teacher_keys: dict[str, str]
+    tracking: Tracking
 
     def execute(self) -> Committee:
         """Runs what is not finished; returns the teacher."""
@@ -159,6 +161,7 @@ class Stages:
             self.run.checkpoints / member.stage,
             member.seed,
             member.stage,
+            self.tracking,
         )
         copy_folder(made.folder, folder)
         return made
@@ -205,6 +208,7 @@ class Stages:
             variant.folder,
             self.run.checkpoints / f"{variant.stage}-{key}",
             variant.stage,
+            self.tracking,
         )
 
     def _linear(self, stage: str, folder: Path) -> Path:

@@ -24,6 +24,7 @@ from understudy.training import trainer
 from understudy.training.objectives import distilled
 from understudy.training.student import Start, train_student
 from understudy.training.teacher import TrainedModel, train_teacher
+from understudy.training.tracking import NO_TRACKING, Tracking
 from understudy.training.trainer import Examples
 
 CLASSES = ["bad", "good"]
@@ -70,6 +71,7 @@ def run_training(
     objective: Any = None,
     validate: bool = True,
     seed: int = 1,
+    tracking: Tracking = NO_TRACKING,
     **options: Any,
 ) -> Outcome:
     """Trains 23 texts in batches of 4: six steps an epoch, the last of them on three texts.
@@ -81,6 +83,7 @@ def run_training(
         objective: Instead of a distillation loss.
         validate: Whether there are validation texts.
         seed: Of batches and dropout.
+        tracking: Where its curves go.
         **options: Of the recipe.
     """
     model, calls = tiny_model(), 0
@@ -109,6 +112,7 @@ def run_training(
             hardware=Hardware("cpu", 1),
             checkpoints=checkpoints,
             description="test",
+            tracking=tracking,
         )
     return Outcome({name: value.clone() for name, value in model.state_dict().items()}, log.history)
 

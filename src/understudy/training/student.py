@@ -21,6 +21,7 @@ from understudy.recipe import LayerChoice, Recipe
 from understudy.training.calibration import calibrate
 from understudy.training.objectives import balanced_class_weights, distilled, supervised
 from understudy.training.teacher import TrainedModel, save_model
+from understudy.training.tracking import NO_TRACKING, Tracking
 from understudy.training.trainer import Examples, train
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def train_student(
     folder: Path,
     checkpoints: Path,
     description: str,
+    tracking: Tracking = NO_TRACKING,
 ) -> TrainedModel:
     """Trains one student, calibrates it and saves it.
 
@@ -117,7 +119,8 @@ def train_student(
         hardware: Where to train.
         folder: Where the Hugging Face folder goes.
         checkpoints: Folder for unfinished state.
-        description: Names the stage in messages.
+        description: Names the stage, in messages and for trackers.
+        tracking: Where its curves go.
 
     Raises:
         TrainingDiverged: the loss is no longer finite.
@@ -148,6 +151,7 @@ def train_student(
         hardware=hardware,
         checkpoints=checkpoints,
         description=description,
+        tracking=tracking,
     )
     calibration = None
     if options.calibrate:

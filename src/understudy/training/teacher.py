@@ -21,6 +21,7 @@ from understudy.models.loading import Origin, classifier_labels, load_classifier
 from understudy.recipe import Recipe
 from understudy.training.calibration import Calibration, calibrate
 from understudy.training.objectives import balanced_class_weights, supervised
+from understudy.training.tracking import NO_TRACKING, Tracking
 from understudy.training.trainer import Examples, TrainingLog, train
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def train_teacher(
     checkpoints: Path,
     seed: int,
     description: str = "teacher",
+    tracking: Tracking = NO_TRACKING,
 ) -> TrainedModel:
     """Fine-tunes the teacher and calibrates it, or finds it in the cache.
 
@@ -120,7 +122,8 @@ def train_teacher(
         cache: The cache folder.
         checkpoints: Folder for unfinished state.
         seed: Of the head, the batches and dropout.
-        description: Names the stage in messages.
+        description: Names the stage, in messages and for trackers.
+        tracking: Where its curves go, if it is trained.
 
     Raises:
         TrainingDiverged: the loss is no longer finite.
@@ -161,6 +164,7 @@ def train_teacher(
             hardware=hardware,
             checkpoints=checkpoints / key,
             description=description,
+            tracking=tracking,
         )
         if recipe.teacher.calibrate:
             calibration = calibrate(

@@ -33,6 +33,7 @@ from understudy.models.attention import fast_dropout, supports_per_text
 from understudy.progress import progress
 from understudy.recipe import TrainingOptions
 from understudy.training.objectives import Objective
+from understudy.training.tracking import NO_TRACKING, PROJECT, Tracking
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def train(
     hardware: Hardware,
     checkpoints: Path,
     description: str,
+    tracking: Tracking = NO_TRACKING,
 ) -> TrainingLog:
     """Trains `model` in place, going on from the last whole checkpoint if there is one.
 
@@ -95,7 +97,8 @@ def train(
         seed: Of batches and dropout.
         hardware: Where to train.
         checkpoints: Folder for unfinished state.
-        description: Names the stage in messages.
+        description: Names the stage, in messages and for trackers.
+        tracking: Where its curves go.
 
     Raises:
         TrainingDiverged: the loss is no longer finite.
@@ -134,7 +137,9 @@ def train(
         dataloader_pin_memory=hardware.kind == "cuda",
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to="none",
+        report_to=tracking.reported_by_trainer,
+        run_name=tracking.run_name(description),
+        project=PROJECT,
     )
     sampler = TokenBudgetSampler(examples.tokens.lengths, options.batch_size, seed, arguments.world_size)
     per_epoch = len(sampler) // arguments.world_size
@@ -146,7 +151,11 @@ def train(
         "%s: %d steps of about %d texts, %s, %s attention",
         *(description, steps, round(sampler.mean_texts), dtype, model.config._attn_implementation),
     )
-    with progress(description, steps, "steps", already=state.global_step) as advance:
+    main_process = arguments.process_index == 0
+    with (
+        progress(description, steps, "steps", already=state.global_step) as advance,
+        tracking.stage(description, checkpoints, state.global_step, main_process) as reporters,
+    ):
         guard = _Guard(advance, sampler, _read_marker(resume)["seconds"] if resume else 0.0)
         trainer = _Trainer(
             model=model,
@@ -155,7 +164,7 @@ def train(
             eval_dataset=_Rows(validation) if validation is not None else None,
             data_collator=_Collator(pad_id),
             compute_metrics=_accuracy,
-            callbacks=[guard, _EarlyStopping(options.early_stopping)] if keep_best else [guard],
+            callbacks=[*reporters, guard, *([_EarlyStopping(options.early_stopping)] if keep_best else [])],
         )
         trainer.objective = objective
         trainer.sampler = sampler

@@ -1,0 +1,192 @@
+"""Experiment trackers: whatever Hugging Face's Trainer reports to, with a run of its own for every stage.
+
+The stages of one run share a project and a group, unless the environment names others. What it has to say for that is
+set while a stage trains and taken back afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    TensorBoardCallback,
+    get_available_reporting_integrations,
+    is_flytekit_available,
+)
+
+from understudy.artifacts import write_text
+from understudy.errors import UserError
+from understudy.wording import suggestion
+
+PROJECT = "understudy"
+_TENSORBOARD = "tensorboard"
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where the curves of a run's trainings go.
+
+    Attributes:
+        trackers: Trainer's names for them.
+        group: Names the run, whose stages belong together.
+        folder: For trackers that write files: a folder a stage.
+    """
+
+    trackers: tuple[str, ...] = ()
+    group: str = "run"
+    folder: Path = Path("tracking")
+
+    def run_name(self, stage: str) -> str:
+        return f"{self.group}-{stage}"
+
+    @property
+    def reported_by_trainer(self) -> list[str]:
+        """What Trainer makes callbacks of; TensorBoard's needs a writer that knows where training goes on."""
+        return [tracker for tracker in self.trackers if tracker != _TENSORBOARD]
+
+    @contextmanager
+    def stage(self, name: str, checkpoints: Path, step: int, main_process: bool) -> Iterator[list[TrainerCallback]]:
+        """Yields callbacks that Trainer needs besides its own; it is made, and trains, inside the block.
+
+        Args:
+            name: The stage's.
+            checkpoints: Its folder for unfinished state, which keeps the names of runs that training may go on in.
+            step: After which training goes on; 0 where it begins.
+            main_process: Whether this process is the one that reports.
+        """
+        callbacks: list[TrainerCallback] = []
+        with ExitStack() as opened:
+            opened.enter_context(_environment(self._variables(name)))
+            if main_process:
+                if _TENSORBOARD in self.trackers:
+                    writer = self._tensorboard(name, step)
+                    opened.callback(writer.close)
+                    callbacks = [TensorBoardCallback(writer)]
+                if "wandb" in self.trackers:
+                    self._wandb(opened, name, checkpoints / "wandb-run")
+                if "mlflow" in self.trackers:
+                    self._mlflow(opened, name, checkpoints / "mlflow-run")
+            yield callbacks
+
+    def _tensorboard(self, stage: str, step: int) -> Any:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:  # transformers takes this one as well
+            from tensorboardX import SummaryWriter  # type: ignore[no-redef]
+
+        chosen = os.environ.get("TENSORBOARD_LOGGING_DIR")
+        folder = Path(chosen).expanduser() / self.group if chosen else self.folder
+        # What an interrupted try drew from here on, or another student under this name, is no longer shown.
+        return SummaryWriter(str(folder / stage), purge_step=step + 1 if step else 0)
+
+    # The callbacks of these two log into the run that is open. Left to open one, W&B's would log all stages into the
+    # first, and MLflow's would switch the whole process to another experiment.
+
+    def _wandb(self, opened: ExitStack, stage: str, kept: Path) -> None:
+        import wandb
+
+        if wandb.run is not None:  # the user's
+            return
+        if not kept.is_file():
+            write_text(kept, secrets.token_hex(8))
+        run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            group=os.environ.get("WANDB_RUN_GROUP", self.group),
+            name=self.run_name(stage),
+            id=kept.read_text(encoding="utf-8"),
+            resume="allow",
+        )
+        opened.enter_context(run)
+
+    def _mlflow(self, opened: ExitStack, stage: str, kept: Path) -> None:
+        import mlflow
+
+        experiment = None  # the one that the user has set
+        if not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"} & os.environ.keys():
+            found = mlflow.get_experiment_by_name(PROJECT)
+            experiment = found.experiment_id if found else mlflow.create_experiment(PROJECT)
+        run = mlflow.start_run(
+            run_id=kept.read_text(encoding="utf-8") if kept.is_file() else None,
+            experiment_id=experiment,
+            run_name=self.run_name(stage),
+            nested=True,  # beneath a run that the user has open, if there is one
+            tags={"group": self.group},
+        )
+        opened.enter_context(run)
+        write_text(kept, run.info.run_id)
+
+    def _variables(self, stage: str) -> dict[str, str]:
+        """What the other callbacks read from the environment, of the trackers that are in use."""
+        groups = {
+            "clearml": {"CLEARML_PROJECT": PROJECT},
+            "comet_ml": {"COMET_PROJECT_NAME": PROJECT},
+            "swanlab": {"SWANLAB_PROJECT": PROJECT},
+        }
+        stages = {
+            "clearml": {"CLEARML_TASK": self.run_name(stage)},
+            "comet_ml": {"COMET_MODE": "create"},  # by default it would go on in the last stage's experiment
+        }
+        variables: dict[str, str] = {}
+        for tracker in self.trackers:
+            given = groups.get(tracker, {}).items()
+            variables |= {name: value for name, value in given if name not in os.environ}
+            variables |= stages.get(tracker, {})
+        return variables
+
+
+NO_TRACKING = Tracking()
+
+
+def tracking(report_to: str | Sequence[str], group: str, folder: Path) -> Tracking:
+    """Checks the names of trackers before anything is trained.
+
+    Args:
+        report_to: One or more names, in one string with commas between them; `none` stands for none.
+        group: Names the run.
+        folder: For trackers that write files.
+
+    Raises:
+        UserError: Trainer knows no such tracker, or it is not installed.
+    """
+    given = report_to.split(",") if isinstance(report_to, str) else report_to
+    names = [name.strip() for name in given]
+    trackers = tuple(dict.fromkeys(name for name in names if name != "none"))
+    if not trackers:
+        return NO_TRACKING
+    usable = [*get_available_reporting_integrations(), *(["flyte"] if is_flytekit_available() else [])]
+    here = f"usable here: {', '.join(sorted(usable)) or 'none of them'}"
+    for name in trackers:
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = sorted(INTEGRATION_TO_CALLBACK)
+            raise UserError(
+                f"--report-to got '{name}'{suggestion(name, known) or '.'} Expected trackers that Hugging Face's "
+                f"Trainer reports to, with commas between them: {', '.join(known)} ({here}). Give one of these, or none."
+            )
+        if name not in usable:
+            raise UserError(
+                f"--report-to got {name}, whose package is not installed or not set up ({here}). Install it, give "
+                "another one, or leave --report-to out."
+            )
+    return Tracking(trackers, group, folder)
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
