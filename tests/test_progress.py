@@ -4,7 +4,9 @@ import logging
 import time
 from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from understudy import progress as module
 from understudy.progress import duration, progress
@@ -81,3 +83,52 @@ def test_on_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     captured = capsys.readouterr()
     assert all(shown in captured.err for shown in ("teacher", "7/10", "70%", "steps/s"))
     assert captured.out == ""
+
+
+def test_in_a_notebook_a_bar_that_is_drawn_anew() -> None:
+    """A real kernel: the bar is one output of the cell, the last state of which stays."""
+    source = """
+import time
+from understudy.progress import progress
+with progress("teacher", 10, "steps", already=4) as advance:
+    advance(1)
+    time.sleep(0.6)
+    advance(2)
+    print("half")
+    advance(1)
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    messages: list[str] = []
+    client = NotebookClient(notebook, timeout=60, on_cell_executed=None)
+    process = client.process_message
+
+    def noted(msg: Any, *rest: Any) -> Any:
+        messages.append(msg["msg_type"])
+        return process(msg, *rest)
+
+    client.process_message = noted  # type: ignore[method-assign]
+    client.execute()
+    bar, text = notebook.cells[0].outputs
+    assert all(shown in bar["data"]["text/html"] for shown in ("teacher", "8/10", "80%", "steps/s"))
+    assert text["text"] == "half\n"
+    assert messages.count("display_data") == 1
+    assert messages.count("update_display_data") == 2  # half a second later, and at the end
+
+
+def test_a_bar_in_a_notebook_shows_how_far_a_failure_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Handle:
+        def update(self, bar: Any) -> None:
+            seen.append(f"{bar.tasks[0].completed}/{bar.tasks[0].total}")
+
+    monkeypatch.setattr(module, "_in_notebook", lambda: True)
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: Handle())
+    with pytest.raises(KeyError), progress("teacher", 10, "steps") as advance:
+        advance(3)
+        raise KeyError
+    assert seen == ["3/10"]
+
+
+def test_ipython_in_a_terminal_or_none_is_no_notebook() -> None:
+    assert not module._in_notebook()

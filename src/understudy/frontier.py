@@ -24,6 +24,7 @@ from understudy.pipeline import prepare
 from understudy.recipe import Recipe
 from understudy.report.evidence import Evidence
 from understudy.report.frontier_plot import draw_frontier
+from understudy.report.notebook import frontier_html
 from understudy.report.page import write_report
 from understudy.stages import Stages, Variant
 from understudy.training.linear import distil_linear
@@ -52,6 +53,9 @@ class Frontier:
     @property
     def plot(self) -> Path:
         return RunDirectory(self.directory).frontier_plot
+
+    def _repr_html_(self) -> str:
+        return frontier_html(self.directory, self.tradeoff, self.plot)
 
 
 def frontier(

@@ -27,6 +27,7 @@ from understudy.preparation import (
     remove_run,
 )
 from understudy.recipe import Recipe
+from understudy.report.notebook import run_html
 from understudy.stages import Stages
 from understudy.training.tracking import tracking
 
@@ -80,6 +81,11 @@ class Run:
     def page(self) -> Path:
         """The report, one HTML file."""
         return self._layout.page
+
+    def _repr_html_(self) -> str | None:
+        if not self._layout.metrics.is_file():  # unfinished: a notebook then falls back on the plain text
+            return None
+        return run_html(self.directory, self.metrics, self._layout.dashboard)
 
 
 def distill(

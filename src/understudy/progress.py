@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a bar with the time left on a terminal, a plain line now and then elsewhere."""
+"""Progress of work: a bar with the time left on a terminal and in a notebook, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES = 30.0
+_SECONDS_BETWEEN_PICTURES = 0.5
 
 
 @contextmanager
@@ -28,6 +33,9 @@ def progress(
     if sys.stderr.isatty():
         with _bar(description, total, unit, already) as advance:
             yield advance
+    elif _in_notebook():
+        with _notebook_bar(description, total, unit, already) as advance:
+            yield advance
     else:
         yield _lines(description, total, unit, already)
 
@@ -35,17 +43,54 @@ def progress(
 @contextmanager
 def _bar(description: str, total: int | None, unit: str, already: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(*_columns(unit), console=Console(stderr=True)) as bar:
+        yield _advancing(bar, description, total, unit, already)
+
+
+@contextmanager
+def _notebook_bar(description: str, total: int | None, unit: str, already: int) -> Iterator[Callable[[int], None]]:
+    """The same bar as a cell's output that is drawn anew; rich's own way needs ipywidgets and shows nothing without."""
+    from IPython.display import display
+    from rich.progress import Progress
+
+    bar = Progress(*_columns(unit), auto_refresh=False)
+    advance_bar = _advancing(bar, description, total, unit, already)
+    shown, drawn = display(bar, display_id=True), time.monotonic()
+
+    def advance(amount: int) -> None:
+        nonlocal drawn
+        advance_bar(amount)
+        if time.monotonic() - drawn >= _SECONDS_BETWEEN_PICTURES:
+            drawn = time.monotonic()
+            shown.update(bar)
+
+    try:
+        yield advance
+    finally:
+        shown.update(bar)
+
+
+def _in_notebook() -> bool:
+    if "IPython" not in sys.modules:
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter
+
+
+def _columns(unit: str) -> tuple[ProgressColumn, ...]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         TaskProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
-    columns = (
+    return (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -56,16 +101,18 @@ def _bar(description: str, total: int | None, unit: str, already: int) -> Iterat
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total, completed=already, rate="")
 
-        def advance(amount: int) -> None:
-            bar.advance(task, amount)
-            speed = bar.tasks[0].speed
-            if speed is not None:
-                bar.update(task, rate=_rate(speed, unit))
 
-        yield advance
+def _advancing(bar: Progress, description: str, total: int | None, unit: str, already: int) -> Callable[[int], None]:
+    task = bar.add_task(description, total=total, completed=already, rate="")
+
+    def advance(amount: int) -> None:
+        bar.advance(task, amount)
+        speed = bar.tasks[0].speed
+        if speed is not None:
+            bar.update(task, rate=_rate(speed, unit))
+
+    return advance
 
 
 def _lines(description: str, total: int | None, unit: str, already: int) -> Callable[[int], None]:

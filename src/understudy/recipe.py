@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from understudy.errors import RecipeError
+from understudy.markup import preformatted
 from understudy.recipe_files import merged, packaged_files, read_options, toml_line
 from understudy.wording import Takes, accepts, explain
 
@@ -452,6 +453,9 @@ class Recipe(_Options):
     def flat(self) -> dict[str, Any]:
         """Every option by its dotted name."""
         return _flat(self.model_dump())
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.to_toml())
 
     def differences(self, other: Recipe) -> dict[str, tuple[Any, Any]]:
         """Dotted names of the options that differ, each with the value here and in `other`."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from understudy.errors import DataError
+from understudy.markup import Cell, table
 
 if TYPE_CHECKING:
     from understudy.data.sources import Table
@@ -85,6 +86,13 @@ class Audit:
     def to_json(self) -> list[dict[str, Any]]:
         """The findings as plain dicts and lists."""
         return [{**asdict(finding), "rows": [asdict(row) for row in finding.rows]} for finding in self.findings]
+
+    def _repr_html_(self) -> str:
+        if not self.findings:
+            return "<p>no findings</p>"
+        return table(
+            [Cell(finding.level, bold=True), Cell(finding.code), Cell(finding.message)] for finding in self.findings
+        )
 
     def _of(self, level: Level) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.level == level)

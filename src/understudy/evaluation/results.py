@@ -237,6 +237,11 @@ class Metrics:
     def save(self, path: Path) -> None:
         write_json(path, {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)})
 
+    def _repr_html_(self) -> str:
+        from understudy.report.notebook import metrics_html
+
+        return metrics_html(self)
+
     @classmethod
     def load(cls, path: Path) -> Metrics:
         """Reads `metrics.json`.

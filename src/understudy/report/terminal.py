@@ -41,8 +41,8 @@ def show_metrics(metrics: Metrics, console: Console, title: str) -> None:
     from rich.console import Group
     from rich.text import Text
 
-    table = _table(metrics, intervals=width_of(console, PLAIN_WIDTH) >= WIDTH_WITH_INTERVALS)
-    print_wide(Group(Text(title, style="bold"), table, _findings(metrics)), console, PLAIN_WIDTH, end="")
+    table = metrics_table(metrics, intervals=width_of(console, PLAIN_WIDTH) >= WIDTH_WITH_INTERVALS)
+    print_wide(Group(Text(title, style="bold"), table, findings_table(metrics)), console, PLAIN_WIDTH, end="")
 
 
 def show_comparison(found: RunComparison, console: Console) -> None:
@@ -90,8 +90,16 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
         console: Where to print, as in `show_metrics`.
         title: The line above the table.
     """
-    from rich import box
     from rich.console import Group
+    from rich.text import Text
+
+    content = Group(Text(title, style="bold"), tradeoff_table(tradeoff), Text(tradeoff_note(tradeoff)))
+    print_wide(content, console, PLAIN_TRADEOFF_WIDTH)
+
+
+def tradeoff_table(tradeoff: Tradeoff) -> Table:
+    """A row a model, the most accurate first."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
@@ -116,11 +124,16 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
             against,
         )
         table.add_row(*map(Text, cells), style="bold" if is_student else "")
+    return table
+
+
+def tradeoff_note(tradeoff: Tradeoff) -> str:
+    """What the table's marks mean, and whom the linear control beats."""
     beaten = ", ".join(point.name for point in tradeoff.dominated()) or "no student"
     note = "* no other student is as accurate and as fast, or as small."
     if tradeoff.linear is not None:
         note += f" The linear control is faster and no less accurate than: {beaten}."
-    print_wide(Group(Text(title, style="bold"), table, Text(note)), console, PLAIN_TRADEOFF_WIDTH)
+    return note
 
 
 def show_export(manifest: ExportManifest, comparison: Comparison | None, console: Console, title: str) -> None:
@@ -167,7 +180,8 @@ def show_export(manifest: ExportManifest, comparison: Comparison | None, console
         line(f"{name:<21}{text}")
 
 
-def _table(metrics: Metrics, intervals: bool) -> Table:
+def metrics_table(metrics: Metrics, intervals: bool) -> Table:
+    """A row a figure, a column a model."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -182,7 +196,8 @@ def _table(metrics: Metrics, intervals: bool) -> Table:
     return table
 
 
-def _findings(metrics: Metrics) -> Table:
+def findings_table(metrics: Metrics) -> Table:
+    """What the figures mean, a line a finding, the verdict last."""
     from rich.table import Table
     from rich.text import Text
 

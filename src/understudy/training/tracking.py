@@ -168,7 +168,7 @@ def tracking(report_to: str | Sequence[str], group: str, folder: Path) -> Tracki
             known = sorted(INTEGRATION_TO_CALLBACK)
             raise UserError(
                 f"--report-to got '{name}'{suggestion(name, known) or '.'} Expected trackers that Hugging Face's "
-                f"Trainer reports to, with commas between them: {', '.join(known)} ({here}). Give one of these, or none."
+                f"Trainer reports to, with commas between them: {', '.join(known)} ({here}). Give one of them, or none."
             )
         if name not in usable:
             raise UserError(

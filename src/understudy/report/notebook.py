@@ -1,0 +1,51 @@
+"""Results as notebooks show them: the terminal's tables as HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from understudy import markup
+from understudy.evaluation.results import Metrics
+from understudy.evaluation.tradeoff import Tradeoff
+from understudy.markup import Cell
+from understudy.report.terminal import findings_table, metrics_table, tradeoff_note, tradeoff_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def metrics_html(metrics: Metrics) -> str:
+    """Figures of all models, then what they mean, the verdict last."""
+    return _html(metrics_table(metrics, intervals=True)) + _html(findings_table(metrics))
+
+
+def run_html(directory: Path, metrics: Metrics, dashboard: Path) -> str:
+    """A finished run: figures, verdict, and the dashboard if it is there."""
+    shown = markup.title(str(directory)) + metrics_html(metrics)
+    return shown + (markup.picture(dashboard, f"dashboard of {directory}") if dashboard.is_file() else "")
+
+
+def frontier_html(directory: Path, tradeoff: Tradeoff, plot: Path) -> str:
+    """Students beside each other, and their plot if it is there."""
+    note = markup.table([[Cell(tradeoff_note(tradeoff))]])
+    shown = markup.title(str(directory)) + _html(tradeoff_table(tradeoff)) + note
+    return shown + (markup.picture(plot, f"frontier of {directory}") if plot.is_file() else "")
+
+
+def _html(table: Table) -> str:
+    columns = list(zip(*(column.cells for column in table.columns), strict=True))
+    rows = [
+        [
+            Cell(
+                str(cell),
+                bold="bold" in (str(style) for style in (column.style, row.style, getattr(cell, "style", ""))),
+                right=column.justify == "right",
+            )
+            for cell, column in zip(cells, table.columns, strict=True)
+        ]
+        for cells, row in zip(columns, table.rows, strict=True)
+        if any(map(str, cells))
+    ]
+    head = [Cell(str(column.header), right=column.justify == "right") for column in table.columns]
+    return markup.table(rows, head if table.show_header else ())
