@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-# Notebooks centre tables, shrink their text and set it right: none of that suits sentences.
-_TABLE = "margin: 0.5em 0; font-size: 0.95em"
-_PREFORMATTED = "max-height: 30em; overflow: auto; font-size: 0.9em"
+# Notebooks centre tables and set their text right, and old ones make it black: none of that suits sentences.
+_TABLE = "margin: 0.5em 0; font-size: 0.95em; color: inherit"
+_PREFORMATTED = "max-height: 30em; overflow: auto; font-size: 0.9em; color: inherit"
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class _Page(HTMLParser):
 def page(shown: Any) -> _Page:
     html = shown._repr_html_()
     # Colours are the page's, be it light or dark.
-    assert not re.search(r"color|background|<script|<style", re.sub(r'src="[^"]*"', "", html))
+    assert not re.search(r"color|background|<script|<style", re.sub(r'src="[^"]*"|color: inherit', "", html))
     return _Page(html)
 
 

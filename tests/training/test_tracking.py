@@ -210,6 +210,17 @@ def test_a_run_that_the_user_has_open_stays_open(wandb: Any, training: Any, tmp_
     assert [call["name"] for call in wandb.calls] == ["mine"] and wandb.calls[0]["losses"]
 
 
+def test_a_tracker_that_refuses_to_begin(
+    wandb: Any, training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**_: Any) -> None:
+        raise RuntimeError("No API key configured.")
+
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.raises(UserError, match=r"^--report-to wandb: it refuses to begin: No API key configured\. Set it up"):
+        training(tmp_path, tracking=Tracking(("wandb",)))
+
+
 # Whole runs
 
 

@@ -61,6 +61,9 @@ class Tracking:
             checkpoints: Its folder for unfinished state, which keeps the names of runs that training may go on in.
             step: After which training goes on; 0 where it begins.
             main_process: Whether this process is the one that reports.
+
+        Raises:
+            UserError: a tracker refuses to begin, mostly because nobody is logged in or its server does not answer.
         """
         callbacks: list[TrainerCallback] = []
         with ExitStack() as opened:
@@ -70,10 +73,10 @@ class Tracking:
                     writer = self._tensorboard(name, step)
                     opened.callback(writer.close)
                     callbacks = [TensorBoardCallback(writer)]
-                if "wandb" in self.trackers:
-                    self._wandb(opened, name, checkpoints / "wandb-run")
-                if "mlflow" in self.trackers:
-                    self._mlflow(opened, name, checkpoints / "mlflow-run")
+                for tracker, begin in (("wandb", self._wandb), ("mlflow", self._mlflow)):
+                    if tracker in self.trackers:
+                        with _refusals(tracker):
+                            begin(opened, name, checkpoints / f"{tracker}-run")
             yield callbacks
 
     def _tensorboard(self, stage: str, step: int) -> Any:
@@ -176,6 +179,17 @@ def tracking(report_to: str | Sequence[str], group: str, folder: Path) -> Tracki
                 "another one, or leave --report-to out."
             )
     return Tracking(trackers, group, folder)
+
+
+@contextmanager
+def _refusals(tracker: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise UserError(
+            f"--report-to {tracker}: it refuses to begin: {error} Set it up as its manual says, or leave it out; what "
+            "is finished is kept."
+        ) from error
 
 
 @contextmanager
