@@ -4,7 +4,7 @@
         --unlabelled imdb/unsupervised.parquet --keep FOLDER
 
 Every step is a recipe that differs from another step's in what `STEPS` says, and its student is distilled as
-`understudy run` distils it. Steps that are not `taught` train the same student without the teacher. Teachers, soft labels
+`understudy run` distils it. Steps that are not `taught` train the same student without the teacher. Teachers, labels
 and answers are kept under `--keep`, so that an interrupted run goes on. On a GPU several students fit side by side:
 `--parallel 8`. `accuracy` is on the test texts, one figure a seed; `difference` is to the step that a step changes,
 seed by seed, with a bootstrap interval over test texts, `p_value` McNemar's of that in the first seed that both have;

@@ -155,9 +155,10 @@ def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
     """The same for fixtures of another scope."""
-    from understudy import benchmark, frontier, stages
+    from understudy import stages
     from understudy.artifacts import write_text
     from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
+    from understudy.report import rendering
 
     side = ModelSpeed(10.0, Latency(1.0, 2.0))
     speed = Speed("cpu", 1, "fp32", 16, BatchTime(2.0, 1.0), 2.0, side, side)
@@ -167,9 +168,8 @@ def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
         for each in (path, path.with_suffix(".svg")):
             write_text(each, "a picture")
 
-    patch.setattr(stages, "draw_dashboard", draw)
-    for module in (stages, frontier, benchmark):
-        patch.setattr(module, "write_report", lambda _, path: write_text(path, "a page"))
+    patch.setattr(rendering, "draw_dashboard", draw)
+    patch.setattr(rendering, "write_report", lambda _, path: write_text(path, "a page"))
 
 
 @pytest.fixture

@@ -75,5 +75,5 @@ def evidence(
         probabilities=probabilities,
         texts=texts,
         benchmark=None,
-        frontier=None,
+        tradeoff=None,
     )

@@ -14,7 +14,7 @@ from understudy.cli import main
 from understudy.errors import RunDirectoryError
 from understudy.evaluation.metrics import quality
 from understudy.pipeline import Run, distill
-from understudy.recipe import Recipe
+from understudy.recipe import Recipe, ReportOptions
 from understudy.report.evidence import Evidence
 from understudy.reporting import compare, report
 
@@ -57,6 +57,42 @@ def test_a_finished_run_only_writes_a_report_that_is_gone(finished_copy: Any, tr
     page.unlink()
     distill(finished_copy.recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
     assert page.read_bytes() == before and trained == []
+
+
+def test_what_was_rendered_by_hand_is_no_reason_to_do_anything_again(finished_copy: Any, trained: list[str]) -> None:
+    report(finished_copy.out)
+    before = {path: path.stat().st_mtime_ns for path in finished_copy.out.rglob("*") if path.is_file()}
+    distill(finished_copy.recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
+    after = {path: path.stat().st_mtime_ns for path in finished_copy.out.rglob("*") if path.is_file()}
+    changed = {path.name for path in after if after[path] != before.get(path)}
+    assert changed <= {"manifest.json", "recipe.toml"} and trained == []
+
+
+def test_a_run_from_before_there_were_reports_gets_one_and_keeps_its_figures(
+    finished_copy: Any, trained: list[str]
+) -> None:
+    manifest = json.loads((finished_copy.out / "manifest.json").read_text())
+    del manifest["stages"]["report"]
+    manifest["stages"]["evaluation"]["details"]["files"]["dashboard.png"] = "another picture's"
+    manifest["machine"] = {"processor": "another machine's"}
+    (finished_copy.out / "manifest.json").write_text(json.dumps(manifest))
+    shutil.rmtree(finished_copy.out / "report")
+    before = (finished_copy.out / "metrics.json").stat().st_mtime_ns
+    distill(finished_copy.recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
+    assert (finished_copy.out / "metrics.json").stat().st_mtime_ns == before and trained == []
+    assert "another machine&#39;s" in (finished_copy.out / "report" / "report.html").read_text()
+
+
+def test_texts_left_out_by_the_recipe_stay_out_after_a_report_with_them(finished_copy: Any) -> None:
+    found = Evidence.read(finished_copy.out)
+    assert found.texts is not None
+    private = finished_copy.recipe.model_copy(update={"report": ReportOptions(texts=False)})
+    page = finished_copy.out / "report" / "report.html"
+    for _ in range(2):
+        distill(private, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
+        assert not [text for text in found.texts if text in page.read_text(encoding="utf-8")]
+        report(finished_copy.out, texts=True)
+        assert [text for text in found.texts if text in page.read_text(encoding="utf-8")]
 
 
 def test_texts_can_be_left_out_for_good(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,3 +138,34 @@ def test_runs_are_compared(run: Path, finished: Any, tmp_path: Path, capsys: pyt
 def test_one_run_is_not_compared(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(run)]) == 2
     assert "at least two" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["folder", "recipe.toml", "recipe.toml/page.html"])
+def test_a_page_takes_nobodys_place(run: Path, out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "folder").mkdir()
+    before = (run / "recipe.toml").read_text()
+    assert main(["compare", str(run), str(run), "--out", str(run / out)]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert (run / "recipe.toml").read_text() == before
+
+
+def test_relative_sources_start_where_the_run_did(
+    run: Path, finished: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = Recipe.load(run / "recipe.toml")
+    test = Path(recipe.data.test)
+    relative = recipe.model_copy(update={"data": recipe.data.model_copy(update={"test": test.name})})
+    (run / "recipe.toml").write_text(relative.to_toml(), encoding="utf-8")
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps({**manifest, "folder": str(test.parent)}))
+    monkeypatch.chdir(run)
+    assert Evidence.read(run).texts is not None
+    (run / "manifest.json").write_text(json.dumps({**manifest, "folder": str(run)}))
+    assert Evidence.read(run).texts is None
+    assert "without them" in caplog.text
+
+
+def test_a_frontier_of_another_shape_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "frontier.json").write_text(json.dumps({"schema_version": 1, "models": {"a": {"name": "a"}}, "texts": 3}))
+    assert main(["report", str(run)]) == 2
+    assert "frontier.json" in capsys.readouterr().err

@@ -139,6 +139,7 @@ class Manifest:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.maker: dict[str, Any] = {}  # goes into the manifest when it has made something
         self.content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "stages": {}}
         if path.is_file():
             try:
@@ -166,6 +167,8 @@ class Manifest:
         return self.content["stages"].get(stage, {}).get("details", {})
 
     def finish(self, stage: str, fingerprint: str, seconds: float, details: dict[str, Any]) -> None:
+        if stage != "report":  # which shows what others made
+            self.content |= self.maker
         self.content["stages"][stage] = {
             "fingerprint": fingerprint,
             "seconds": round(seconds, 2),

@@ -30,7 +30,7 @@ from understudy.models.linear import is_linear
 from understudy.recipe import Recipe
 from understudy.report.benchmark_plot import draw_benchmark
 from understudy.report.evidence import Evidence
-from understudy.report.page import write_report
+from understudy.report.rendering import render_run
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ def benchmark(
             f"The run {run} is not finished: expected {layout.metrics.name} in it. Start it again to go on: "
             f"understudy run {layout.recipe} --out {run}"
         )
+    Evidence.read(layout.root, texts=False)  # what the report will need has to be there before hours go by
     every = _test_texts(recipe, layout)
     order = np.random.default_rng(recipe.seed).permutation(len(every))
     chosen = [every[row] for row in order[: max(texts, latency_texts)]]
@@ -100,7 +101,8 @@ def benchmark(
     )
     found.save(layout.benchmark)
     draw_benchmark(found, layout.benchmark_plot, recipe.name)
-    write_report(Evidence.read(layout.root), layout.page)
+    evidence = Evidence.read(layout.root)
+    render_run(evidence, evidence.manifest)
     return found
 
 

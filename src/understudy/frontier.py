@@ -25,7 +25,7 @@ from understudy.recipe import Recipe
 from understudy.report.evidence import Evidence
 from understudy.report.frontier_plot import draw_frontier
 from understudy.report.notebook import frontier_html
-from understudy.report.page import write_report
+from understudy.report.rendering import render_run
 from understudy.stages import Stages, Variant
 from understudy.training.linear import distil_linear
 
@@ -94,7 +94,7 @@ def frontier(
     tradeoff = _compared(stages, teacher, variants, folders)
     tradeoff.save(stages.run.frontier)
     draw_frontier(tradeoff, stages.run.frontier_plot, recipe.name)
-    write_report(Evidence.read(stages.run.root), stages.run.page)
+    render_run(Evidence.read(stages.run.root), stages.manifest)
     stages.tidy()
     return Frontier(stages.run.root, tradeoff)
 

@@ -183,10 +183,13 @@ def begin(recipe: Recipe, run: RunDirectory, hardware: Hardware, materials: Mate
     manifest = Manifest(run.manifest)
     teachers = [member.record() for member in materials.members]
     start = materials.student or (materials.origin if recipe.teacher.scores is not None else None)
-    manifest.content |= {
+    manifest.maker = {
         "understudy": _version(),
         "versions": _versions(),
         "machine": {**machine(), "device": hardware.device, "threads": hardware.threads},
+    }
+    manifest.content |= {
+        "folder": str(Path.cwd()),
         "models": {
             "teacher": teachers[0] if len(teachers) == 1 else teachers,
             "student": start.record() if start else None,

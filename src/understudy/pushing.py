@@ -86,6 +86,7 @@ def files_to_push(run: RunDirectory) -> dict[str, Path]:
     again = f"Run it again: understudy run {run.recipe} --out {run.root}"
     manifest = Manifest(run.manifest)
     measured = manifest.details("evaluation").get("files", {})
+    written = measured | manifest.details("report").get("files", {})
     if not measured or not run.metrics.is_file():
         raise RunDirectoryError(f"The run in {run.root} is not finished. {again}")
     _check_student(run.student, manifest.details("student").get("digest"), again)
@@ -93,7 +94,7 @@ def files_to_push(run: RunDirectory) -> dict[str, Path]:
         raise RunDirectoryError(f"No {run.card}: expected the model card that a run writes. {again}")
     shown = [path for path in (run.metrics, run.dashboard) if path.is_file()]
     for path in shown:
-        if file_sha256(path) != measured.get(path.name):
+        if file_sha256(path) != written.get(path.name):
             raise RunDirectoryError(f"{path} was changed since the run wrote it. {again}")
     if run.dashboard not in shown:
         log.warning("%s is not there, and will be missing in the card", run.dashboard)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from understudy.artifacts import write_text
 from understudy.errors import UserError
-from understudy.report.comparison import RunComparison, compare_runs, write_comparison
-from understudy.report.dashboard import draw_dashboard
+from understudy.report.comparison import MARK, RunComparison, compare_runs, write_comparison
 from understudy.report.evidence import Evidence
-from understudy.report.page import write_report
-
-log = logging.getLogger(__name__)
+from understudy.report.rendering import render_run
 
 
 def report(run: str | Path, *, texts: bool | None = None) -> Path:
@@ -33,8 +29,7 @@ def report(run: str | Path, *, texts: bool | None = None) -> Path:
     if texts is not None:
         evidence = evidence.with_texts(texts)
         write_text(evidence.run.recipe, evidence.recipe.to_toml())
-    draw_dashboard(evidence.metrics, evidence.run.dashboard, evidence.recipe.name)
-    write_report(evidence, evidence.run.page)
+    render_run(evidence, evidence.manifest)
     return evidence.run.page
 
 
@@ -46,11 +41,20 @@ def compare(runs: Sequence[str | Path], out: str | Path = "comparison.html") -> 
         out: Where the page goes.
 
     Raises:
-        UserError: fewer than two runs are given.
+        UserError: fewer than two runs are given, or the page cannot go there.
         RunDirectoryError: one is no run, or not finished.
     """
     if len(runs) < 2:
         raise UserError(f"compare got {len(runs)} run: expected at least two. Name another run directory.")
-    found = compare_runs([Evidence.read(Path(run).expanduser()) for run in runs])
+    _check_page(Path(out))
+    found = compare_runs([Evidence.read(Path(run).expanduser(), texts=False) for run in runs])
     write_comparison(found, Path(out))
     return found
+
+
+def _check_page(path: Path) -> None:
+    """Refuses a place that is none, and a file that is no such page."""
+    if path.is_dir() or not all(parent.is_dir() for parent in path.absolute().parents if parent.exists()):
+        raise UserError(f"--out {path}: expected the name of a file in a folder. Give one, such as comparison.html.")
+    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(f"--out {path} is there already and is no page of understudy compare. Give another name.")

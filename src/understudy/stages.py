@@ -28,9 +28,8 @@ from understudy.labelling import Committee, Labeller
 from understudy.materials import LINEAR, Encoder, Materials, Member
 from understudy.recipe import Recipe
 from understudy.report.card import write_card
-from understudy.report.dashboard import draw_dashboard
 from understudy.report.evidence import Evidence
-from understudy.report.page import write_report
+from understudy.report.rendering import is_rendered, render_run
 from understudy.training.linear import linear_fingerprint, train_linear
 from understudy.training.student import Start, control_start, student_start, train_student
 from understudy.training.teacher import TrainedModel, keep_scores, train_teacher
@@ -224,14 +223,14 @@ class Stages:
                 return folder
             log.warning("%s: %s was changed since it was made; making it again", stage, folder)
         self._forget_frontier()
-        for path in (self.run.benchmark, self.run.benchmark_plot):
+        for path in (self.run.benchmark, self.run.benchmark_plot, self.run.page):
             path.unlink(missing_ok=True)
         self._forget_exports(folder)
         # Other students of the frontier are no part of the evaluation, repeats are.
         repeats = [self.run.repeated_student(seed) for seed in self.recipe.student_seeds[1:]]
         if folder in repeats or folder != self.run.another_student(folder.name):
             self.manifest.forget("evaluation")
-            for path in (*self._outputs, self.run.page, self.run.card):
+            for path in (*self._outputs, self.run.dashboard, self.run.dashboard_svg, self.run.card):
                 path.unlink(missing_ok=True)
         made = make()
         calibration = made.calibration and asdict(made.calibration)
@@ -255,7 +254,7 @@ class Stages:
 
     @property
     def _outputs(self) -> tuple[Path, ...]:
-        return self.run.metrics, self.run.predictions, self.run.dashboard, self.run.dashboard_svg
+        return self.run.metrics, self.run.predictions
 
     def _evaluation(self, teacher: Committee, folders: dict[str, Path]) -> None:
         options, corpus = self.recipe.evaluation, self.materials.corpus
@@ -268,10 +267,9 @@ class Stages:
             dtype=dtype,
             engine=self.hardware.engine_for(dtype, self.materials.encoder.tokens["test"].total),
         )
-        written = {path.name: file_sha256(path) for path in self._outputs if path.is_file()}
-        if (
-            self.manifest.fingerprint("evaluation") == key
-            and self.manifest.details("evaluation").get("files") == written
+        recorded = self.manifest.details("evaluation").get("files", {})
+        if self.manifest.fingerprint("evaluation") == key and all(
+            path.is_file() and recorded.get(path.name) == file_sha256(path) for path in self._outputs
         ):
             log.info("evaluation: finished before")
             if not self.run.card.is_file():  # it is no figure: made again alone, and left as it is where it was edited
@@ -315,20 +313,11 @@ class Stages:
             abstention,
         )
         write_predictions(self.run.predictions, corpus.test, candidates, corpus.classes, options.texts)
-        draw_dashboard(metrics, self.run.dashboard, self.recipe.name)
         metrics.save(self.run.metrics)
         write_card(self.run)
         files = {path.name: file_sha256(path) for path in self._outputs}
         self.manifest.finish("evaluation", key, seconds["evaluation"], {"dtype": dtype, "files": files})
 
     def _report(self) -> None:
-        key = fingerprint(
-            evaluation=self.manifest.details("evaluation")["files"],
-            options=self.recipe.report.model_dump(),
-            name=self.recipe.name,
-        )
-        if self.manifest.fingerprint("report") == key and self.run.page.is_file():
-            return
-        start = time.monotonic()
-        write_report(Evidence.read(self.run.root), self.run.page)
-        self.manifest.finish("report", key, time.monotonic() - start, {})
+        if not is_rendered(self.run, self.recipe, self.manifest):
+            render_run(Evidence.read(self.run.root), self.manifest)

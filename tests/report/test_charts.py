@@ -64,8 +64,8 @@ def test_the_confusion_matrix_counts_labels_in_rows(imdb: Metrics, tmp_path: Pat
     assert shown == {
         (found.classes[row], found.classes[column]): counts[row, column]
         for row, column in zip(*np.nonzero(counts), strict=True)
-        if row != column
     }
+    assert rows[-1][0] == rows[-1][1] and rows[0][0] != rows[0][1]
 
 
 def test_what_a_model_was_before_its_temperature(imdb: Metrics, tmp_path: Path) -> None:

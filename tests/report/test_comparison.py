@@ -45,6 +45,19 @@ def test_students_are_compared_text_by_text(imdb: Metrics, tmp_path: Path) -> No
     assert found.options == {"seed": ("0", "7")}
 
 
+def test_classes_are_matched_by_name_and_repeated_texts_by_label(imdb: Metrics, tmp_path: Path) -> None:
+    first = evidence(imdb, tmp_path / "first", texts=["the same text"] * 200)
+    other = evidence(imdb, tmp_path / "second", texts=["the same text"] * 200)
+    turned = dataclasses.replace(
+        other,
+        classes=other.classes[::-1],
+        labels=1 - other.labels,
+        probabilities={name: values[:, ::-1] for name, values in other.probabilities.items()},
+    )
+    difference = compare_runs([first, turned]).runs[1].difference
+    assert difference is not None and difference.accuracy == 0.0
+
+
 def test_other_texts_are_not_compared(imdb: Metrics, tmp_path: Path) -> None:
     first, second = pair(imdb, tmp_path)
     other_texts = dataclasses.replace(second, ids=text_ids([f"other {number}" for number in range(200)]))

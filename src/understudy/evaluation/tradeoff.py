@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from understudy.artifacts import SCHEMA_VERSION, write_json
-from understudy.evaluation.results import Interval, ModelMetrics, ModelSpeed
+from understudy.errors import RunDirectoryError
+from understudy.evaluation.results import Interval, Latency, ModelMetrics, ModelSpeed
 
 Role = Literal["teacher", "student", "control"]
 
@@ -150,6 +152,23 @@ class Tradeoff:
     def save(self, path: Path) -> None:
         write_json(path, self.to_json())
 
+    @classmethod
+    def load(cls, path: Path) -> Tradeoff:
+        """Reads what `save` wrote.
+
+        Raises:
+            RunDirectoryError: it is no such file, or another schema than this version's.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["schema_version"] != SCHEMA_VERSION:
+                raise ValueError(f"schema version {content['schema_version']}")
+            return cls(tuple(map(_point, content["models"].values())), content["texts"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunDirectoryError(
+                f"{path} is not what this version's understudy frontier writes ({error}). Measure the frontier again."
+            ) from None
+
     def _frontier(self, merit: dict[str, float]) -> list[Point]:
         best: list[Point] = []
         for point in sorted(self.students, key=lambda point: (-merit[point.name], -point.metrics.accuracy)):
@@ -161,3 +180,15 @@ class Tradeoff:
 def _plain(point: Point) -> dict[str, object]:
     content = dataclasses.asdict(point)
     return {**content.pop("metrics"), **content}
+
+
+def _point(content: dict[str, Any]) -> Point:
+    own = {field.name for field in dataclasses.fields(ModelMetrics)}
+    rest = {name: value for name, value in content.items() if name not in own}
+    speed = rest.pop("speed")
+    return Point(
+        metrics=ModelMetrics(**{name: content[name] for name in own}),
+        accuracy_ci95=tuple(rest.pop("accuracy_ci95")),
+        speed=speed and ModelSpeed(speed["documents_per_second"], Latency(**speed["latency_ms"])),
+        **rest,
+    )

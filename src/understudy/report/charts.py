@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from understudy.evaluation.metrics import CALIBRATION_BINS, calibration_bins
 from understudy.evaluation.results import Interval
 from understudy.report import formats
-from understudy.report.canvas import FONT, drawn_with
 from understudy.report.evidence import MODELS, Evidence
+from understudy.report.svg import COLOURS, FAINT, INK, RULE, drawing
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-# What matplotlib draws with, and what the page puts in its place: colours for a light screen, a dark one and paper.
-_INK, _FAINT, _RULE, _ON_COLOUR = "#010101", "#020202", "#030303", "#080808"
-_COLOURS = {"teacher": "#040404", "student": "#050505", "no_distillation": "#060606", "linear": "#070707"}
-_VARIABLES = {_INK: "ink", _FAINT: "faint", _RULE: "rule", _ON_COLOUR: "on-colour"} | {
-    colour: name.replace("_", "-") for name, colour in _COLOURS.items()
-}
 _MARKERS = {"teacher": "s", "student": "o", "no_distillation": "o", "linear": "D"}
 
 MOST_CLASSES = 12
-"""Up to so many, every class is drawn and every cell of a confusion matrix written out."""
+"""Up to so many, every class has its name in a picture."""
+
+_MOST_COUNTS = 6  # classes with which a confusion matrix has its counts in the picture
+_DARKEST = 0.55  # opacity at which text in the page's colour can still be read, on light and on dark pages
 
 _LENGTH_GROUPS = 5
-_CONFUSIONS = 20
 
 
 @dataclass(frozen=True)
@@ -77,16 +67,16 @@ def points_chart(
         looks: Which model's colour and marker each has.
         heading: What the rows are.
     """
-    with _drawing(7.2, 0.5 + 0.42 * len(names)) as (axes, finish):
+    with drawing(7.2, 0.5 + 0.42 * len(names)) as (axes, finish):
         for row, (value, (low, high), look) in enumerate(zip(accuracy, intervals, looks, strict=True)):
-            colour = _COLOURS[look]
+            colour = COLOURS[look]
             axes.plot([low, high], [row, row], color=colour, linewidth=1.6)
             face = "none" if look == "no_distillation" else colour
             axes.plot([value], [row], marker=_MARKERS[look], color=colour, markerfacecolor=face, markersize=7)
         axes.set_yticks(range(len(names)), [_short(name, 40) for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlabel("accuracy, with its 95 % interval")
-        axes.grid(axis="x", color=_RULE, linewidth=0.6)
+        axes.grid(axis="x", color=RULE, linewidth=0.6)
         svg = finish()
     rows = tuple(
         (name, formats.score(value), *map(formats.score, ends))
@@ -103,9 +93,9 @@ def reliability_chart(evidence: Evidence, model: str) -> Chart:
     if temperature is not None:
         stages = {"before its temperature": _reheated(probabilities, temperature), **stages}
     found = {name: calibration_bins(values, evidence.labels) for name, values in stages.items()}
-    colour = _COLOURS[model]
-    with _drawing(3.5, 3.3) as (axes, finish):
-        axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
+    colour = COLOURS[model]
+    with drawing(3.5, 3.3) as (axes, finish):
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
         for (name, bins), style in zip(found.items(), ([":", "-"] if len(found) > 1 else ["-"]), strict=True):
             filled = bins.texts > 0
             axes.plot(
@@ -119,10 +109,10 @@ def reliability_chart(evidence: Evidence, model: str) -> Chart:
         lowest = min(float(bins.confidence[bins.texts > 0].min()) for bins in found.values())
         start = max(0.0, np.floor(lowest * 10) / 10)
         axes.set(xlim=(start, 1.01), ylim=(0, 1.03), xlabel="top probability", ylabel="share of texts it gets right")
-        axes.set_title(MODELS[model], fontsize=10, color=_INK, loc="left")
-        axes.grid(color=_RULE, linewidth=0.6)
+        axes.set_title(MODELS[model], fontsize=10, color=INK, loc="left")
+        axes.grid(color=RULE, linewidth=0.6)
         if len(found) > 1:
-            axes.legend(frameon=False, fontsize=8, labelcolor=_INK, loc="upper left")
+            axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper left")
         svg = finish()
     bins = found["as it is"]
     rows = tuple(
@@ -154,14 +144,12 @@ def confusion_chart(evidence: Evidence, model: str) -> Chart:
     few = len(classes) <= MOST_CLASSES
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     side = 3.2 if few else 5.2
-    with _drawing(side + 0.6, side) as (axes, finish):
+    with drawing(side + 0.6, side) as (axes, finish):
         # One colour whose opacity is the share, so that the page's theme shines through.
         for row, column in zip(*np.nonzero(counts), strict=True):
-            axes.add_patch(_square(column, row, _COLOURS[model], float(shares[row, column])))
-            if few and len(classes) <= 6:
-                look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
-                look["color"] = _ON_COLOUR if shares[row, column] > 0.55 else _INK
-                axes.text(column, row, f"{counts[row, column]:,}", **look)
+            axes.add_patch(_square(column, row, COLOURS[model], float(shares[row, column])))
+            if len(classes) <= _MOST_COUNTS:
+                axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=9, color=INK)
         axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
         if few:
             short = [_short(name) for name in classes]
@@ -172,16 +160,12 @@ def confusion_chart(evidence: Evidence, model: str) -> Chart:
             axes.set_yticks([])
         axes.set_xlabel("answered")
         axes.set_ylabel("label")
-        axes.set_title(MODELS[model], fontsize=10, color=_INK, loc="left")
+        axes.set_title(MODELS[model], fontsize=10, color=INK, loc="left")
         svg = finish()
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")
-    places = [np.unravel_index(place, wrong.shape) for place in order[: _CONFUSIONS if not few else wrong.size]]
+    cells = sorted(zip(*np.nonzero(counts), strict=True), key=lambda cell: (cell[0] == cell[1], -counts[cell]))
     rows = tuple(
-        (classes[row], classes[column], f"{wrong[row, column]:,}", formats.percent(float(shares[row, column])))
-        for row, column in places
-        if wrong[row, column]
+        (classes[row], classes[column], f"{counts[row, column]:,}", formats.percent(float(shares[row, column])))
+        for row, column in cells
     )
     headings = ("label", "answered", "texts", "share of the label's texts")
     alt = f"Confusion matrix of the {model}: {int(np.trace(counts)):,} of {int(counts.sum()):,} texts on the diagonal."
@@ -220,11 +204,11 @@ def _by_group(evidence: Evidence, names: Sequence[str], group: np.ndarray, headi
     shares = {name: np.bincount(group, weights=right[name], minlength=len(names)) / counts for name in models}
     ends = {name: [_wilson(share, count) for share, count in zip(shares[name], counts, strict=True)] for name in models}
     upright = len(names) <= MOST_CLASSES
-    with _drawing(7.2, 2.9 if upright else 0.6 + 0.19 * len(names)) as (axes, finish):
+    with drawing(7.2, 2.9 if upright else 0.6 + 0.19 * len(names)) as (axes, finish):
         for offset, name in zip((-0.12, 0.12), models, strict=False):
             place = np.arange(len(names)) + offset
             low, high = np.array(ends[name]).T
-            look: dict[str, Any] = {"color": _COLOURS[name], "linewidth": 1.4}
+            look: dict[str, Any] = {"color": COLOURS[name], "linewidth": 1.4}
             mark = {**look, "linewidth": 0, "marker": _MARKERS[name], "markersize": 5, "label": MODELS[name]}
             if upright:
                 axes.vlines(place, low, high, **look)
@@ -235,14 +219,14 @@ def _by_group(evidence: Evidence, names: Sequence[str], group: np.ndarray, headi
         if upright:
             axes.set_xticks(range(len(names)), [_short(name) for name in names], rotation=0 if len(names) < 7 else 45)
             axes.set(xlabel=heading, ylabel="share answered rightly", xlim=(-0.5, len(names) - 0.5))
-            axes.grid(axis="y", color=_RULE, linewidth=0.6)
+            axes.grid(axis="y", color=RULE, linewidth=0.6)
         else:
             axes.set_yticks(range(len(names)), [_short(name) for name in names], fontsize=7)
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.set_xlabel("share answered rightly")
-            axes.grid(axis="x", color=_RULE, linewidth=0.6)
+            axes.grid(axis="x", color=RULE, linewidth=0.6)
         above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.1}
-        axes.legend(frameon=False, fontsize=8, labelcolor=_INK, ncols=2, **above)
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=2, **above)
         svg = finish()
     rows = tuple(
         (
@@ -270,14 +254,14 @@ def learning_chart(history: Sequence[dict[str, Any]], title: str, colour: str) -
     checked = [(entry["step"], entry["eval_accuracy"]) for entry in history if "eval_accuracy" in entry]
     if not losses:
         return None
-    with _drawing(3.5, 2.4) as (axes, finish):
-        axes.plot(*zip(*losses, strict=True), color=_COLOURS[colour], linewidth=1.5)
+    with drawing(3.5, 2.4) as (axes, finish):
+        axes.plot(*zip(*losses, strict=True), color=COLOURS[colour], linewidth=1.5)
         axes.set(xlabel="step", ylabel="training loss", ylim=(0, None))
-        axes.set_title(title, fontsize=10, color=_INK, loc="left")
-        axes.grid(color=_RULE, linewidth=0.6)
+        axes.set_title(title, fontsize=10, color=INK, loc="left")
+        axes.grid(color=RULE, linewidth=0.6)
         for step, accuracy in checked:
-            axes.axvline(step, color=_FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
-            look: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 8, "color": _INK}
+            axes.axvline(step, color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
+            look: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 8, "color": INK}
             axes.annotate(f"{accuracy:.3f}", (step, 0.98), xycoords=("data", "axes fraction"), **look)
         svg = finish()
     rows = tuple(
@@ -298,7 +282,7 @@ def learning_chart(history: Sequence[dict[str, Any]], title: str, colour: str) -
 
 def _reheated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """What a calibrated model's probabilities were before its logits were divided by the temperature."""
-    logits = np.log(np.maximum(probabilities, 1e-12)) * temperature
+    logits = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)) * temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
@@ -311,58 +295,11 @@ def _wilson(share: float, count: int) -> Interval:
     return float(found.low), float(found.high)
 
 
-def _square(x: float, y: float, colour: str, opacity: float) -> Any:
+def _square(x: float, y: float, colour: str, share: float) -> Any:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, alpha=max(0.04, opacity), linewidth=0)
+    return Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, alpha=max(0.04, _DARKEST * share), linewidth=0)
 
 
 def _short(name: str, most: int = 22) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
-
-
-@contextmanager
-def _drawing(width: float, height: float) -> Iterator[tuple[Axes, Any]]:
-    """Axes on a page of these inches, and what turns the page into an `<svg>` element."""
-    from matplotlib.figure import Figure
-
-    settings = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "understudy",
-        "font.family": FONT,
-        "font.size": 9,
-        "text.parse_math": False,
-        "text.usetex": False,
-        "text.color": _INK,
-        "axes.edgecolor": _RULE,
-        "axes.labelcolor": _INK,
-        "xtick.color": _FAINT,
-        "ytick.color": _FAINT,
-        "xtick.labelcolor": _INK,
-        "ytick.labelcolor": _INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with drawn_with(settings):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.add_subplot()
-        axes.patch.set_alpha(0)
-
-        def finish() -> str:
-            buffer = io.StringIO()
-            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-            return _for_the_page(buffer.getvalue())
-
-        yield axes, finish
-
-
-def _for_the_page(svg: str) -> str:
-    """The element alone, in the page's colours, without names that several charts would share."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(
-        r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|legend|(?!C\d)[A-Z])\w*"', "", svg
-    )
-    for colour, name in _VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    return svg.replace("<svg ", '<svg role="img" aria-hidden="true" ', 1)

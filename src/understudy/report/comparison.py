@@ -16,6 +16,9 @@ from understudy.report.charts import Chart, Table, points_chart
 from understudy.report.evidence import Evidence
 from understudy.report.page import environment
 
+MARK = "runs beside each other</title>"
+"""What every such page has."""
+
 
 @dataclass(frozen=True)
 class ComparedRun:
@@ -141,14 +144,17 @@ def _chart(found: RunComparison) -> Chart:
 
 
 def _difference(evidence: Evidence, first: Evidence) -> Gain | None:
-    """None where the runs were tested on other texts, or with other labels."""
-    if evidence.classes != first.classes or sorted(evidence.ids) != sorted(first.ids):
+    """None where the runs were not tested on the same texts with the same labels."""
+    if sorted(evidence.classes) != sorted(first.classes) or len(evidence.ids) != len(first.ids):
         return None
-    mine, theirs = np.argsort(evidence.ids, kind="stable"), np.argsort(first.ids, kind="stable")
+    number = np.array([evidence.classes.index(name) for name in first.classes])  # of a class of the first run's
+    first_labels, first_predicted = number[first.labels], number[first.predicted["student"]]
+    mine = np.lexsort((evidence.labels, evidence.ids))
+    theirs = np.lexsort((first_labels, first.ids))
     labels = evidence.labels[mine]
-    if not np.array_equal(labels, first.labels[theirs]):
+    if not (np.array_equal(evidence.ids[mine], first.ids[theirs]) and np.array_equal(labels, first_labels[theirs])):
         return None
-    own, other = evidence.predicted["student"][mine], first.predicted["student"][theirs]
+    own, other = evidence.predicted["student"][mine], first_predicted[theirs]
     return gain(own, other, labels, evidence.recipe.evaluation.resamples, evidence.recipe.seed)
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from understudy.artifacts import Manifest, RunDirectory, read_recipe
 from understudy.data.sources import read
 from understudy.data.tokens import text_ids
-from understudy.errors import DataError, RunDirectoryError
+from understudy.errors import RunDirectoryError, UnderstudyError
 from understudy.evaluation.benchmark import Benchmark
 from understudy.evaluation.results import Metrics
+from understudy.evaluation.tradeoff import Tradeoff
 from understudy.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 MODELS = {
     "teacher": "Teacher",
@@ -42,7 +44,7 @@ class Evidence:
         probabilities: By model, float64 of shape (texts, classes).
         texts: The test texts themselves; None where they are not to be had.
         benchmark: `benchmark.json`, if there is one.
-        frontier: The models of `frontier.json`, likewise.
+        tradeoff: `frontier.json`, likewise.
     """
 
     run: RunDirectory
@@ -55,11 +57,15 @@ class Evidence:
     probabilities: dict[str, np.ndarray]
     texts: list[str] | None
     benchmark: Benchmark | None
-    frontier: list[dict[str, Any]] | None
+    tradeoff: Tradeoff | None
 
     @classmethod
-    def read(cls, folder: Path) -> Evidence:
+    def read(cls, folder: Path, texts: bool = True) -> Evidence:
         """Opens a run directory.
+
+        Args:
+            folder: The run directory.
+            texts: Whether the test texts are wanted.
 
         Raises:
             RunDirectoryError: it holds no run, or one that is not finished.
@@ -77,9 +83,9 @@ class Evidence:
             ) from None
         return cls(
             *(run, recipe, metrics, manifest, classes, ids, labels, probabilities),
-            texts=_texts(recipe, ids),
+            texts=_texts(recipe, manifest, run.predictions, ids) if texts else None,
             benchmark=Benchmark.load(run.benchmark) if run.benchmark.is_file() else None,
-            frontier=_models(run.frontier) if run.frontier.is_file() else None,
+            tradeoff=Tradeoff.load(run.frontier) if run.frontier.is_file() else None,
         )
 
     @cached_property
@@ -117,19 +123,22 @@ def _read_predictions(path: Path, classes: list[str]) -> tuple[np.ndarray, np.nd
     )
 
 
-def _texts(recipe: Recipe, ids: np.ndarray) -> list[str] | None:
-    """The test texts, from where the recipe had them; None where they are no longer there."""
-    try:
-        texts = read(recipe.data.test, recipe.data.text, label=None).texts
-    except DataError:
-        return None
-    by_id = dict(zip(text_ids(texts).tolist(), texts, strict=True))
-    found = [by_id.get(name) for name in ids.tolist()]
-    return None if None in found else [text for text in found if text is not None]
+def _texts(recipe: Recipe, manifest: Manifest, predictions: Path, ids: np.ndarray) -> list[str] | None:
+    """The test texts: kept with the answers, or from where the recipe had them; None where they are not to be had."""
+    import pyarrow.parquet as pq
 
-
-def _models(path: Path) -> list[dict[str, Any]]:
-    try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["models"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise RunDirectoryError(f"{path} is not a frontier that understudy wrote. Measure it again.") from None
+    if "text" in pq.read_schema(predictions).names:
+        return pq.read_table(predictions, columns=["text"])["text"].to_pylist()
+    # A relative path starts from the folder in which the run was started.
+    sources = dict.fromkeys([recipe.data.test, str(Path(manifest.content.get("folder", "")) / recipe.data.test)])
+    for source in sources:
+        try:
+            texts = read(source, recipe.data.text, label=None).texts
+        except UnderstudyError:
+            continue
+        by_id = dict(zip(text_ids(texts).tolist(), texts, strict=True))
+        found = [by_id.get(name) for name in ids.tolist()]
+        if None not in found:
+            return [text for text in found if text is not None]
+    log.warning("%s does not hold the test texts (any more): the report goes without them", recipe.data.test)
+    return None

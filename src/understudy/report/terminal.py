@@ -55,6 +55,7 @@ def show_comparison(found: RunComparison, console: Console) -> None:
     from rich import box
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     tables = []
     for content in (quality_table(found), size_table(found)):
@@ -62,7 +63,7 @@ def show_comparison(found: RunComparison, console: Console) -> None:
         for name in content.headings:
             table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
         for row in content.rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         tables.append(table)
     print_wide(Group(*tables), console, PLAIN_COMPARISON_WIDTH)
 

@@ -1,0 +1,213 @@
+"""The report's tables and pictures, section by section, from what a finished run holds."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from understudy.evaluation.metrics import calibration_bins
+from understudy.evaluation.results import Interval, ModelMetrics, Seeds
+from understudy.progress import duration
+from understudy.report import charts, formats
+from understudy.report.charts import Chart, Table
+from understudy.report.evidence import MODELS, Evidence
+
+_PICTURES = {"Benchmark": "benchmark", "Frontier": "frontier"}
+
+
+def quality_table(evidence: Evidence, intervals: dict[str, Interval]) -> Table:
+    metrics = evidence.metrics
+    found: dict[str, ModelMetrics | None] = {
+        "teacher": metrics.teacher,
+        "student": metrics.student,
+        "no_distillation": metrics.controls.no_distillation,
+        "linear": metrics.controls.linear,
+    }
+    rows = tuple(
+        (
+            MODELS[name],
+            f"{formats.score(model.accuracy)} [{intervals[name][0]:.4f}, {intervals[name][1]:.4f}]"
+            if name in intervals
+            else formats.score(model.accuracy),
+            formats.score(model.f1),
+            formats.score(model.auc),
+            formats.score(model.ece),
+            formats.known(model.parameters, formats.count),
+            formats.known(model.bytes, formats.size),
+        )
+        for name, model in found.items()
+        if model is not None
+    )
+    return Table(("model", "accuracy, 95 % interval", "F1", "AUC", "ECE", "parameters", "size"), rows)
+
+
+def seeds_table(seeds: Seeds | None) -> Table | None:
+    if seeds is None:
+        return None
+    rows = tuple(
+        (
+            str(each.seed),
+            formats.score(each.accuracy),
+            formats.percent(each.retention),
+            formats.known(each.control_accuracy, formats.score),
+            "-" if each.gain is None else formats.gain(each.gain),
+        )
+        for each in seeds.repeats
+    )
+    return Table(("seed", "student", "retention", "no distillation", "gain"), rows)
+
+
+def calibration_table(evidence: Evidence) -> Table:
+    rows = []
+    for name in evidence.probabilities:
+        calibration = evidence.manifest.details(name).get("calibration") or {}
+        bins = calibration_bins(evidence.probabilities[name], evidence.labels)
+        before = charts.uncalibrated_error(evidence, name)
+        rows.append(
+            (
+                MODELS[name],
+                formats.known(calibration.get("temperature"), lambda value: f"{value:.3f}"),
+                formats.known(before, formats.score),
+                formats.score(bins.error),
+                calibration.get("left") or "",
+            )
+        )
+    return Table(("model", "temperature", "ECE before", "ECE", "why there is no temperature"), tuple(rows))
+
+
+def agreement_table(evidence: Evidence) -> Table:
+    right = {name: evidence.predicted[name] == evidence.labels for name in ("teacher", "student")}
+    same = evidence.predicted["teacher"] == evidence.predicted["student"]
+    teacher, student = right["teacher"], right["student"]
+    parts = {
+        "both are right": teacher & student,
+        "only the teacher is right": teacher & ~student,
+        "only the student is right": ~teacher & student,
+        "both are wrong, with the same label": ~teacher & ~student & same,
+        "both are wrong, with different labels": ~teacher & ~student & ~same,
+    }
+    rows = tuple((name, f"{int(part.sum()):,}", formats.percent(float(part.mean()))) for name, part in parts.items())
+    return Table(("", "texts", "share"), rows)
+
+
+def learning(evidence: Evidence) -> list[Chart]:
+    colours = {"student": "student", "no_distillation": "no_distillation"}
+    stages = [stage for stage in evidence.manifest.seconds() if evidence.manifest.details(stage).get("history")]
+    found = [
+        charts.learning_chart(
+            evidence.manifest.details(stage)["history"],
+            stage.replace("_", " ").capitalize(),
+            colours.get(stage, "teacher" if stage.startswith("teacher") else "student"),
+        )
+        for stage in stages
+    ]
+    return [chart for chart in found if chart is not None]
+
+
+def speed_table(evidence: Evidence) -> Table:
+    speed = evidence.metrics.speed
+    sides = [
+        ("Teacher", speed.teacher, speed.batch128.teacher_ms),
+        ("Student", speed.student, speed.batch128.student_ms),
+    ]
+    rows = tuple(
+        (
+            name,
+            formats.significant(side.documents_per_second),
+            formats.milliseconds(side.latency_ms.p50, side.latency_ms.p95),
+            formats.known(batch, formats.milliseconds),
+        )
+        for name, side, batch in sides
+        if side is not None
+    )
+    return Table(
+        ("model", "documents per second", "one text, p50 / p95", f"128 texts padded to {speed.max_length}"), rows
+    )
+
+
+def benchmark_table(evidence: Evidence) -> Table | None:
+    found = evidence.benchmark
+    if found is None:
+        return None
+    rows = tuple(
+        (
+            each.side.label,
+            way,
+            formats.significant(each.documents_per_second),
+            formats.known(each.speedup, formats.times),
+            "-" if each.latency_ms is None else formats.milliseconds(each.latency_ms.p50, each.latency_ms.p95),
+            formats.size(each.side.bytes),
+            f"{each.million_texts.hours:.2f} h",
+        )
+        for each, way in zip(found.measurements, found.ways(), strict=True)
+    )
+    headings = (
+        "model",
+        "computed by",
+        "documents per second",
+        "speedup",
+        "one text, p50 / p95",
+        "size",
+        "1,000,000 texts",
+    )
+    return Table(headings, rows)
+
+
+def frontier_table(evidence: Evidence) -> Table | None:
+    if evidence.tradeoff is None:
+        return None
+    rows = tuple(
+        (
+            point.label,
+            f"{point.metrics.accuracy:.4f} [{point.accuracy_ci95[0]:.4f}, {point.accuracy_ci95[1]:.4f}]",
+            formats.known(point.rate, formats.significant),
+            formats.known(point.metrics.bytes, formats.size),
+            formats.known(point.metrics.parameters, formats.count),
+        )
+        for point in sorted(evidence.tradeoff.points, key=lambda point: -point.metrics.accuracy)
+    )
+    return Table(("model", "accuracy, 95 % interval", "documents per second", "size", "parameters"), rows)
+
+
+def pictures(evidence: Evidence) -> list[tuple[str, str]]:
+    found = [(name, picture(evidence.run.dashboard.with_name(f"{file}.png"))) for name, file in _PICTURES.items()]
+    return [(name, picture) for name, picture in found if picture is not None]
+
+
+def picture(path: Path) -> str | None:
+    """A PNG as an address that needs no other file."""
+    if not path.is_file():
+        return None
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def durations(evidence: Evidence) -> Table:
+    seconds = evidence.metrics.seconds
+    rows = [(name.replace("_", " "), duration(value)) for name, value in seconds.items()]
+    return Table(("stage", "time"), (*rows, ("all", duration(sum(seconds.values())))))
+
+
+def provenance(evidence: Evidence) -> Table:
+    content = evidence.manifest.content
+    stages = {name: stage for name, stage in content["stages"].items() if name != "report"}  # which this page is
+    machine = content.get("machine", {})
+    rows: list[tuple[str, str]] = [
+        ("understudy", str(content.get("understudy", "-"))),
+        ("versions", ", ".join(f"{name} {value}" for name, value in content.get("versions", {}).items())),
+        ("machine", ", ".join(str(value) for value in machine.values())),
+        ("seed", str(evidence.recipe.seed)),
+        ("test texts", f"{len(evidence.labels):,} from {evidence.recipe.data.test}"),
+        *((f"model of the {name}", _origin(value)) for name, value in content.get("models", {}).items() if value),
+        *((f"fingerprint of {name.replace('_', ' ')}", stage["fingerprint"]) for name, stage in stages.items()),
+    ]
+    return Table(("", ""), tuple(rows))
+
+
+def _origin(record: Any) -> str:
+    if isinstance(record, list):
+        return "; ".join(map(_origin, record))
+    if not isinstance(record, dict):
+        return str(record)
+    known = {name: record.get(name) for name in ("name", "kind", "revision", "sha256", "scores")}
+    return ", ".join(f"{name} {value}" for name, value in known.items() if value)
