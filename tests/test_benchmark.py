@@ -86,6 +86,7 @@ def test_figures_and_chart_are_kept(run: Path) -> None:
     assert layout.benchmark_plot.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
+@pytest.mark.acceptance
 def test_a_fast_type_is_measured_beside_fp32(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hardware, "_native_dtype", lambda _: "bf16")
     found = sides(benchmark(run, exports=[], **FEW))
@@ -93,6 +94,7 @@ def test_a_fast_type_is_measured_beside_fp32(run: Path, monkeypatch: pytest.Monk
     assert ("teacher", "PyTorch bf16, padded") not in found
 
 
+@pytest.mark.acceptance
 def test_students_of_the_frontier_are_measured_and_repeats_are_not(run: Path) -> None:
     for name in ("1-8000", "seed-1", ".half-made"):
         shutil.copytree(run / "student", run / "students" / name)
@@ -180,6 +182,7 @@ def test_none_is_made_where_none_is_wanted(run: Path, monkeypatch: pytest.Monkey
     assert sides(benchmark(run, exports=[], **FEW)) == [*PYTORCH, *CONTROLS]
 
 
+@pytest.mark.acceptance
 def test_an_export_of_an_earlier_student_is_made_again(run: Path) -> None:
     path = run / "student" / "config.json"
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
@@ -267,6 +270,7 @@ def test_an_unknown_precision_is_refused(run: Path) -> None:
         benchmark(run, exports=["fp8"])  # type: ignore[list-item]
 
 
+@pytest.mark.acceptance
 def test_a_small_test_set_is_used_whole(run: Path) -> None:
     found = benchmark(run, exports=[], **{**FEW, "texts": 1000, "latency_texts": 500})
     assert (found.texts, found.latency_texts) == (60, 60)

@@ -123,6 +123,7 @@ def test_plain_transformers_gives_what_the_run_recorded(calibrated: Finished, mo
     assert np.allclose(plain, recorded[columns].to_numpy(), atol=1e-5)
 
 
+@pytest.mark.acceptance
 def test_without_it_the_labels_are_the_same(
     calibrated: Finished, recipe_with: MakeRecipe, trained: list[str], tmp_path: Path
 ) -> None:
@@ -152,6 +153,7 @@ def test_made_twice_it_is_the_same(calibrated: Finished, tmp_path: Path) -> None
         assert folder_digest(tmp_path / "run" / name) == folder_digest(calibrated.out / name)
 
 
+@pytest.mark.acceptance
 def test_switching_it_off_makes_students_again_and_not_the_teacher(
     copied: Finished, recipe_with: MakeRecipe, trained: list[str]
 ) -> None:

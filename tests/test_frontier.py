@@ -146,7 +146,11 @@ def test_students_that_nobody_asked_for_are_left_out_where_they_cannot_be(
 
 
 @pytest.mark.parametrize(
-    ("flags", "status"), [(["--at-least", "0"], 0), (["--at-least", "1"], GateRefused.exit_status)]
+    ("flags", "status"),
+    [
+        pytest.param(["--at-least", "0"], 0, marks=pytest.mark.acceptance),
+        (["--at-least", "1"], GateRefused.exit_status),
+    ],
 )
 def test_the_command_names_the_one_to_ship(
     flags: list[str],

@@ -133,6 +133,7 @@ def test_a_run_without_a_model_of_the_teacher(
     assert "unknown: the teacher's scores were given" in output.err
 
 
+@pytest.mark.acceptance
 def test_without_soft_loss_the_student_is_its_control(run: Callable[..., Run], no_clock: None) -> None:
     found = run(distillation={"alpha": 0.0})
     predictions = pd.read_parquet(found.directory / "predictions.parquet")
@@ -186,6 +187,7 @@ def test_a_finished_run_is_not_done_again(
     assert trained == []
 
 
+@pytest.mark.acceptance
 def test_another_student_needs_no_more_than_the_scores(
     run: Callable[..., Run], no_clock: None, trained: list[Any]
 ) -> None:
@@ -195,6 +197,7 @@ def test_another_student_needs_no_more_than_the_scores(
     assert [name for name, _ in trained] == ["student", "no_distillation"]
 
 
+@pytest.mark.acceptance
 def test_other_scores_are_another_teacher(run: Callable[..., Run], scores: Path, no_clock: None) -> None:
     first = run()
     accuracy = first.metrics.teacher.accuracy
@@ -266,6 +269,7 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "measure_models", measured)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("with_checkpoint", [False, True])
 def test_many_students_of_given_scores(
     with_checkpoint: bool,

@@ -163,6 +163,7 @@ def test_only_what_an_option_changes_is_done_again(
     assert Recipe.load(finished_copy.out / "recipe.toml") == make_recipe(**changes)
 
 
+@pytest.mark.acceptance
 def test_going_back_gives_the_same_figures(finished_copy: Any, make_recipe: Callable[..., Recipe], work: Work) -> None:
     metrics = results(finished_copy.out)
     again(finished_copy, make_recipe(distillation={"temperature": 4.0}))
@@ -213,6 +214,7 @@ def test_another_student_seed_in_another_directory_needs_no_teacher(
     assert results(run)["student"] != results(finished_copy.out)["student"]
 
 
+@pytest.mark.acceptance
 def test_two_caches_give_the_same_figures(finished: Any, tmp_path: Path, work: Work) -> None:
     run = distill(finished.recipe, tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache")
     assert work.trained == ["teacher", "student", *CONTROLS]

@@ -128,6 +128,7 @@ def test_the_figures_are_those_of_the_folders(make_recipe: MakeRecipe, tmp_path:
     assert evidence(tmp_path / "twice") == evidence(tmp_path / "run")
 
 
+@pytest.mark.acceptance
 def test_without_the_control_only_the_student_is_repeated(
     make_recipe: MakeRecipe, tmp_path: Path, trained: list[str]
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_damaged_repeat_is_made_again(
     assert (evidence(finished_copy.out), digests(finished_copy.out)) == (figures, before)
 
 
+@pytest.mark.acceptance
 def test_overwriting_removes_the_repeats(finished_copy: Any, make_recipe: MakeRecipe) -> None:
     again(finished_copy, make_recipe(seeds=2))
     assert "controls/no_distillation-seed-1" in digests(finished_copy.out)
@@ -184,6 +186,7 @@ def test_overwriting_removes_the_repeats(finished_copy: Any, make_recipe: MakeRe
     assert set(digests(again(finished_copy, recipe, overwrite=True).directory)) == {"teacher", "student"}
 
 
+@pytest.mark.acceptance
 def test_a_frontier_repeats_the_recipes_own_student_alone(
     finished_copy: Any, make_recipe: MakeRecipe, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def test_without_controls_the_verdict_says_so(run: Callable[..., Run]) -> None:
     assert not (found.directory / "controls").exists()
 
 
+@pytest.mark.acceptance
 def test_the_linear_control_alone(run: Callable[..., Run]) -> None:
     found = run(evaluation={"controls": ["linear"]})
     assert found.metrics.controls.linear is not None
@@ -233,6 +234,7 @@ def test_a_committee(run: Callable[..., Run], make_recipe: MakeRecipe, tmp_path:
     assert logs == manifest(found)
 
 
+@pytest.mark.acceptance
 def test_another_member_is_another_teacher(run: Callable[..., Run], make_recipe: MakeRecipe) -> None:
     encoder = make_recipe().teacher.model
     run(teacher={"model": [encoder, "linear"]})

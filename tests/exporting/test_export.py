@@ -314,6 +314,7 @@ def test_one_token_the_longest_text_and_several_texts_are_compared(
     assert shapes >= {(1, 1), (1, 64), (2, 5), (5, 40)}
 
 
+@pytest.mark.acceptance
 def test_exporting_reports_to_nobody(finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     telemetry = pytest.importorskip("openvino_telemetry.main")
     monkeypatch.delenv("CI", raising=False)

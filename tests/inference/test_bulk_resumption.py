@@ -343,6 +343,7 @@ def test_interrupted(
     assert f"{2 * WINDOW} of {ROWS} rows were done before" in capsys.readouterr().err
 
 
+@pytest.mark.acceptance
 def test_killed_at_random_moments(make_model: Callable[..., Path], tmp_path: Path) -> None:
     """SIGKILL, in other processes."""
     model = make_model("model", NAMES)

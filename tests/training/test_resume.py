@@ -263,6 +263,7 @@ def test_the_best_checkpoint_is_verified_too(
     assert training(tmp_path, accuracies=again, **STOPPING) == stopped
 
 
+@pytest.mark.acceptance
 def test_killed_for_good(undisturbed: Any, training: Any, tmp_path: Path) -> None:
     """SIGKILL in the middle of a step, in another process."""
     script = f"""
