@@ -96,7 +96,7 @@ def test_a_long_value_is_cut() -> None:
         ("student.zzz", "no such option; [student] has model, revision, layers, from_layers, vocabulary, seed"),
         ("temperature", "no such option; did you mean distillation.temperature?"),
         ("techer", "no such option; did you mean teacher?"),
-        ("zzz", "no such option; the tables are data, teacher, student, distillation, evaluation, frontier"),
+        ("zzz", "no such option; the tables are data, teacher, student, distillation, evaluation, frontier, report"),
     ],
 )
 def test_an_unknown_option_comes_with_what_was_meant(option: str, text: str) -> None:
@@ -125,7 +125,7 @@ def test_everything_is_reported_at_once() -> None:
         "  teacher.epochs: expected a whole number from 1, got 0",
         "  teacher.epoch: no such option; did you mean teacher.epochs?",
         "  student.layers: expected a whole number from 1, or none, got 0",
-        "  extra: no such option; the tables are data, teacher, student, distillation, evaluation, frontier",
+        "  extra: no such option; the tables are data, teacher, student, distillation, evaluation, frontier, report",
     ]
 
 
