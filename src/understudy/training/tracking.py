@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from transformers.integrations.integration_utils import (
 
 from understudy.artifacts import write_text
 from understudy.errors import UserError
+from understudy.training.reporters import Reporters
 from understudy.wording import suggestion
 
 PROJECT = "understudy"
@@ -47,14 +49,9 @@ class Tracking:
     def run_name(self, stage: str) -> str:
         return f"{self.group}-{stage}"
 
-    @property
-    def reported_by_trainer(self) -> list[str]:
-        """What Trainer makes callbacks of; TensorBoard's needs a writer that knows where training goes on."""
-        return [tracker for tracker in self.trackers if tracker != _TENSORBOARD]
-
     @contextmanager
     def stage(self, name: str, checkpoints: Path, step: int, main_process: bool) -> Iterator[list[TrainerCallback]]:
-        """Yields callbacks that Trainer needs besides its own; it is made, and trains, inside the block.
+        """Yields the callback that reports, if anything is; Trainer is made, and trains, inside the block.
 
         Args:
             name: The stage's.
@@ -65,19 +62,26 @@ class Tracking:
         Raises:
             UserError: a tracker refuses to begin, mostly because nobody is logged in or its server does not answer.
         """
-        callbacks: list[TrainerCallback] = []
         with ExitStack() as opened:
             opened.enter_context(_environment(self._variables(name)))
-            if main_process:
-                if _TENSORBOARD in self.trackers:
-                    writer = self._tensorboard(name, step)
-                    opened.callback(writer.close)
-                    callbacks = [TensorBoardCallback(writer)]
-                for tracker, begin in (("wandb", self._wandb), ("mlflow", self._mlflow)):
-                    if tracker in self.trackers:
-                        with _refusals(tracker):
-                            begin(opened, name, checkpoints / f"{tracker}-run")
-            yield callbacks
+            if not (self.trackers and main_process):
+                yield []
+                return
+            reporters = Reporters()
+            for tracker in self.trackers:
+                make: Callable[[], TrainerCallback] = INTEGRATION_TO_CALLBACK[tracker]
+                kept = checkpoints / f"{tracker}-run"
+                with reporters.beginning(tracker):
+                    if tracker == _TENSORBOARD:
+                        writer = self._tensorboard(name, step)
+                        make = partial(TensorBoardCallback, writer)
+                        reporters.enter(opened, tracker, closing(writer))
+                    elif tracker == "wandb":
+                        reporters.enter(opened, tracker, self._wandb(name, kept))
+                    elif tracker == "mlflow":
+                        reporters.enter(opened, tracker, self._mlflow(name, kept))
+                    reporters.add(tracker, make())
+            yield [reporters]
 
     def _tensorboard(self, stage: str, step: int) -> Any:
         try:
@@ -93,23 +97,23 @@ class Tracking:
     # The callbacks of these two log into the run that is open. Left to open one, W&B's would log all stages into the
     # first, and MLflow's would switch the whole process to another experiment.
 
-    def _wandb(self, opened: ExitStack, stage: str, kept: Path) -> None:
+    def _wandb(self, stage: str, kept: Path) -> AbstractContextManager[Any]:
         import wandb
 
         if wandb.run is not None:  # the user's
-            return
+            return nullcontext()
         if not kept.is_file():
             write_text(kept, secrets.token_hex(8))
-        run = wandb.init(
+        run: AbstractContextManager[Any] = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             group=os.environ.get("WANDB_RUN_GROUP", self.group),
             name=self.run_name(stage),
             id=kept.read_text(encoding="utf-8"),
             resume="allow",
         )
-        opened.enter_context(run)
+        return run
 
-    def _mlflow(self, opened: ExitStack, stage: str, kept: Path) -> None:
+    def _mlflow(self, stage: str, kept: Path) -> AbstractContextManager[Any]:
         import mlflow
 
         experiment = None  # the one that the user has set
@@ -123,8 +127,8 @@ class Tracking:
             nested=True,  # beneath a run that the user has open, if there is one
             tags={"group": self.group},
         )
-        opened.enter_context(run)
         write_text(kept, run.info.run_id)
+        return run
 
     def _variables(self, stage: str) -> dict[str, str]:
         """What the other callbacks read from the environment, of the trackers that are in use."""
@@ -179,17 +183,6 @@ def tracking(report_to: str | Sequence[str], group: str, folder: Path) -> Tracki
                 "another one, or leave --report-to out."
             )
     return Tracking(trackers, group, folder)
-
-
-@contextmanager
-def _refusals(tracker: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        raise UserError(
-            f"--report-to {tracker}: it refuses to begin: {error} Set it up as its manual says, or leave it out; what "
-            "is finished is kept."
-        ) from error
 
 
 @contextmanager

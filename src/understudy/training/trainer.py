@@ -137,7 +137,7 @@ def train(
         dataloader_pin_memory=hardware.kind == "cuda",
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to=tracking.reported_by_trainer,
+        report_to="none",
         run_name=tracking.run_name(description),
         project=PROJECT,
     )
@@ -147,6 +147,7 @@ def train(
     arguments.logging_steps = max(1, per_epoch // _LOGS_PER_EPOCH)
     # Trainer would spread the rows of a batch over all GPUs that it sees; several take one process each.
     arguments._n_gpu = min(1, arguments.n_gpu)
+    arguments.report_to = []  # in a Kubeflow job Trainer reports unasked
     log.info(
         "%s: %d steps of about %d texts, %s, %s attention",
         *(description, steps, round(sampler.mean_texts), dtype, model.config._attn_implementation),
