@@ -67,6 +67,11 @@ def test_the_student_arrives_whole_in_one_commit(hub: FakeHub, finished: Finishe
     assert len(outcome["result"]["commit"]) == 40
 
 
+def test_a_run_in_the_home_folder(hub: FakeHub, finished: Finished, push: Push) -> None:
+    push(run=Path("~") / finished.out.name, HOME=str(finished.out.parent))
+    assert on_hub(hub, "owner/small").keys() == FILES
+
+
 def test_what_was_pushed_is_a_model_for_understudy_and_transformers(
     hub: FakeHub, finished: Finished, push: Push, tmp_path: Path
 ) -> None:

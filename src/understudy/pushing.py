@@ -55,7 +55,7 @@ def push(run: str | Path, to: str, *, private: bool = False) -> Pushed:
     """
     from huggingface_hub import CommitOperationAdd
 
-    files = files_to_push(RunDirectory(Path(run)))
+    files = files_to_push(RunDirectory(Path(run).expanduser()))
     _check_name(to)
     _check_hub(to)
     log.info("%s: %d files, %s", to, len(files), ", ".join(files))
