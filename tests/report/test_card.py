@@ -302,7 +302,32 @@ def test_nothing_tells_where_things_are_on_this_machine(run: Run) -> None:
     assert "/home/me" not in run.card().text
 
 
+@pytest.mark.parametrize("folder", ["models/mine", "~/mine", "a/b/mine/", "mine"])
+def test_a_folder_is_named_without_its_path_however_it_was_given(run: Run, folder: str) -> None:
+    run.options |= {"teacher": {"model": [folder, "owner/encoder", "linear"]}, "student": {"model": folder}}
+    theirs = [run.origin(folder), run.origin("owner/encoder", "hub"), "linear"]
+    run.manifest["models"] = {"teacher": theirs, "student": run.origin(folder)}
+    card = run.card()
+    (recipe,) = [token.content for token in card.tokens if token.type == "fence" and token.info == "toml"]
+    assert 'model = ["mine", "owner/encoder", "linear"]' in recipe and 'model = "mine"' in recipe
+    assert folder == "mine" or folder not in card.text
+
+
+def test_a_model_that_was_not_looked_for_may_be_a_folder(run: Run) -> None:
+    run.options["teacher"] = {"scores": "scores.csv", "model": "models/mine"}
+    run.options["student"] = {"model": "owner/small"}
+    run.manifest["models"] = {"teacher": {"scores": "scores.csv", "texts": 110}}
+    run.manifest["models"]["student"] = run.origin("owner/small", "cache")
+    card = run.card()
+    assert 'model = "owner/small"' in card.text and "models/mine" not in card.text
+
+
 # Figures that are not there
+
+
+def test_a_run_without_an_audit(run: Run) -> None:
+    del run.manifest["audit"]
+    assert run.card().line("A text is read up to").endswith(" tokens.")
 
 
 def test_a_teacher_whose_scores_were_given(run: Run, scores_given: Metrics) -> None:

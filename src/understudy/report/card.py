@@ -16,7 +16,7 @@ from understudy.artifacts import Manifest, RunDirectory, read_recipe, write_text
 from understudy.evaluation.results import Metrics
 from understudy.recipe import Recipe
 from understudy.report import formats
-from understudy.report.card_metadata import file_name, metadata, public_source, student_origin
+from understudy.report.card_metadata import file_name, metadata, model_records, public_source, student_origin
 from understudy.report.figures import comparison, findings
 
 # What Markdown and HTML could take for markup, within a line.
@@ -75,8 +75,8 @@ class _Facts:
 
     @property
     def audit(self) -> list[dict[str, Any]]:
-        """The audit's findings."""
-        return self.manifest.content["audit"]
+        """The audit's findings; none where the manifest has none."""
+        return self.manifest.content.get("audit", [])
 
     @property
     def texts(self) -> dict[str, int]:
@@ -131,7 +131,7 @@ def _sections(facts: _Facts) -> Iterator[str]:
     yield "## How it was made"
     yield _table([["", ""], *_origins(facts)])
     yield "The whole recipe, with files and folders by their names alone:"
-    yield _fenced(_without_folders(facts.recipe).to_toml(), "toml")
+    yield _fenced(_without_folders(facts.recipe, facts.manifest).to_toml(), "toml")
 
 
 def _summary(facts: _Facts) -> str:
@@ -168,7 +168,8 @@ def _use(facts: _Facts) -> str:
 
 def _limits(facts: _Facts) -> Iterator[str]:
     cut = [plain(finding["message"]) for finding in facts.audit if finding["code"] == "truncated_texts"]
-    yield " ".join([f"A text is read up to {facts.recipe.data.max_length:,} tokens. The audit says:", *cut])
+    read = f"A text is read up to {facts.recipe.data.max_length:,} tokens."
+    yield " ".join([read, "The audit says:", *cut] if cut else [read])
     yield _calibration(facts)
     if facts.classes:
         worst = facts.classes[0]
@@ -263,8 +264,9 @@ def _class_figures(run: RunDirectory) -> list[ClassFigures]:
     return sorted(figures, key=lambda each: (each.student, each.name))
 
 
-def _without_folders(recipe: Recipe) -> Recipe:
+def _without_folders(recipe: Recipe, manifest: Manifest) -> Recipe:
     """The recipe with the names alone of what is on this machine."""
+    public = {record["name"] for record in model_records(manifest) if record["kind"] != "folder"}
 
     def source(value: Any) -> Any:
         return public_source(value) if isinstance(value, str) else value
@@ -272,9 +274,8 @@ def _without_folders(recipe: Recipe) -> Recipe:
     def model(value: Any) -> Any:
         if isinstance(value, list):
             return [model(each) for each in value]
-        # A name on the Hub has one slash at the most, and starts with neither of these.
-        is_path = isinstance(value, str) and (value.startswith((".", "/", "~")) or value.count("/") > 1)
-        return file_name(value) if is_path else value
+        # What the run had no use for has no record, and may be a folder.
+        return file_name(value) if isinstance(value, str) and value not in public else value
 
     data = {name: source(getattr(recipe.data, name)) for name in ("train", "test", "validation", "unlabelled")}
     scores = recipe.teacher.scores

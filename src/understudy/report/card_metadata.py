@@ -73,10 +73,15 @@ def student_origin(manifest: Manifest) -> dict[str, Any] | None:
     Returns:
         The manifest's record of it; None for a manifest that has none.
     """
+    return next(iter(model_records(manifest)), None)
+
+
+def model_records(manifest: Manifest) -> list[dict[str, Any]]:
+    """What the manifest has on every model that was found somewhere: the student's first, then the teacher's."""
     models = manifest.content["models"]
     teachers = models["teacher"] if isinstance(models["teacher"], list) else [models["teacher"]]
     records = [models["student"], *teachers]
-    return next((record for record in records if isinstance(record, dict) and "kind" in record), None)
+    return [record for record in records if isinstance(record, dict) and "kind" in record]
 
 
 def public_source(source: str) -> str:
