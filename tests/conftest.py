@@ -173,6 +173,16 @@ def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out of a report what takes time and is the same whatever the figures are."""
+    from understudy.report import charts
+
+    chart = charts.Chart("<svg></svg>", "A chart.", charts.Table(("a", "b"), (("1", "2"),)))
+    for name in ("quality", "reliability", "confusion", "length", "class", "learning"):
+        monkeypatch.setattr(charts, f"{name}_chart", lambda *_: chart)
+
+
+@pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the models that are trained."""
     from understudy.training import student, teacher

@@ -288,6 +288,7 @@ def test_tokenizers_get_no_more_threads_and_then_are_as_before(monkeypatch: pyte
     assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
 
 
+@pytest.mark.acceptance
 def test_another_student_makes_the_figures_stale(finished_copy: Any, make_recipe: Callable[..., Recipe]) -> None:
     from understudy.pipeline import distill
 

@@ -216,6 +216,7 @@ def test_scores_instead_of_a_model_are_another_teacher(
         distill(recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
 
 
+@pytest.mark.acceptance
 def test_a_source_that_has_gone(run: Callable[..., Run], scores: Path, no_clock: None, tmp_path: Path) -> None:
     first = run()
     scores.unlink()

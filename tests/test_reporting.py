@@ -59,6 +59,7 @@ def test_a_finished_run_only_writes_a_report_that_is_gone(finished_copy: Any, tr
     assert page.read_bytes() == before and trained == []
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_what_was_rendered_by_hand_is_no_reason_to_do_anything_again(finished_copy: Any, trained: list[str]) -> None:
     report(finished_copy.out)
     before = {path: path.stat().st_mtime_ns for path in finished_copy.out.rglob("*") if path.is_file()}
@@ -68,6 +69,7 @@ def test_what_was_rendered_by_hand_is_no_reason_to_do_anything_again(finished_co
     assert changed <= {"manifest.json", "recipe.toml"} and trained == []
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_a_run_from_before_there_were_reports_gets_one_and_keeps_its_figures(
     finished_copy: Any, trained: list[str]
 ) -> None:
@@ -83,6 +85,7 @@ def test_a_run_from_before_there_were_reports_gets_one_and_keeps_its_figures(
     assert "another machine&#39;s" in (finished_copy.out / "report" / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_texts_left_out_by_the_recipe_stay_out_after_a_report_with_them(finished_copy: Any) -> None:
     found = Evidence.read(finished_copy.out)
     assert found.texts is not None
@@ -95,6 +98,23 @@ def test_texts_left_out_by_the_recipe_stay_out_after_a_report_with_them(finished
         assert [text for text in found.texts if text in page.read_text(encoding="utf-8")]
 
 
+def test_private_texts_are_nowhere_in_a_run_that_leaves_them_out(make_recipe: Any, tmp_path: Path) -> None:
+    recipe = make_recipe(report={"texts": False}, evaluation={"controls": []})
+    train, test = Path(recipe.data.train), tmp_path / "test.csv"
+    secret = train.read_text().splitlines()[1].rpartition(",")[0].strip('"')
+    test.write_text(
+        Path(recipe.data.test).read_text() + train.read_text().splitlines()[1] + "\n"
+    )  # a leak, which is found
+    leaky = recipe.model_copy(update={"data": recipe.data.model_copy(update={"test": str(test)})})
+    distill(leaky, tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache")
+    audit = json.loads((tmp_path / "run" / "manifest.json").read_text())["audit"]
+    assert any(finding["rows"] for finding in audit)
+    for path in (tmp_path / "run").rglob("*"):
+        if path.is_file() and path.suffix in {".json", ".html", ".md", ".toml", ".svg"}:
+            assert secret not in path.read_text(encoding="utf-8"), path
+
+
+@pytest.mark.usefixtures("no_charts")
 def test_texts_can_be_left_out_for_good(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = Evidence.read(run)
     assert found.texts is not None
@@ -108,6 +128,7 @@ def test_texts_can_be_left_out_for_good(run: Path, capsys: pytest.CaptureFixture
     assert not [text for text in found.texts if text in page.read_text(encoding="utf-8")]
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_test_texts_that_have_gone_are_no_obstacle(run: Path, finished: Any) -> None:
     recipe = Recipe.load(run / "recipe.toml")
     moved = recipe.model_copy(update={"data": recipe.data.model_copy(update={"test": str(run / "gone.csv")})})

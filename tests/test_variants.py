@@ -79,6 +79,7 @@ def test_integer_labels_with_names(run: Callable[..., Run], tmp_path: Path) -> N
     assert set(pd.read_parquet(found.directory / "predictions.parquet")["label"]) == {"neg", "pos"}
 
 
+@pytest.mark.acceptance
 def test_without_controls_the_verdict_says_so(run: Callable[..., Run]) -> None:
     found = run()
     assert found.metrics.controls.no_distillation is None
@@ -132,6 +133,7 @@ def test_a_teacher_without_class_names_is_matched_by_number(
     assert found.teacher.classes == ["negative", "positive"]
 
 
+@pytest.mark.acceptance
 def test_a_student_with_a_tokenizer_of_its_own(run: Callable[..., Run], make_model: Callable[..., Path]) -> None:
     student = make_model("other", layers=1, words=["film", "story", "good", "bad"])
     found = run(student={"model": str(student)}, evaluation={"controls": ["no_distillation"]})

@@ -195,7 +195,7 @@ def begin(recipe: Recipe, run: RunDirectory, hardware: Hardware, materials: Mate
             "student": start.record() if start else None,
         },
         "classes": materials.corpus.classes,
-        "audit": materials.findings.to_json(),
+        "audit": materials.findings.to_json(excerpts=recipe.report.texts),
     }
     manifest.save()
     write_text(run.recipe, recipe.to_toml())

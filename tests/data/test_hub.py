@@ -94,6 +94,7 @@ def test_what_is_not_there(hub: FakeHub, imdb: Path, read: Read) -> None:
     assert "No dataset 'owner/nothing' on the Hub" in dataset["message"]
 
 
+@pytest.mark.acceptance
 def test_a_wrong_split_of_a_cached_dataset_is_named_without_the_hub(hub: FakeHub, imdb: Path, read: Read) -> None:
     hub.add("owner/imdb", imdb, kind="datasets")
     read("owner/imdb:train")
@@ -104,6 +105,7 @@ def test_a_wrong_split_of_a_cached_dataset_is_named_without_the_hub(hub: FakeHub
         assert "Should be one of ['train', 'test']" in refused["message"]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("access", ["private", "gated"])
 def test_private_and_gated_datasets_need_a_token(hub: FakeHub, imdb: Path, read: Read, access: str) -> None:
     hub.add("owner/imdb", imdb, kind="datasets", private=access == "private", gated=access == "gated")

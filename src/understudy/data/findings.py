@@ -83,9 +83,17 @@ class Audit:
                 lines.append(f"    ... {finding.count:,} rows in all")
         raise DataError("\n".join(lines))
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """The findings as plain dicts and lists."""
-        return [{**asdict(finding), "rows": [asdict(row) for row in finding.rows]} for finding in self.findings]
+    def to_json(self, excerpts: bool = True) -> list[dict[str, Any]]:
+        """The findings as plain dicts and lists.
+
+        Args:
+            excerpts: Whether the rows say how their texts begin.
+        """
+
+        def plain(row: Row) -> dict[str, Any]:
+            return asdict(row) if excerpts else {"split": row.split, "row": row.row}
+
+        return [{**asdict(finding), "rows": [plain(row) for row in finding.rows]} for finding in self.findings]
 
     def _repr_html_(self) -> str:
         if not self.findings:
