@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +72,7 @@ def compare_runs(found: Sequence[Evidence]) -> RunComparison:
     differing = {name for evidence in found for name in evidence.recipe.differences(first.recipe)}
     differing -= {"name", "description"}
     flat = [evidence.recipe.flat() for evidence in found]
-    options = {name: tuple(str(each.get(name)) for each in flat) for name in sorted(differing)}
+    options = {name: tuple(_written(each.get(name)) for each in flat) for name in sorted(differing)}
     return RunComparison(tuple(runs), options)
 
 
@@ -156,6 +158,11 @@ def _difference(evidence: Evidence, first: Evidence) -> Gain | None:
         return None
     own, other = evidence.predicted["student"][mine], first_predicted[theirs]
     return gain(own, other, labels, evidence.recipe.evaluation.resamples, evidence.recipe.seed)
+
+
+def _written(value: Any) -> str:
+    """An option's value as in a recipe, a dash where it is not given."""
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
