@@ -34,11 +34,12 @@ docs: $(READY)
 site: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# torch stands apart: which file it is differs between machines, everything else is pinned by hash.
+# torch stands apart: which file it is differs between machines, everything else is pinned by hash. Python compiles what
+# it imports; compiling all of torch and transformers beforehand takes longer.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-compile $(TORCH)
+	$(PIP) install --quiet --no-compile --no-deps --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
