@@ -48,7 +48,7 @@ def test_the_students_of_a_recipe_that_names_none(layers: int, students: list[st
 
 
 def test_every_student_opens_and_answers_as_it_was_measured(
-    speeds: None, make_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    speeds: None, make_recipe: Callable[..., Recipe], tmp_path: Path, trained: list[str]
 ) -> None:
     recipe = make_recipe(frontier={"students": STUDENTS})
     found = frontier(recipe, tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache")
@@ -70,14 +70,7 @@ def test_every_student_opens_and_answers_as_it_was_measured(
     assert points["static"].metrics.parameters < points["3/15"].metrics.parameters
 
     # Once more: nothing is trained again; one more student costs one training.
-    trained: list[str] = []
-    train = training_student.train
-
-    def spy(*arguments: Any, **options: Any) -> Any:
-        trained.append(options["description"])
-        return train(*arguments, **options)
-
-    monkeypatch.setattr(training_student, "train", spy)
+    trained.clear()
     again = frontier(recipe, tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache")
     assert trained == [] and again.tradeoff == found.tradeoff
     more = make_recipe(frontier={"students": [*STUDENTS, "4"]})

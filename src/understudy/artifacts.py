@@ -166,8 +166,9 @@ class Manifest:
     def details(self, stage: str) -> dict[str, Any]:
         return self.content["stages"].get(stage, {}).get("details", {})
 
-    def finish(self, stage: str, fingerprint: str, seconds: float, details: dict[str, Any]) -> None:
-        if stage != "report":  # which shows what others made
+    def finish(self, stage: str, fingerprint: str, seconds: float, details: dict[str, Any], made: bool = True) -> None:
+        """Notes a stage, and with what and where if it `made` something and does not only show what others made."""
+        if made:
             self.content |= self.maker
         self.content["stages"][stage] = {
             "fingerprint": fingerprint,

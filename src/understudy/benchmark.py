@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy as np
 
 from understudy.artifacts import RunDirectory, folder_digest, read_recipe
 from understudy.data.sources import read
+from understudy.environment import variables
 from understudy.errors import DataError, GateRefused, ModelError, RunDirectoryError, UserError
 from understudy.evaluation.benchmark import Benchmark, Runtime, Side, Skipped
 from understudy.evaluation.speed import BATCH, padded_batch
@@ -285,13 +285,8 @@ def _test_texts(recipe: Recipe, run: RunDirectory) -> list[str]:
 def _tokenizers_limited_to(threads: int) -> Iterator[None]:
     """Tokenizers spread many texts over all cores otherwise, whatever the others were told."""
     wanted = {"RAYON_NUM_THREADS": str(threads), **({"TOKENIZERS_PARALLELISM": "false"} if threads == 1 else {})}
-    unset = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(unset)
-    try:
+    with variables(wanted, keep=True):
         yield
-    finally:
-        for name in unset:
-            os.environ.pop(name, None)
 
 
 def _versions() -> dict[str, str]:

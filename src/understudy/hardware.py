@@ -141,7 +141,7 @@ def fused_attention(kind: str) -> Iterator[None]:
     """Keeps PyTorch's fused attention to kernels that take any shape as it comes.
 
     On Hopper and Blackwell PyTorch prefers cuDNN's, which plans anew for each pair of batch size and length. Here
-    nearly every batch has a pair of its own: on an H200 a step of training then took some 90 ms.
+    nearly every batch has a pair of its own, which is most likely why a step of training took some 90 ms on an H200.
 
     Args:
         kind: The device's; where it is not `cuda`, nothing changes.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from understudy.environment import variables
 from understudy.errors import HubUnreachable, ModelError
 
 # What a model is made of on the Hub: config, weights, tokenizer, and no file of a subfolder.
@@ -188,14 +188,10 @@ def asked_once(name: str) -> Iterator[None]:
     session.send = send_once  # type: ignore[method-assign]
     # The client that sends large files is another one, which is told by the environment alone.
     told = {"READ_TIMEOUT": f"{_PATIENCE * 1000:.0f}ms", "RETRY_MAX_ATTEMPTS": "1"}
-    added = {f"HF_XET_CLIENT_{name}": value for name, value in told.items()}
-    added = {name: value for name, value in added.items() if name not in os.environ}
-    os.environ.update(added)
     try:
-        yield
+        with variables({f"HF_XET_CLIENT_{name}": value for name, value in told.items()}, keep=True):
+            yield
     finally:
-        for name in added:
-            os.environ.pop(name, None)
         close_session()  # the next one is as it was
 
 

@@ -16,6 +16,7 @@ from understudy.artifacts import Manifest, RunDirectory, file_sha256, folder_dig
 from understudy.errors import HubUnreachable, ModelError, RunDirectoryError, UserError
 from understudy.hub import MODEL_FILES, asked_once, first_line, has_vocabulary, out_of_reach, weight_files
 from understudy.models.linear import is_linear
+from understudy.report.evidence import REPORT
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def files_to_push(run: RunDirectory) -> dict[str, Path]:
     again = f"Run it again: understudy run {run.recipe} --out {run.root}"
     manifest = Manifest(run.manifest)
     measured = manifest.details("evaluation").get("files", {})
-    written = measured | manifest.details("report").get("files", {})
+    written = measured | manifest.details(REPORT).get("files", {})
     if not measured or not run.metrics.is_file():
         raise RunDirectoryError(f"The run in {run.root} is not finished. {again}")
     _check_student(run.student, manifest.details("student").get("digest"), again)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from understudy.environment import variables
 from understudy.errors import MissingExtra, ModelError
 from understudy.hardware import Dtype, Hardware, fused_attention, torch_dtype
 
@@ -316,12 +316,5 @@ def made_up(config: Any, lengths: tuple[int, ...]) -> Batch:
 @contextmanager
 def no_telemetry() -> Iterator[None]:
     """OpenVINO's converter and NNCF report every use to a server of Intel's, unless they are told that this is CI."""
-    before = os.environ.get("CI")
-    os.environ["CI"] = "true"
-    try:
+    with variables({"CI": "true"}):
         yield
-    finally:
-        if before is None:
-            del os.environ["CI"]
-        else:
-            os.environ["CI"] = before

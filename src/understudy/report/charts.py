@@ -10,6 +10,7 @@ import numpy as np
 
 from understudy.evaluation.metrics import CALIBRATION_BINS, calibration_bins
 from understudy.evaluation.results import Interval
+from understudy.inference.logits import softmax
 from understudy.report import formats
 from understudy.report.evidence import MODELS, Evidence
 from understudy.report.svg import COLOURS, FAINT, INK, RULE, drawing
@@ -174,9 +175,9 @@ def confusion_chart(evidence: Evidence, model: str) -> Chart:
 
 def confusion(evidence: Evidence, model: str) -> np.ndarray:
     """Texts by label and answer, int64 of shape (classes, classes)."""
-    classes = len(evidence.classes)
-    places = evidence.labels * classes + evidence.predicted[model]
-    return np.bincount(places, minlength=classes**2).reshape(classes, classes)
+    from sklearn.metrics import confusion_matrix
+
+    return confusion_matrix(evidence.labels, evidence.predicted[model], labels=range(len(evidence.classes)))
 
 
 def length_chart(evidence: Evidence) -> Chart | None:
@@ -282,9 +283,7 @@ def learning_chart(history: Sequence[dict[str, Any]], title: str, colour: str) -
 
 def _reheated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """What a calibrated model's probabilities were before its logits were divided by the temperature."""
-    logits = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)) * temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)) * temperature)
 
 
 def _wilson(share: float, count: int) -> Interval:

@@ -20,6 +20,9 @@ from understudy.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
+REPORT = "report"
+"""The stage that shows what the others made."""
+
 MODELS = {
     "teacher": "Teacher",
     "student": "Student",

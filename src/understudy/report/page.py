@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from understudy.artifacts import write_text
-from understudy.evaluation.benchmark import Measurement
 from understudy.evaluation.significance import accuracy_interval, gain
 from understudy.report import charts, formats, sections
 from understudy.report.evidence import Evidence
@@ -160,12 +159,7 @@ def _gained(evidence: Evidence) -> tuple[str, str]:
     """What it brings: like for like, each model at its own fastest, not padded."""
     metrics = evidence.metrics
     if evidence.benchmark is not None:
-        own = [each for each in evidence.benchmark.measurements if not each.side.padded]
-        fastest = {
-            name: max((each for each in own if each.side.name == name), key=_rate, default=None)
-            for name in ("teacher", "student")
-        }
-        teacher, student = fastest["teacher"], fastest["student"]
+        teacher, student = evidence.benchmark.fastest("teacher"), evidence.benchmark.fastest("student")
         if teacher is not None and student is not None:
             said = (
                 f"the teacher's documents per second ({student.side.way} against {teacher.side.way}), "
@@ -173,17 +167,13 @@ def _gained(evidence: Evidence) -> tuple[str, str]:
             )
             if student.side.precision == "int8":
                 said += f"; how good the export is, says {student.side.folder}/understudy.json"
-            return formats.times(_rate(student) / _rate(teacher), "×"), said
+            return formats.times(student.documents_per_second / teacher.documents_per_second, "×"), said
     sizes = metrics.teacher.bytes, metrics.student.bytes
     smaller = f"{formats.times(sizes[0] / sizes[1], '×')} smaller on disk" if sizes[0] and sizes[1] else None
     if metrics.speed.speedup is not None:
         said = f"the teacher's speed on batches of 128 ({formats.conditions(metrics.speed)})"
         return formats.times(metrics.speed.speedup, "×"), "; ".join(filter(None, [said, smaller]))
     return formats.significant(metrics.speed.student.documents_per_second), "documents per second by the student"
-
-
-def _rate(measurement: Measurement) -> float:
-    return measurement.documents_per_second
 
 
 def environment() -> Environment:

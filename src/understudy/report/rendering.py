@@ -8,16 +8,14 @@ from pathlib import Path
 from understudy.artifacts import Manifest, RunDirectory, file_sha256, fingerprint
 from understudy.recipe import Recipe
 from understudy.report.dashboard import draw_dashboard
-from understudy.report.evidence import Evidence
+from understudy.report.evidence import REPORT, Evidence
 from understudy.report.page import write_report
-
-STAGE = "report"
 
 
 def is_rendered(run: RunDirectory, recipe: Recipe, manifest: Manifest) -> bool:
     """Whether the report is there, and shows what the run holds now."""
     written = {path.name: file_sha256(path) for path in _files(run) if path.is_file()}
-    return manifest.fingerprint(STAGE) == _key(run, recipe) and manifest.details(STAGE).get("files") == written
+    return manifest.fingerprint(REPORT) == _key(run, recipe) and manifest.details(REPORT).get("files") == written
 
 
 def render_run(evidence: Evidence, manifest: Manifest) -> None:
@@ -31,7 +29,7 @@ def render_run(evidence: Evidence, manifest: Manifest) -> None:
     draw_dashboard(evidence.metrics, run.dashboard, evidence.recipe.name)
     write_report(evidence, run.page)
     files = {path.name: file_sha256(path) for path in _files(run)}
-    manifest.finish(STAGE, _key(run, evidence.recipe), time.monotonic() - start, {"files": files})
+    manifest.finish(REPORT, _key(run, evidence.recipe), time.monotonic() - start, {"files": files}, made=False)
 
 
 def _files(run: RunDirectory) -> list[Path]:

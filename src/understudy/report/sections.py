@@ -11,12 +11,13 @@ from understudy.evaluation.results import Interval, ModelMetrics, Seeds
 from understudy.progress import duration
 from understudy.report import charts, formats
 from understudy.report.charts import Chart, Table
-from understudy.report.evidence import MODELS, Evidence
+from understudy.report.evidence import MODELS, REPORT, Evidence
 
 _PICTURES = {"Benchmark": "benchmark", "Frontier": "frontier"}
 
 
 def quality_table(evidence: Evidence, intervals: dict[str, Interval]) -> Table:
+    """How good every model is, with intervals."""
     metrics = evidence.metrics
     found: dict[str, ModelMetrics | None] = {
         "teacher": metrics.teacher,
@@ -43,6 +44,7 @@ def quality_table(evidence: Evidence, intervals: dict[str, Interval]) -> Table:
 
 
 def seeds_table(seeds: Seeds | None) -> Table | None:
+    """Student and control of every seed; None for a single one."""
     if seeds is None:
         return None
     rows = tuple(
@@ -59,6 +61,7 @@ def seeds_table(seeds: Seeds | None) -> Table | None:
 
 
 def calibration_table(evidence: Evidence) -> Table:
+    """Every model's calibration error and temperature."""
     rows = []
     for name in evidence.probabilities:
         calibration = evidence.manifest.details(name).get("calibration") or {}
@@ -77,6 +80,7 @@ def calibration_table(evidence: Evidence) -> Table:
 
 
 def agreement_table(evidence: Evidence) -> Table:
+    """Who is right on how many texts."""
     right = {name: evidence.predicted[name] == evidence.labels for name in ("teacher", "student")}
     same = evidence.predicted["teacher"] == evidence.predicted["student"]
     teacher, student = right["teacher"], right["student"]
@@ -92,6 +96,7 @@ def agreement_table(evidence: Evidence) -> Table:
 
 
 def learning(evidence: Evidence) -> list[Chart]:
+    """A chart for every training."""
     colours = {"student": "student", "no_distillation": "no_distillation"}
     stages = [stage for stage in evidence.manifest.seconds() if evidence.manifest.details(stage).get("history")]
     found = [
@@ -106,6 +111,7 @@ def learning(evidence: Evidence) -> list[Chart]:
 
 
 def speed_table(evidence: Evidence) -> Table:
+    """What the run itself measured."""
     speed = evidence.metrics.speed
     sides = [
         ("Teacher", speed.teacher, speed.batch128.teacher_ms),
@@ -127,6 +133,7 @@ def speed_table(evidence: Evidence) -> Table:
 
 
 def benchmark_table(evidence: Evidence) -> Table | None:
+    """Every runtime that was measured; None where none was."""
     found = evidence.benchmark
     if found is None:
         return None
@@ -155,6 +162,7 @@ def benchmark_table(evidence: Evidence) -> Table | None:
 
 
 def frontier_table(evidence: Evidence) -> Table | None:
+    """The frontier's models, the most accurate first; None without a frontier."""
     if evidence.tradeoff is None:
         return None
     rows = tuple(
@@ -171,6 +179,7 @@ def frontier_table(evidence: Evidence) -> Table | None:
 
 
 def pictures(evidence: Evidence) -> list[tuple[str, str]]:
+    """The benchmark's and the frontier's charts that are there, with their names."""
     found = [(name, picture(evidence.run.dashboard.with_name(f"{file}.png"))) for name, file in _PICTURES.items()]
     return [(name, picture) for name, picture in found if picture is not None]
 
@@ -183,14 +192,16 @@ def picture(path: Path) -> str | None:
 
 
 def durations(evidence: Evidence) -> Table:
+    """What every stage took."""
     seconds = evidence.metrics.seconds
     rows = [(name.replace("_", " "), duration(value)) for name, value in seconds.items()]
     return Table(("stage", "time"), (*rows, ("all", duration(sum(seconds.values())))))
 
 
 def provenance(evidence: Evidence) -> Table:
+    """With what, where and from what it was made."""
     content = evidence.manifest.content
-    stages = {name: stage for name, stage in content["stages"].items() if name != "report"}  # which this page is
+    stages = {name: stage for name, stage in content["stages"].items() if name != REPORT}
     machine = content.get("machine", {})
     rows: list[tuple[str, str]] = [
         ("understudy", str(content.get("understudy", "-"))),

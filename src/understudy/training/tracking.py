@@ -24,6 +24,7 @@ from transformers.integrations.integration_utils import (
 )
 
 from understudy.artifacts import write_text
+from understudy.environment import variables
 from understudy.errors import UserError
 from understudy.training.reporters import Reporters
 from understudy.wording import suggestion
@@ -63,7 +64,7 @@ class Tracking:
             UserError: a tracker refuses to begin, mostly because nobody is logged in or its server does not answer.
         """
         with ExitStack() as opened:
-            opened.enter_context(_environment(self._variables(name)))
+            opened.enter_context(variables(self._variables(name)))
             if not (self.trackers and main_process):
                 yield []
                 return
@@ -141,12 +142,12 @@ class Tracking:
             "clearml": {"CLEARML_TASK": self.run_name(stage)},
             "comet_ml": {"COMET_MODE": "create"},  # by default it would go on in the last stage's experiment
         }
-        variables: dict[str, str] = {}
+        found: dict[str, str] = {}
         for tracker in self.trackers:
             given = groups.get(tracker, {}).items()
-            variables |= {name: value for name, value in given if name not in os.environ}
-            variables |= stages.get(tracker, {})
-        return variables
+            found |= {name: value for name, value in given if name not in os.environ}
+            found |= stages.get(tracker, {})
+        return found
 
 
 NO_TRACKING = Tracking()
@@ -183,17 +184,3 @@ def tracking(report_to: str | Sequence[str], group: str, folder: Path) -> Tracki
                 "another one, or leave --report-to out."
             )
     return Tracking(trackers, group, folder)
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
