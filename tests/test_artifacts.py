@@ -210,6 +210,21 @@ def test_a_manifest_is_saved_after_every_stage(tmp_path: Path) -> None:
     assert Manifest(tmp_path / "manifest.json").fingerprint("teacher") is None
 
 
+def test_a_manifest_knows_which_machine_did_which_stage(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path / "manifest.json")
+    manifest.content["machine"] = {"cores": 1}
+    manifest.finish("data", "abc", 1, {})
+    manifest.maker = {"machine": {"cores": 2}}
+    manifest.finish("teacher", "abc", 1, {})
+    manifest.maker = {"machine": {"cores": 8}}
+    manifest.finish("student", "abc", 1, {})
+    manifest.finish("report", "abc", 1, {}, made=False)
+    again = Manifest(tmp_path / "manifest.json")
+    machines = again.machines(["data", "teacher", "student"])
+    # A manifest from before stages named theirs has the last one's only.
+    assert machines == [({"cores": 8}, ["data", "student"]), ({"cores": 2}, ["teacher"])]
+
+
 @pytest.mark.parametrize(
     "content",
     [

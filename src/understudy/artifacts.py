@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +166,18 @@ class Manifest:
     def details(self, stage: str) -> dict[str, Any]:
         return self.content["stages"].get(stage, {}).get("details", {})
 
+    def machines(self, stages: Iterable[str]) -> list[tuple[dict[str, Any], list[str]]]:
+        """The machines on which stages were done, each with those that were; a run can go on on another machine."""
+        found: list[tuple[dict[str, Any], list[str]]] = []
+        for stage in stages:
+            machine = self.content["stages"][stage].get("machine") or self.content.get("machine", {})
+            known = next((names for each, names in found if each == machine), None)
+            if known is None:
+                found.append((machine, [stage]))
+            else:
+                known.append(stage)
+        return found
+
     def finish(self, stage: str, fingerprint: str, seconds: float, details: dict[str, Any], made: bool = True) -> None:
         """Notes a stage, and with what and where if it `made` something and does not only show what others made."""
         if made:
@@ -173,6 +185,7 @@ class Manifest:
         self.content["stages"][stage] = {
             "fingerprint": fingerprint,
             "seconds": round(seconds, 2),
+            "machine": self.maker.get("machine", {}),
             "details": details,
         }
         self.save()

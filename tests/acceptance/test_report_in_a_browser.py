@@ -98,6 +98,12 @@ def test_it_prints(finished: Any, tmp_path: Path) -> None:
     printed = tmp_path / "report.pdf"
     chromium(finished.out / "report" / "report.html", tmp_path, f"--print-to-pdf={printed}", "--no-pdf-header-footer")
     assert printed.read_bytes().startswith(b"%PDF") and printed.stat().st_size > 50_000
+    reader = shutil.which("pdftotext")
+    if reader is None:
+        pytest.skip("no pdftotext here: apt-get install poppler-utils")
+    text = subprocess.run([reader, str(printed), "-"], capture_output=True, text=True, check=True).stdout
+    assert "attention_dropout" in text  # the recipe, which the page keeps folded, and the tables behind the charts
+    assert text.count("The figures behind it") > 3 and "Wilson" in text
 
 
 def _escaped(html: str) -> str:

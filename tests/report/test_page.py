@@ -152,6 +152,18 @@ def test_many_classes(imdb: Metrics, tmp_path: Path, count: int) -> None:
 
 
 @pytest.mark.usefixtures("no_charts")
+def test_every_machine_that_did_something_is_named_with_what_it_did(imdb: Metrics, tmp_path: Path) -> None:
+    found = evidence(imdb, tmp_path)
+    assert "machinea processor, 2" in _cells(render(found))
+    found.manifest.content["stages"]["student"]["machine"] = {"processor": "another", "cores": 64}
+    cells = _cells(render(found))
+    assert "machine of teachera processor, 2" in cells and "machine of studentanother, 64" in cells
+
+
+def _cells(html: str) -> str:
+    return Page(html).text.replace("\n", "")
+
+
 def test_the_report_is_written_whole(imdb: Metrics, tmp_path: Path) -> None:
     path = tmp_path / "report" / "report.html"
     write_report(evidence(imdb, tmp_path), path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from understudy.artifacts import Manifest
 from understudy.evaluation.metrics import calibration_bins
 from understudy.evaluation.results import Interval, ModelMetrics, Seeds
 from understudy.progress import duration
@@ -202,17 +204,26 @@ def provenance(evidence: Evidence) -> Table:
     """With what, where and from what it was made."""
     content = evidence.manifest.content
     stages = {name: stage for name, stage in content["stages"].items() if name != REPORT}
-    machine = content.get("machine", {})
     rows: list[tuple[str, str]] = [
         ("understudy", str(content.get("understudy", "-"))),
         ("versions", ", ".join(f"{name} {value}" for name, value in content.get("versions", {}).items())),
-        ("machine", ", ".join(str(value) for value in machine.values())),
+        *_machines(evidence.manifest, stages),
         ("seed", str(evidence.recipe.seed)),
         ("test texts", f"{len(evidence.labels):,} from {evidence.recipe.data.test}"),
         *((f"model of the {name}", _origin(value)) for name, value in content.get("models", {}).items() if value),
         *((f"fingerprint of {name.replace('_', ' ')}", stage["fingerprint"]) for name, stage in stages.items()),
     ]
     return Table(("", ""), tuple(rows))
+
+
+def _machines(manifest: Manifest, stages: Iterable[str]) -> list[tuple[str, str]]:
+    """A row, or where the run went on on another machine a row for each with the stages that it did."""
+    found = [
+        (", ".join(str(value) for value in machine.values()), names) for machine, names in manifest.machines(stages)
+    ]
+    if len(found) == 1:
+        return [("machine", found[0][0])]
+    return [(f"machine of {', '.join(names).replace('_', ' ')}", machine) for machine, names in found]
 
 
 def _origin(record: Any) -> str:
