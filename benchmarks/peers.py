@@ -99,7 +99,7 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
     from understudy.hardware import detect
     from understudy.inference.engines import open_engine
     from understudy.inference.logits import predict_logits
-    from understudy.recipe import TrainingOptions
+    from understudy.options.training import TrainingOptions
     from understudy.training.objectives import distilled
     from understudy.training.trainer import Examples, train
 

@@ -24,7 +24,8 @@ layers = 3
 _INTRODUCTION = f"""\
 # The recipe
 
-Every option of understudy. This page is made from `recipe.py` (`python -m understudy.reference`); change it there.
+Every option of understudy. This page is made from `recipe.py` and its sections in `options`
+(`python -m understudy.reference`); change it there.
 
 A recipe is a TOML file: the options at the top first, then one table a section. What is left out takes its default, and
 an option that does not exist is refused.

@@ -10,7 +10,7 @@ from understudy.data.corpus import Corpus, Split, build_corpus, read_tables, str
 from understudy.data.sources import Table
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError
-from understudy.recipe import DataOptions
+from understudy.options.data import DataOptions
 
 
 def options(**changes: Any) -> DataOptions:

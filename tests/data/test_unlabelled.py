@@ -16,7 +16,7 @@ from understudy.data.sources import Table, stream
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import select_unlabelled
 from understudy.errors import DataError
-from understudy.recipe import DataOptions
+from understudy.options.data import DataOptions
 
 
 def chunks(*lists: list[str]) -> Any:

@@ -19,7 +19,8 @@ from understudy.hardware import Hardware
 from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.models.loading import load_classifier, load_tokenizer, resolve
-from understudy.recipe import Recipe, TrainingOptions
+from understudy.options.training import TrainingOptions
+from understudy.recipe import Recipe
 from understudy.training import trainer
 from understudy.training.objectives import distilled
 from understudy.training.student import Start, train_student

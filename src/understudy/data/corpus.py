@@ -15,7 +15,7 @@ from understudy.data.sources import Table, read, stream
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import Unlabelled, select_unlabelled
 from understudy.errors import DataError
-from understudy.recipe import DataOptions
+from understudy.options.data import DataOptions
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from understudy.errors import ModelError
 from understudy.models.loading import load_classifier, load_config
-from understudy.recipe import LayerChoice
+from understudy.options.training import LayerChoice
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -17,7 +17,8 @@ from understudy.models.loading import Origin, load_classifier, load_tokenizer
 from understudy.models.static import static_student
 from understudy.models.students import from_layers
 from understudy.models.vocabulary import Vocabulary, prune_embeddings
-from understudy.recipe import LayerChoice, Recipe
+from understudy.options.training import LayerChoice
+from understudy.recipe import Recipe
 from understudy.training.calibration import calibrate
 from understudy.training.objectives import balanced_class_weights, distilled, supervised
 from understudy.training.teacher import TrainedModel, save_model

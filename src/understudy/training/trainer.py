@@ -30,8 +30,8 @@ from understudy.data.tokens import Tokens, pad
 from understudy.errors import TrainingDiverged
 from understudy.hardware import Hardware, fused_attention
 from understudy.models.attention import fast_dropout, supports_per_text
+from understudy.options.training import TrainingOptions
 from understudy.progress import progress
-from understudy.recipe import TrainingOptions
 from understudy.training.objectives import Objective
 from understudy.training.tracking import NO_TRACKING, PROJECT, Tracking
 

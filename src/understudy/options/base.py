@@ -1,0 +1,46 @@
+"""What the recipe's sections have in common: how options are validated, and the kinds that several of them take."""
+
+from __future__ import annotations
+
+import json
+from types import NoneType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from understudy.wording import accepts
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class Options(BaseModel):
+    """A section of the recipe, or the whole: nothing in it is changed, and an option that does not exist is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """`none` unsets what may be unset, for flags over a file; true and false are no numbers."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if value == "none" and accepts(annotation, NoneType):
+            return None
+        if isinstance(value, bool) and not accepts(annotation, bool):
+            raise ValueError("true and false are no numbers")
+        return value
+
+
+def listed(value: Any) -> Any:
+    """A list from a flag: `a,b`, or JSON where a name holds a comma."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # no list, which the validation then says
+    return [item.strip() for item in value.split(",")]
