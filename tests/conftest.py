@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from understudy.cli import main
 from understudy.recipe import Recipe
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -74,6 +75,16 @@ def write_model(
     kind(config).save_pretrained(folder)
     BertTokenizerFast(vocab={word: index for index, word in enumerate(vocabulary)}).save_pretrained(folder)
     return folder
+
+
+def user_error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The message of a command that the user has to mend: status 2, one line of prefix, no traceback, clean stdout."""
+    assert main(list(arguments)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("understudy: ")
+    assert "Traceback" not in err
+    return err.removeprefix("understudy: ").rstrip("\n")
 
 
 # Whole runs: a teacher of 4 layers, a student of 2, and texts of 12 words from the vocabulary above.

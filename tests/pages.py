@@ -26,6 +26,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from understudy import cli
+from understudy.commands import chosen_recipe
 from understudy.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -112,7 +113,7 @@ def recipe_error(words: list[str]) -> str | None:
     try:
         options = cli._parsed(words[1:])
         if hasattr(options, "recipe_flags"):
-            cli._recipe(options)
+            chosen_recipe(options)
     except UserError as error:
         return f"understudy: {error}"
     return None

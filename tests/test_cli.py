@@ -1,23 +1,19 @@
-"""The command line: exit status, what goes to stdout and what to stderr, and how flags reach the library."""
+"""The command line: help, exit status, what goes to stdout and what to stderr, and wrong arguments."""
 
 from __future__ import annotations
 
-import dataclasses
 import errno
-import json
 import logging
 import subprocess
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from understudy import cli
+from conftest import user_error
+from understudy import commands
 from understudy.cli import main
 from understudy.errors import DataError, GateRefused, UnderstudyError
-from understudy.recipe import Recipe, presets
 
 COMMANDS = [
     *("run", "frontier", "recipes", "check", "predict", "export", "evaluate"),
@@ -26,7 +22,7 @@ COMMANDS = [
 
 
 def replace(monkeypatch: pytest.MonkeyPatch, command: str, does: Any) -> None:
-    monkeypatch.setitem(cli._COMMANDS, command, (does, "a stand-in"))
+    monkeypatch.setitem(commands.COMMANDS, command, (does, "a stand-in"))
 
 
 def raising(error: BaseException) -> Any:
@@ -36,23 +32,13 @@ def raising(error: BaseException) -> Any:
     return command
 
 
-def user_error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The message of a command that the user has to mend: status 2, one line of prefix, no traceback, clean stdout."""
-    assert main(list(arguments)) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("understudy: ")
-    assert "Traceback" not in err
-    return err.removeprefix("understudy: ").rstrip("\n")
-
-
 # Help
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert list(cli._COMMANDS) == COMMANDS
+    assert list(commands.COMMANDS) == COMMANDS
     for command in COMMANDS:
         assert f"\n    {command} " in out
 
@@ -148,6 +134,12 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert (found.returncode, found.stderr) == (0, "")
 
 
+def test_what_is_logged_goes_to_stderr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    replace(monkeypatch, "recipes", lambda _: logging.getLogger("understudy.pipeline").info("for people"))
+    assert main(["recipes"]) == 0
+    assert capsys.readouterr() == ("", "for people\n")
+
+
 # Wrong arguments
 
 
@@ -204,19 +196,6 @@ def test_a_wrong_recipe_reports_all_its_errors(capsys: pytest.CaptureFixture[str
     ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["model", "a text", "--input", "texts.csv"], "predict got texts and --input: give one or the other."),
-        (["model", "a text", "--output", "x.csv"], "predict got --output without --input"),
-    ],
-)
-def test_predict_refuses_what_contradicts_itself(
-    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert user_error(capsys, "predict", *arguments).startswith(text)
-
-
 def test_predict_names_only_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
     assert user_error(capsys, "predict").startswith("the following arguments are required: MODEL. ")
 
@@ -226,158 +205,3 @@ def test_a_threshold_is_a_share(value: str, capsys: pytest.CaptureFixture[str]) 
     assert f"argument --threshold: expected a {'number' if value == 'sure' else 'share'}" in user_error(
         capsys, "predict", "model", "a text", "--threshold", value
     )
-
-
-# Answers
-
-
-def test_recipes_lists_them_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["recipes"]) == 0
-    out, err = capsys.readouterr()
-    assert [line.split()[0] for line in out.splitlines()] == list(presets())
-    assert err == ""
-
-
-@pytest.mark.parametrize("arguments", [["recipes", "--json"], ["--json", "recipes"]])
-def test_json_is_all_there_is_on_stdout(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == 0
-    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == list(presets())
-
-
-def test_what_is_logged_goes_to_stderr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    replace(monkeypatch, "recipes", lambda _: logging.getLogger("understudy.pipeline").info("for people"))
-    assert main(["recipes"]) == 0
-    assert capsys.readouterr() == ("", "for people\n")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Found:
-    agreement: float = 0.97
-
-
-def test_run_passes_its_flags_on_and_answers_in_json(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[Any] = []
-
-    def distill(recipe: Recipe, out: Path, **options: Any) -> SimpleNamespace:
-        calls.append((recipe, out, options))
-        return SimpleNamespace(metrics=_Found(), directory=out, page=out / "report.html")
-
-    monkeypatch.setitem(sys.modules, "understudy.pipeline", SimpleNamespace(distill=distill))
-    monkeypatch.setattr("understudy.report.terminal.show_metrics", lambda _, console, title: console.print("table"))
-    flags = [
-        "--threads",
-        "2",
-        "--device",
-        "cpu",
-        "--engine",
-        "pytorch",
-        "--overwrite",
-        "--cache-dir",
-        str(tmp_path),
-        "--seed",
-        "4",
-        "--report-to",
-        "tensorboard,wandb",
-    ]
-    assert main(["--json", "run", "imdb", "--out", "here", *flags]) == 0
-    options = {"device": "cpu", "threads": 2, "engine": "pytorch", "cache_dir": tmp_path, "overwrite": True}
-    options["report_to"] = "tensorboard,wandb"
-    assert calls == [(Recipe.load("imdb", seed=4), Path("here"), options)]
-    out, err = capsys.readouterr()
-    assert json.loads(out) == {"run": "here", "agreement": 0.97}
-    assert err.splitlines() == ["table", f"report: {Path('here/report.html')}"]
-
-
-def test_a_check_that_finds_errors_answers_and_exits_with_2(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    finding = SimpleNamespace(
-        level="error", code="leak", message="a text twice", rows=[SimpleNamespace(split="test", row=3, text="so")]
-    )
-    found = SimpleNamespace(
-        findings=[finding], errors=[finding], warnings=[], notes=[], to_json=lambda: [{"code": "leak"}]
-    )
-    monkeypatch.setitem(sys.modules, "understudy.pipeline", SimpleNamespace(examine=lambda *_: found))
-    assert main(["check", "--json"]) == 2
-    out, err = capsys.readouterr()
-    assert json.loads(out) == {"findings": [{"code": "leak"}]}
-    assert err.splitlines()[:3] == [
-        "ERROR  leak: a text twice",
-        "    test row 3: so",
-        "1 errors, 0 warnings, 0 notes",
-    ]
-
-
-# benchmark
-
-
-class _Figures:
-    def to_json(self) -> dict[str, Any]:
-        return {"threads": 2}
-
-
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    calls: list[Any] = []
-
-    def benchmark(run: Path, **options: Any) -> _Figures:
-        calls.append((run, options))
-        return _Figures()
-
-    monkeypatch.setitem(sys.modules, "understudy.benchmark", SimpleNamespace(benchmark=benchmark))
-    monkeypatch.setattr(
-        "understudy.report.benchmark_table.show_benchmark", lambda _, console, title: console.print("table")
-    )
-    return calls
-
-
-def test_benchmark_has_these_defaults(measured: list[Any]) -> None:
-    assert main(["benchmark", "here"]) == 0
-    options = {"exports": ["fp32", "int8"], "texts": 256, "latency_texts": 100, "rounds": 3}
-    assert measured == [(Path("here"), {**options, "device": None, "threads": None})]
-
-
-def test_benchmark_passes_its_flags_on_and_answers_in_json(
-    measured: list[Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    flags = [
-        "--texts",
-        "8",
-        "--latency-texts",
-        "3",
-        "--rounds",
-        "2",
-        "--threads",
-        "1",
-        "--device",
-        "cpu",
-        "--export",
-        "int8",
-        "--json",
-    ]
-    assert main(["benchmark", "here", *flags]) == 0
-    options = {"exports": ["int8"], "texts": 8, "latency_texts": 3, "rounds": 2, "device": "cpu", "threads": 1}
-    assert measured == [(Path("here"), options)]
-    out, err = capsys.readouterr()
-    assert json.loads(out) == {"run": "here", "threads": 2}
-    places = f"figures: {Path('here/benchmark.json')}, chart: {Path('here/report/benchmark.png')}"
-    assert err.splitlines() == ["table", places]
-
-
-def test_benchmark_without_exports(measured: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["benchmark", "here", "--no-export"]) == 0
-    assert measured[0][1]["exports"] == []
-    capsys.readouterr()
-    assert "not allowed with" in user_error(capsys, "benchmark", "here", "--no-export", "--export", "int8")
-
-
-def test_benchmark_takes_every_engine(measured: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
-    text = user_error(capsys, "benchmark", "here", "--engine", "pytorch")
-    assert text == "benchmark got --engine, but it measures every runtime there is. Leave --engine out."
-    assert measured == []
-
-
-def test_a_benchmark_of_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert user_error(capsys, "benchmark", str(tmp_path)).startswith(f"{tmp_path} holds no run: expected recipe.toml")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from understudy import cli
 from understudy.cli import main
+from understudy.commands import COMMANDS, chosen_recipe
 from understudy.recipe import Recipe
 from understudy.wording import options
 
@@ -19,8 +19,8 @@ def recipe_of(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def recipe_of(*arguments: str) -> Recipe:
         found: list[Recipe] = []
-        stand_in = (lambda given: found.append(cli._recipe(given)), "a stand-in")
-        monkeypatch.setitem(cli._COMMANDS, "run", stand_in)
+        stand_in = (lambda given: found.append(chosen_recipe(given)), "a stand-in")
+        monkeypatch.setitem(COMMANDS, "run", stand_in)
         assert main(["run", *arguments]) == 0
         return found[0]
 
@@ -115,7 +115,7 @@ def test_the_environment_is_not_a_source_of_options(recipe_of: Any, monkeypatch:
 def test_common_flags_stand_before_or_after_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[tuple[Any, ...]] = []
     stand_in = (lambda given: found.append((given.json, given.threads, given.device, given.recipe)), "a stand-in")
-    monkeypatch.setitem(cli._COMMANDS, "run", stand_in)
+    monkeypatch.setitem(COMMANDS, "run", stand_in)
     flags = ["--json", "--threads", "2", "--device", "cpu"]
     assert main([*flags, "run", "imdb"]) == 0
     assert main(["run", *flags, "imdb"]) == 0
