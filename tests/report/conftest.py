@@ -1,13 +1,18 @@
-"""Metrics for the tests of the reports, ordinary and extreme: `imdb` and `seeded` are two, `case` goes through all."""
+"""Metrics for the tests of the reports, ordinary and extreme: `imdb` and `seeded` are two, `case` goes through all.
+
+`run` has those of `imdb`, and all else that a card is made of.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cards import Run
 from understudy.evaluation.results import (
     BatchTime,
     Controls,
@@ -225,6 +230,11 @@ def _scores_given() -> Metrics:
 @pytest.fixture
 def imdb() -> Metrics:
     return metrics()
+
+
+@pytest.fixture
+def run(tmp_path: Path, imdb: Metrics) -> Run:
+    return Run(tmp_path / "run", imdb)
 
 
 @pytest.fixture
