@@ -148,6 +148,11 @@ def broken_off() -> type[Exception]:
     return BrokenOff
 
 
+@pytest.fixture
+def tensorboard(tmp_path: Path) -> Tracking:
+    return Tracking(("tensorboard",), "run", tmp_path / "tracking")
+
+
 @dataclass(frozen=True)
 class Workshop:
     """A corpus of two classes, and what makes teachers and students of it."""
