@@ -17,6 +17,11 @@ ANYTHING_GOES = Limits(flips=1.0, accuracy_loss=1.0, ece_rise=1.0, batch_flips=6
 """A tiny random model loses a lot in int8, which is not what most tests are about."""
 
 
+@pytest.fixture
+def anything_goes() -> Limits:
+    return ANYTHING_GOES
+
+
 @pytest.fixture(scope="session")
 def exported(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Export]:
     """Gives the export of a precision and a format; to be read only."""
