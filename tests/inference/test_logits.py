@@ -55,6 +55,23 @@ def test_progress_adds_up_to_the_texts(model: Any, tokens: Any, monkeypatch: pyt
     assert sum(told) == 4 and len(told) > 1
 
 
+@pytest.mark.parametrize(("longest", "widths"), [(0, [10, 4, 3]), (11, [11, 4, 4]), (64, [12, 4, 4])])
+def test_batches_are_padded_to_steps_but_not_beyond_what_the_model_takes(
+    model: Any, tokens: Any, longest: int, widths: list[int]
+) -> None:
+    stepping = engine(model)
+    stepping.step, stepping.budget = 4, 10
+    wanted, plain, seen = predict_logits(engine(model), tokens, 0), stepping.forward, []
+
+    def watched(batch: Any) -> np.ndarray:
+        seen.append(batch["input_ids"].shape[1])
+        return plain(batch)
+
+    stepping.forward = watched  # type: ignore[method-assign]
+    np.testing.assert_allclose(predict_logits(stepping, tokens, 0, longest=longest), wanted, atol=1e-5)
+    assert seen == widths  # of texts of 10, 4, 3 and 3 tokens
+
+
 def test_bf16_is_close_and_leaves_the_weights_alone(model: Any, tokens: Any) -> None:
     exact = predict_logits(engine(model), tokens, 0)
     rough = predict_logits(engine(model, "bf16"), tokens, 0)

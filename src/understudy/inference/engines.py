@@ -38,11 +38,13 @@ class Engine(ABC):
         name: Which one it is.
         classes: Columns of the logits.
         budget: Padded tokens that make a good batch.
+        step: Lengths to pad to are its multiples, where kernels are compiled anew for every length.
     """
 
     name: str
     classes: int
     budget: int
+    step: int = 1
 
     @abstractmethod
     def forward(self, batch: Batch) -> np.ndarray:
@@ -94,6 +96,7 @@ class OpenVinoEngine(Engine):
     """
 
     name = "openvino"
+    step = 16
 
     def __init__(self, graph: openvino.Model, classes: int, threads: int, dtype: Dtype) -> None:
         import openvino

@@ -211,7 +211,7 @@ class ExportedClassifier(Classifier):
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
         tokens = tokenise(texts, self.tokenizer, self.max_length)
         self.cut.look_at(tokens, self.max_length)
-        return softmax(predict_logits(self.engine, tokens, self.manifest.pad_id, advance))
+        return softmax(predict_logits(self.engine, tokens, self.manifest.pad_id, advance, self.max_length))
 
     @cached_property
     def engine(self) -> Engine:

@@ -11,7 +11,7 @@ from understudy.inference.engines import Engine
 
 
 def predict_logits(
-    engine: Engine, tokens: Tokens, pad_id: int, advance: Callable[[int], None] | None = None
+    engine: Engine, tokens: Tokens, pad_id: int, advance: Callable[[int], None] | None = None, longest: int = 0
 ) -> np.ndarray:
     """Logits of every text, in the order of `tokens`.
 
@@ -20,6 +20,8 @@ def predict_logits(
         tokens: One entry a text.
         pad_id: The padding token.
         advance: Told how many more texts are done.
+        longest: Tokens up to which batches are padded to the next of the engine's steps; by default to their longest
+            text.
 
     Returns:
         float32 of shape (texts, classes).
@@ -27,7 +29,8 @@ def predict_logits(
     logits = np.empty((len(tokens), engine.classes), dtype=np.float32)
     with engine.computing():
         for rows in length_batches(tokens.lengths, engine.budget):
-            logits[rows] = engine.forward(pad(tokens, rows, pad_id))
+            steps = -(-int(tokens.lengths[rows].max()) // engine.step)
+            logits[rows] = engine.forward(pad(tokens, rows, pad_id, to=min(steps * engine.step, longest)))
             if advance is not None:
                 advance(len(rows))
     return logits
