@@ -27,10 +27,11 @@ def predict_logits(
         float32 of shape (texts, classes).
     """
     logits = np.empty((len(tokens), engine.classes), dtype=np.float32)
+    stepped = np.minimum(-(-tokens.lengths // engine.step) * engine.step, longest)
+    widths = np.maximum(tokens.lengths, stepped)
     with engine.computing():
-        for rows in length_batches(tokens.lengths, engine.budget):
-            steps = -(-int(tokens.lengths[rows].max()) // engine.step)
-            logits[rows] = engine.forward(pad(tokens, rows, pad_id, to=min(steps * engine.step, longest)))
+        for rows in length_batches(widths, engine.budget):
+            logits[rows] = engine.forward(pad(tokens, rows, pad_id, to=int(widths[rows[0]])))
             if advance is not None:
                 advance(len(rows))
     return logits
