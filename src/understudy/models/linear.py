@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,10 +144,20 @@ class LinearModel:
 
         scores = self._intercepts.astype(np.float64) + np.zeros((len(texts), 1))
         if self._ngrams and len(texts):
-            scores += _vectorizer(vocabulary=self._ngrams).transform(texts) @ self._weights.T.astype(np.float64)
+            scores += self._counts.transform(texts) @ self._columns
         if self.classes == 2:
             return np.hstack([expit(-scores), expit(scores)])
         return np.asarray(softmax(log_expit(scores), axis=1))
+
+    @cached_property
+    def _counts(self) -> Any:
+        """Counts n-grams; looking through the vocabulary takes longer than a text, so it is done once."""
+        return _vectorizer(vocabulary=self._ngrams)
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        """The weights, float64 of shape (ngrams, outputs)."""
+        return self._weights.T.astype(np.float64)
 
     @property
     def parameters(self) -> int:
