@@ -35,6 +35,7 @@ CONTROLS = [("no distillation (control)", "PyTorch fp32"), ("linear (control)", 
 @pytest.fixture(autouse=True)
 def _fp32_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hardware, "_native_dtype", lambda _: "fp32")
+    monkeypatch.setattr("understudy.inference.exported.openvino_dtype", lambda: "fp32")
 
 
 @pytest.fixture(scope="module")

@@ -242,7 +242,7 @@ def _another_text(*_: Any) -> dict[str, Any]:
 
 
 def _another_precision(*_: Any) -> dict[str, Any]:
-    return {"precision": "bf16"}
+    return {"precision": "bf16", "engine": "pytorch"}  # where the processor has bf16, the engine would be another, too
 
 
 def _another_engine(*_: Any) -> dict[str, Any]:
