@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from harness import Data, Side, Work, arguments, main, operations
@@ -142,15 +141,12 @@ SIDES: dict[str, Side] = {
 }
 
 
-def parsed() -> Any:
+def parsed() -> argparse.Namespace:
     parser = arguments(str(__doc__).splitlines()[0], texts=1024, sides=SIDES)
-    for name, what in {
-        "teacher": "Hugging Face folder of the teacher, one encoder",
-        "student": "Hugging Face folder of the student",
-        "fp32": "its export in fp32",
-        "int8": "its export in int8",
-    }.items():
-        parser.add_argument(f"--{name}", required=True, help=what)
+    parser.add_argument("--teacher", required=True, help="Hugging Face folder of the teacher, one encoder")
+    parser.add_argument("--student", required=True, help="Hugging Face folder of the student")
+    parser.add_argument("--fp32", required=True, help="the student's export in fp32")
+    parser.add_argument("--int8", required=True, help="the student's export in int8")
     return parser.parse_args()
 
 
