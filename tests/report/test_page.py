@@ -164,6 +164,7 @@ def _cells(html: str) -> str:
     return Page(html).text.replace("\n", "")
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_the_report_is_written_whole(imdb: Metrics, tmp_path: Path) -> None:
     path = tmp_path / "report" / "report.html"
     write_report(evidence(imdb, tmp_path), path)
