@@ -102,8 +102,7 @@ def test_it_prints(finished: Any, tmp_path: Path) -> None:
     if reader is None:
         pytest.skip("no pdftotext here: apt-get install poppler-utils")
     text = subprocess.run([reader, str(printed), "-"], capture_output=True, text=True, check=True).stdout
-    # The recipe and a table behind a chart, which the page keeps folded.
-    assert "resamples = " in text and "label answered" in text
+    assert "resamples = " in text  # the recipe, which the page keeps folded
 
 
 def _escaped(html: str) -> str:
