@@ -31,9 +31,10 @@ from harness import MODEL, description, say
 from student_experiments import RESAMPLES, figures
 
 from understudy.artifacts import fingerprint, write_json
+from understudy.evaluation.calibration import fit_temperature
 from understudy.evaluation.significance import mcnemar, retention
 from understudy.hardware import Hardware, detect
-from understudy.labelling import Committee, Labeller
+from understudy.labelling import Committee, Labeller, opinion_pool
 from understudy.materials import Encoder, Materials, Member, gather
 from understudy.models.linear import LinearModel
 from understudy.recipe import Recipe
@@ -55,6 +56,7 @@ class Step:
         taught: Whether it sees the teacher's answers.
         unlabelled: Whether it learns from the unlabelled texts as well; None as the step that it changes.
         linear: Whether it is an n-gram model instead of an encoder.
+        taught_by: Steps whose finished students, the first seed's, are its teacher instead.
     """
 
     changes: str | None
@@ -62,6 +64,7 @@ class Step:
     taught: bool = True
     unlabelled: bool | None = None
     linear: bool = False
+    taught_by: tuple[str, ...] = ()
 
 
 def _student(layers: int, vocabulary: int) -> dict[str, Any]:
@@ -92,6 +95,10 @@ STEPS = {
     "2 layers, 8,000 tokens": Step("patience", _student(2, 8_000)),
     "1 layer, 8,000 tokens": Step("patience", _student(1, 8_000)),
     "1,000 labels": Step(None, {**_student(6, 30_522), "data": {"labelled": 1000, "validation": 0.1}}),
+    "1,000 labels, 512 tokens": Step("1,000 labels", {"data": {"max_length": 512}}),
+    "1,000 labels of 4": Step("1,000 labels, 512 tokens", _OF_FOUR),
+    "1,000 labels of 4, linear": Step("1,000 labels of 4", linear=True),
+    "1,000 labels, again": Step("1,000 labels of 4", taught_by=("1,000 labels of 4", "1,000 labels of 4, linear")),
 }
 _FEW_LABELS = {
     "teacher": {"model": [MODEL, LINEAR], "epochs": 4, "batch_size": 8},
@@ -219,8 +226,12 @@ def learn(place: Workshop, name: str, seed: int) -> None:
     labels, test = materials.corpus.test.labels, {}
     if STEPS[name].taught:
         start = student_start(wanted, committee.encoder(materials.encoder), None, materials.vocabulary)
-        soft = committee.logits("transfer", committee.dtype, "soft labels").logits
-        test["teacher"] = committee.logits("test", "fp32", "teacher").logits.argmax(axis=1) == labels
+        if STEPS[name].taught_by:
+            soft, of_test = (_of_students(place, name, materials, labeller, split) for split in ("transfer", "test"))
+        else:
+            soft = committee.logits("transfer", committee.dtype, "soft labels").logits
+            of_test = committee.logits("test", "fp32", "teacher").logits
+        test["teacher"] = of_test.argmax(axis=1) == labels
     else:
         start = control_start(wanted, materials.origin, None, materials.vocabulary)
         soft = None
@@ -251,6 +262,22 @@ def learn(place: Workshop, name: str, seed: int) -> None:
     )
 
 
+def _of_students(place: Workshop, name: str, materials: Materials, labeller: Labeller, split: str) -> np.ndarray:
+    """What the students that teach a step answer together, pooled as a committee's members are."""
+
+    def logits(other: str, split: str) -> np.ndarray:
+        folder = place.model(other, 0)
+        if not STEPS[other].linear:
+            return labeller.encoder(folder, materials.student_tokens, split, "fp32", f"{other}, {split}").logits
+        corpus, model = materials.corpus, LinearModel.load(folder)
+        chunks = corpus.transfer_chunks() if split == "transfer" else [getattr(corpus, split).texts]
+        return np.log(np.maximum(np.concatenate([model.predict_proba(list(chunk)) for chunk in chunks]), 1e-12))
+
+    labels, others = materials.corpus.validation.labels, STEPS[name].taught_by
+    temperatures = [fit_temperature(logits(other, "validation"), labels) for other in others]
+    return opinion_pool([logits(other, split) for other in others], temperatures)
+
+
 def jobs(place: Workshop, wanted_steps: list[tuple[str, int]]) -> Iterator[tuple[str, list[str], list[str]]]:
     """What to do: a name, the names of what has to be done before, and the arguments of the process that does it."""
     names = list(dict.fromkeys(name for name, _ in wanted_steps))
@@ -272,6 +299,7 @@ def jobs(place: Workshop, wanted_steps: list[tuple[str, int]]) -> Iterator[tuple
             job = f"{name} {seed}"
             if job not in seen and not place.answers(name, seed).exists():
                 before = [_reading(place, name), *(teaching for teaching, _ in _teaching(place, name))]
+                before += [f"{other} 0" for other in STEPS[name].taught_by]
                 yield job, before, ["learn", name, str(seed)]
             seen.add(job)
 
