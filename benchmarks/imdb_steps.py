@@ -6,9 +6,9 @@
 Every step is a recipe that differs from another step's in what `STEPS` says, and its student is distilled as
 `understudy run` distils it. Steps that are not `taught` train the same student without the teacher. Teachers, labels
 and answers are kept under `--keep`, so that an interrupted run goes on. On a GPU several students fit side by side:
-`--parallel 8`. `accuracy` is on the test texts, one figure a seed; `difference` is to the step that a step changes,
-seed by seed, with a bootstrap interval over test texts, `p_value` McNemar's of that in the first seed that both have;
-`retention` is the first seed's.
+`--parallel 8`. `accuracy` is on the test texts, one figure a seed, and so are `retention` with its interval and
+`p_value`, McNemar's against the step that a step changes; `difference` is to that one, over the seeds that both have,
+with a bootstrap interval over test texts.
 """
 
 from __future__ import annotations
@@ -357,7 +357,7 @@ def work(place: Workshop, todo: list[tuple[str, list[str], list[str]]]) -> None:
 
 
 def table(place: Workshop) -> dict[str, Any]:
-    """What every step reached."""
+    """What every step reached, and the comparisons that were asked for."""
     texts = place.options.test_texts
     records: dict[str, dict[int, dict[str, Any]]] = {}
     for name in STEPS:
@@ -374,27 +374,35 @@ def table(place: Workshop) -> dict[str, Any]:
         changes, first = STEPS[name].changes, next(iter(of_seeds.values()))
         compared: dict[str, Any] = {}
         if "teacher" in first:
-            compared |= _against_teacher(first, texts)
-        if changes is not None and (both := sorted(right[name].keys() & right[changes].keys())):
-            reference = {seed: right[changes][seed] for seed in both}
-            compared |= {
-                **figures(right[name], reference),
-                "p_value": _p_value(right[name][both[0]], reference[both[0]]),
-            }
+            compared |= _against_teacher(list(of_seeds.values()), texts)
+        if changes is not None:
+            compared |= _difference(right[name], right[changes])
         accuracy = [round(float(each.mean()), 5) for each in right[name].values()]
         found[name] = {"changes": changes, "texts": first["texts"], **compared, "accuracy": accuracy}
-    return found
+    pairs = {f"{name} minus {other}": _difference(right[name], right[other]) for name, other in place.options.compare}
+    return {"steps": found, "comparisons": pairs}
 
 
-def _against_teacher(answers: dict[str, Any], texts: int) -> dict[str, Any]:
-    """What the student keeps, by who is wrong on which texts."""
+def _difference(right: dict[int, np.ndarray], other: dict[int, np.ndarray]) -> dict[str, Any]:
+    """One step minus another, over the seeds that both have; nothing if there is none."""
+    both = sorted(right.keys() & other.keys())
+    if not both:
+        return {}
+    compared = figures({seed: right[seed] for seed in both}, {seed: other[seed] for seed in both})
+    del compared["accuracy"]
+    return {**compared, "p_value": [_p_value(right[seed], other[seed]) for seed in both]}
+
+
+def _against_teacher(answers: list[dict[str, Any]], texts: int) -> dict[str, Any]:
+    """What the students of all seeds keep, by who is wrong on which texts."""
     labels = np.zeros(texts, dtype=np.int64)
-    teacher, student = (np.isin(np.arange(texts), answers[which]).astype(np.int64) for which in ("teacher", "student"))
-    kept = retention(teacher, student, labels, 2, RESAMPLES, 0)
+    wrong = {which: [np.isin(np.arange(texts), each[which]) for each in answers] for which in ("teacher", "student")}
+    teacher = wrong["teacher"][0].astype(np.int64)
+    kept = [retention(teacher, each.astype(np.int64), labels, 2, RESAMPLES, 0) for each in wrong["student"]]
     return {
         "teacher": round(1 - float(teacher.mean()), 5),
-        "retention": round(kept.accuracy, 4),
-        "retention_ci95": [round(end, 4) for end in kept.accuracy_ci95],
+        "retention": [round(each.accuracy, 4) for each in kept],
+        "retention_ci95": [[round(end, 4) for end in each.accuracy_ci95] for each in kept],
     }
 
 
@@ -418,6 +426,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, required=True, help="folder for all that is made")
     parser.add_argument("--cache", type=Path, help="understudy's cache; by default in that folder")
     parser.add_argument("--steps", nargs="+", type=_step, default=[(name, 1) for name in STEPS], help="NAME:SEEDS, ...")
+    parser.add_argument("--compare", nargs=2, action="append", default=[], metavar="STEP", help="two more, against")
     parser.add_argument("--precision", default="bf16", help="compute type of the training")
     parser.add_argument("--checkpoint-steps", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--parallel", type=int, default=1, help="how many processes at once")
@@ -435,7 +444,7 @@ def main() -> None:
     result = {
         "machine": description(),
         "options": {"precision": options.precision, "parallel": options.parallel},
-        "steps": table(place),
+        **table(place),
     }
     print(json.dumps(result))
 
