@@ -24,7 +24,7 @@ def work(trained: int = 0, scored: int = 0, layers: int = 2, length: float = 0, 
 @pytest.fixture
 def rate(monkeypatch: pytest.MonkeyPatch) -> float:
     """1,000 operations a second, of which the efficiency is reached."""
-    monkeypatch.setattr(module, "_matrix_rate", lambda hardware, dtype: 1000.0)
+    monkeypatch.setattr(module, "_layer_rate", lambda hardware, dtype, hidden, inner: 1000.0)
     return 1000 * module._EFFICIENCY
 
 
@@ -64,9 +64,18 @@ def test_disk_holds_each_model_and_the_largest_ones_checkpoints(rate: float) -> 
     assert estimate(works, CPU, "fp32").bytes == 4 * (large + small + 9 * large)
 
 
-def test_the_rate_is_measured_with_the_compute_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MATRIX", {"cpu": 8})
+def test_the_rate_is_that_of_the_widest_models_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(module, "_layer_rate", lambda *asked: seen.append(asked) or 1.0)
+    wide = SimpleNamespace(hidden_size=20, intermediate_size=30, vocab_size=5)
+    estimate([work(), work(config=wide)], CPU, "bf16")
+    assert seen == [(CPU, "bf16", 20, 30)]
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_layer_is_measured_forward_and_backward(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    """Both matrix products have a forward and two backward ones; each round takes a second by this clock."""
+    monkeypatch.setattr(module, "_TOKENS", 4)
     ticks = iter(range(100))
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
-    assert module._matrix_rate(CPU, "fp32") == 2 * 8**3  # a second for each product
-    assert module._matrix_rate(CPU, "bf16") == 2 * 8**3
+    assert module._layer_rate(CPU, dtype, 8, 16) == 3 * (2 * 4 * 8 * 16) * 2
