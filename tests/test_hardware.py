@@ -149,15 +149,16 @@ def test_a_number_that_is_not_there(devices: Any, device: str) -> None:
         detect(device)
 
 
-def test_threads_are_set(monkeypatch: pytest.MonkeyPatch, devices: Any) -> None:
+def test_threads_are_set_and_given_back(monkeypatch: pytest.MonkeyPatch, devices: Any) -> None:
     devices()
-    asked: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
-    assert detect(threads=3).threads == 5  # what PyTorch then says
-    assert asked == [3]
-    detect()
-    assert asked == [3]
+    threads = [5]
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
+    assert detect().threads == 5
+    assert [detect(threads=number).threads for number in (3, 1)] == [3, 1]
+    assert detect().threads == 5  # what it was before anybody asked
+    threads.append(4)  # by the program around
+    assert detect().threads == 4
 
 
 def test_torch_dtypes() -> None:

@@ -23,6 +23,7 @@ ENGINES = ("auto", *get_args(EngineName))
 
 # From so many tokens on OpenVINO has made up for the seconds that opening it takes.
 _MANY_TOKENS = 250_000
+_threads_before: list[int] = []
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,15 @@ class Hardware:
 def detect(device: str | None = None, threads: int | None = None, engine: str | None = None) -> Hardware:
     """Chooses the device (CUDA, then Apple's MPS, then the CPU, unless named) and sets PyTorch's threads.
 
+    PyTorch has one number of threads for the whole process. Where none is asked for it gets back the one that it had
+    before somebody did, or results would hang on what the process did earlier.
+
     Raises:
         UserError: the named device is not there, or the engine is none, or not for that device.
     """
     import torch
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    _set_threads(threads)
     if device in (None, "auto"):
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -134,6 +137,17 @@ def detect(device: str | None = None, threads: int | None = None, engine: str | 
     if engine == "openvino" and kind != "cpu":
         raise UserError(f"--engine openvino computes on the CPU, not on {device}. Add --device cpu, or leave it out.")
     return Hardware(str(device), torch.get_num_threads(), engine)
+
+
+def _set_threads(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        _threads_before.append(torch.get_num_threads())
+        torch.set_num_threads(threads)
+    elif _threads_before:
+        torch.set_num_threads(_threads_before[0])
+        _threads_before.clear()
 
 
 @contextmanager

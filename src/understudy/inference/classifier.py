@@ -88,7 +88,7 @@ class Classifier(ABC):
         Args:
             path: The folder.
             device: `cpu`, `cuda`, `mps`; by default the best there is.
-            threads: CPU threads.
+            threads: CPU threads; PyTorch has one number for the whole process, the last that was asked for.
             precision: Compute type: `fp32` gives what `transformers` gives, `auto` the hardware's fastest. By default
                 `auto` for an int8 export, where it is the type of what is not quantised, and `fp32` for all else.
             engine: `pytorch`, `openvino` or `auto`: OpenVINO on a CPU where the precision is bf16 and the model's
