@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from understudy.data.tokens import tokenise
+from understudy.data.tokens import pad, tokenise
 from understudy.hardware import Dtype, Hardware
-from understudy.inference.engines import Engine, PyTorchEngine
+from understudy.inference.engines import Engine, OpenVinoEngine, PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.models.loading import load_classifier
 
@@ -70,6 +70,21 @@ def test_batches_are_padded_to_steps_but_not_beyond_what_the_model_takes(
     stepping.forward = watched  # type: ignore[method-assign]
     np.testing.assert_allclose(predict_logits(stepping, tokens, 0, longest=longest), wanted, atol=1e-5)
     assert seen == widths  # of texts of 10, 4, 3 and 3 tokens
+
+
+def test_batches_that_are_computed_at_once_keep_their_order(model: Any, tokens: Any) -> None:
+    one, two = (OpenVinoEngine.converted(model, Hardware("cpu", threads), "fp32") for threads in (1, 2))
+    one.budget = two.budget = 1
+    many = tokens.select(np.resize(np.arange(4), 20))
+    assert np.array_equal(predict_logits(two, many, 0), predict_logits(one, many, 0))
+
+
+def test_batches_that_are_computed_at_once_are_not_all_drawn_ahead(model: Any, tokens: Any) -> None:
+    batches = iter([pad(tokens, [0], 0)] * 20)
+    answers = OpenVinoEngine.converted(model, Hardware("cpu", 2), "fp32").forward_each(batches, 20)
+    next(answers)
+    assert len(list(batches)) > 10
+    assert len(list(answers)) < 10
 
 
 def test_bf16_is_close_and_leaves_the_weights_alone(model: Any, tokens: Any) -> None:

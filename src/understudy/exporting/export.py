@@ -118,7 +118,7 @@ def export(
     if texts is not None:
         tokens = tokenise(texts.validation.texts, classifier.tokenizer, classifier.max_length)
         pad_id = int(classifier.tokenizer.pad_token_id)
-        referee = Referee(source, tokens, texts.validation.labels, pad_id, limits or Limits())
+        referee = Referee(source, tokens, texts.validation.labels, pad_id, classifier.max_length, limits or Limits())
         graph, comparison = _passed(graph, precision, classifier, texts, referee, threads)
     manifest = _write(target, graph, precision, classifier, folder, texts, comparison)
     return Export(target, manifest, comparison)

@@ -106,6 +106,7 @@ class Referee:
         tokens: Of the validation texts.
         labels: Their right classes, shape (texts,).
         pad_id: The padding token.
+        max_length: Tokens after which a text is cut.
         limits: What is allowed.
         resamples: Of the bootstrap behind the accuracy's interval.
     """
@@ -114,12 +115,13 @@ class Referee:
     tokens: Tokens
     labels: np.ndarray
     pad_id: int
+    max_length: int
     limits: Limits
     resamples: int = 10_000
 
     def compare(self, engine: Engine) -> Comparison:
         """All figures of one export."""
-        logits = predict_logits(engine, self.tokens, self.pad_id)
+        logits = self._answers(engine, self.tokens)
         predicted, source = logits.argmax(axis=1), self._logits.argmax(axis=1)
         batch_texts, batch_flips = self._batch_flips(engine)
         rates = self._documents_per_second(engine)
@@ -162,7 +164,10 @@ class Referee:
 
     @cached_property
     def _logits(self) -> np.ndarray:
-        return predict_logits(self.source, self.tokens, self.pad_id)
+        return self._answers(self.source, self.tokens)
+
+    def _answers(self, engine: Engine, tokens: Tokens) -> np.ndarray:
+        return predict_logits(engine, tokens, self.pad_id, longest=self.max_length)
 
     def _batch_flips(self, engine: Engine) -> tuple[int, int]:
         """How many texts were asked alone and among others, and how many got another label then."""
@@ -184,6 +189,6 @@ class Referee:
         for _ in range(_ROUNDS):
             for place, side in enumerate((self.source, engine)):
                 start = time.perf_counter()
-                predict_logits(side, chosen, self.pad_id)
+                self._answers(side, chosen)
                 seconds[place] = min(seconds[place], time.perf_counter() - start)
         return [round(len(rows) / each, 2) for each in seconds]

@@ -267,7 +267,7 @@ class TransformersClassifier(Classifier):
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
         tokens = tokenise(texts, self.tokenizer, self.max_length)
         self.cut.look_at(tokens, self.max_length)
-        return softmax(predict_logits(self._engine, tokens, self._pad_id, advance))
+        return softmax(predict_logits(self._engine, tokens, self._pad_id, advance, self.max_length))
 
     @cached_property
     def _engine(self) -> Engine:

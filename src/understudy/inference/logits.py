@@ -29,9 +29,11 @@ def predict_logits(
     logits = np.empty((len(tokens), engine.classes), dtype=np.float32)
     stepped = np.minimum(-(-tokens.lengths // engine.step) * engine.step, longest)
     widths = np.maximum(tokens.lengths, stepped)
+    chosen = list(length_batches(widths, engine.budget))
+    batches = (pad(tokens, rows, pad_id, to=int(widths[rows[0]])) for rows in chosen)
     with engine.computing():
-        for rows in length_batches(widths, engine.budget):
-            logits[rows] = engine.forward(pad(tokens, rows, pad_id, to=int(widths[rows[0]])))
+        for rows, found in zip(chosen, engine.forward_each(batches, len(chosen)), strict=True):
+            logits[rows] = found
             if advance is not None:
                 advance(len(rows))
     return logits

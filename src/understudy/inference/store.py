@@ -21,7 +21,7 @@ import numpy as np
 from understudy.artifacts import file_sha256, fingerprint, write_file, write_json
 from understudy.data.tokens import Tokens
 from understudy.hardware import Dtype, Hardware
-from understudy.inference.engines import open_engine
+from understudy.inference.engines import OpenVinoEngine, open_engine
 from understudy.inference.logits import predict_logits
 from understudy.progress import progress
 
@@ -147,8 +147,8 @@ def stored_logits(
 ) -> StoredLogits:
     """Logits from the cache where they are there, else computed; finished shards survive an interruption.
 
-    The key is what the logits of a text depend on: weights, tokenizer, maximum length, compute type and engine,
-    not the batch.
+    The key is what the logits of a text depend on: weights, tokenizer, maximum length, compute type, engine and the
+    steps in which it pads, not the batch.
 
     Args:
         model: A sequence classifier.
@@ -163,12 +163,14 @@ def stored_logits(
         cache: The cache folder.
         description: Names the work in messages.
     """
+    engine_name = hardware.engine_for(dtype, tokens.total)
     parts = {
         "model": model_digest,
         "tokenizer": tokenizer_digest,
         "max_length": max_length,
         "dtype": dtype,
-        "engine": hardware.engine_for(dtype, tokens.total),
+        "engine": engine_name,
+        "step": OpenVinoEngine.step if engine_name == "openvino" else 1,
     }
 
     def compute(missing: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -176,7 +178,7 @@ def stored_logits(
         with progress(description, len(missing)) as advance:
             for start in range(0, len(missing), SHARD_TEXTS):
                 rows = missing[start : start + SHARD_TEXTS]
-                yield rows, predict_logits(engine, tokens.select(rows), pad_id, advance)
+                yield rows, predict_logits(engine, tokens.select(rows), pad_id, advance, max_length)
 
     return kept_logits(parts, ids, int(model.config.num_labels or 0), compute, cache)
 
