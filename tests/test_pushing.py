@@ -21,6 +21,7 @@ from understudy import cli
 from understudy.artifacts import RunDirectory
 from understudy.errors import HubUnreachable, ModelError, RunDirectoryError, UserError
 from understudy.pushing import files_to_push
+from understudy.report.card import addressed
 
 STUDENT = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 FILES = STUDENT | {"metrics.json", "report/dashboard.png"}
@@ -57,7 +58,9 @@ def test_the_student_arrives_whole_in_one_commit(hub: FakeHub, finished: Finishe
     outcome = push()
     arrived = on_hub(hub, "owner/small")
     assert arrived.keys() == FILES
-    for name in STUDENT:
+    card = (finished.out / "student" / "README.md").read_text(encoding="utf-8")
+    assert arrived.pop("README.md").decode() == addressed(card, "owner/small") != card
+    for name in STUDENT - {"README.md"}:
         assert arrived[name] == (finished.out / "student" / name).read_bytes()
     for name in FILES - STUDENT:
         assert arrived[name] == (finished.out / name).read_bytes()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from understudy.artifacts import Manifest
 from understudy.cli import main
 from understudy.errors import RunDirectoryError
 from understudy.evaluation.metrics import quality
@@ -122,7 +123,12 @@ def test_texts_can_be_left_out_for_good(run: Path, capsys: pytest.CaptureFixture
     assert found.texts is not None
     shown = [text for text in found.texts if text in (run / "report" / "report.html").read_text(encoding="utf-8")]
     assert shown
+    manifest = Manifest(run / "manifest.json")
+    row = {"split": "test", "row": 3, "text": found.texts[0][:80]}
+    manifest.content["audit"] = [{"code": "leakage", "level": "warning", "message": "m", "count": 1, "rows": [row]}]
+    manifest.save()
     assert main(["report", str(run), "--report.texts", "false", "--json"]) == 0
+    assert Manifest(run / "manifest.json").content["audit"][0]["rows"] == [{"split": "test", "row": 3}]
     page = Path(json.loads(capsys.readouterr().out)["report"])
     assert not [text for text in found.texts if text in page.read_text(encoding="utf-8")]
     assert Recipe.load(run / "recipe.toml").report.texts is False

@@ -214,6 +214,7 @@ def test_a_committee(run: Callable[..., Run], make_recipe: MakeRecipe, tmp_path:
     members = [stages[f"teacher_{number}"] for number in (1, 2, 3)]
     assert members[0]["details"]["digest"] != members[2]["details"]["digest"]  # another seed
     assert stages["linear"]["details"]["reused"]  # fitted once for the member and the control
+    assert stages["linear"]["seconds"] == stages["teacher_2"]["seconds"]  # that of the fitting, not of the copy
     record = json.loads((found.directory / "teacher" / "committee.json").read_text())["members"]
     assert [member["model"] for member in record] == [encoder, "linear", encoder]
     assert all(member["temperature"] > 0 for member in record)

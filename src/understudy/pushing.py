@@ -16,6 +16,7 @@ from understudy.artifacts import Manifest, RunDirectory, file_sha256, folder_dig
 from understudy.errors import HubUnreachable, ModelError, RunDirectoryError, UserError
 from understudy.hub import MODEL_FILES, asked_once, first_line, has_vocabulary, out_of_reach, weight_files
 from understudy.models.linear import is_linear
+from understudy.report.card import addressed
 from understudy.report.evidence import REPORT
 
 log = logging.getLogger(__name__)
@@ -54,16 +55,13 @@ def push(run: str | Path, to: str, *, private: bool = False) -> Pushed:
         HubUnreachable: the Hub does not answer.
         UserError: the name cannot be one, there is no access token, or the Hub refuses it.
     """
-    from huggingface_hub import CommitOperationAdd
-
     files = files_to_push(RunDirectory(Path(run).expanduser()))
     _check_name(to)
     _check_hub(to)
     log.info("%s: %d files, %s", to, len(files), ", ".join(files))
-    operations = [CommitOperationAdd(place, path) for place, path in files.items()]
     try:
         with asked_once(to):
-            return _pushed(to, operations, private)
+            return _pushed(to, files, private)
     except Exception as error:
         raise _refusal(to, error) or error from None
 
@@ -146,8 +144,8 @@ def _check_hub(name: str) -> None:
         )
 
 
-def _pushed(name: str, operations: list, private: bool) -> Pushed:
-    from huggingface_hub import HfApi
+def _pushed(name: str, files: dict[str, Path], private: bool) -> Pushed:
+    from huggingface_hub import CommitOperationAdd, HfApi
 
     hub = HfApi()
     repository = hub.create_repo(name, private=private or None, exist_ok=True)
@@ -156,8 +154,14 @@ def _pushed(name: str, operations: list, private: bool) -> Pushed:
             f"{repository} is there already and public, but --private was given: nothing was sent. Make it private "
             "there, or give another --to."
         )
+    operations = [CommitOperationAdd(place, _content(path, repository.repo_id)) for place, path in files.items()]
     commit = hub.create_commit(repository.repo_id, operations, commit_message="Upload a student and its model card")
     return Pushed(str(repository), commit.oid)
+
+
+def _content(path: Path, repository: str) -> Path | bytes:
+    """What goes there of a file: the card speaks of the repository that it stands in."""
+    return addressed(path.read_text(encoding="utf-8"), repository).encode() if path.name == "README.md" else path
 
 
 def _refusal(name: str, error: Exception) -> UserError | None:

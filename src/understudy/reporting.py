@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from understudy.artifacts import write_text
+from understudy.data.findings import without_excerpts
 from understudy.errors import UserError
 from understudy.report.comparison import MARK, RunComparison, compare_runs, write_comparison
 from understudy.report.evidence import Evidence
@@ -17,7 +18,8 @@ def report(run: str | Path, *, texts: bool | None = None) -> Path:
 
     Args:
         run: The run directory.
-        texts: Whether the page shows test texts; by default as the run's recipe says. What is given here is kept there.
+        texts: Whether the page shows test texts; by default as the run's recipe says. What is given here is kept there,
+            and without texts the excerpts of the audit go from the manifest as well.
 
     Returns:
         The page.
@@ -29,6 +31,9 @@ def report(run: str | Path, *, texts: bool | None = None) -> Path:
     if texts is not None:
         evidence = evidence.with_texts(texts)
         write_text(evidence.run.recipe, evidence.recipe.to_toml())
+        if not texts:
+            evidence.manifest.content["audit"] = without_excerpts(evidence.manifest.content.get("audit", []))
+            evidence.manifest.save()
     render_run(evidence, evidence.manifest)
     return evidence.run.page
 
@@ -47,8 +52,9 @@ def compare(runs: Sequence[str | Path], out: str | Path = "comparison.html") -> 
     if len(runs) < 2:
         raise UserError(f"compare got {len(runs)} run: expected at least two. Name another run directory.")
     _check_page(Path(out))
-    found = compare_runs([Evidence.read(Path(run).expanduser(), texts=False) for run in runs])
-    write_comparison(found, Path(out))
+    evidence = [Evidence.read(Path(run).expanduser(), texts=False) for run in runs]
+    found = compare_runs(evidence)
+    write_comparison(found, evidence, Path(out))
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 from cards import Run
 from understudy.evaluation.results import Abstention, Answered, Controls, Metrics
 from understudy.recipe import Recipe
-from understudy.report.card import plain
+from understudy.report.card import addressed, plain
 
 NASTY = [
     "a|b",
@@ -35,13 +35,19 @@ def test_the_body_says_what_is_asked_of_a_card(run: Run) -> None:
     sections = ["Evidence", "By class", "Intended use", "Limits", "How to load it", "How it was made"]
     assert card.headings == ["reviews", *sections]
     assert run.metrics.verdict.text in card.text
-    assert "![Accuracy, size and speed of teacher, student and controls](report/dashboard.png)" in card.text
+    assert "![Accuracy, size and speed of teacher, student and controls](../report/dashboard.png)" in card.text
     header, *rows = card.tables[0]
     assert header == ["", "teacher", "student", "student / teacher", "no distillation", "linear"]
     assert rows[0] == ["accuracy", "0.9211", "0.9111", "98.9 % [98.6, 99.2]", "0.9063", "0.8931"]
     assert card.line("distillation gain").endswith("+0.48 points of accuracy [+0.18, +0.78], p = 0.002")
     assert 'pipeline("text-classification", model="OWNER/NAME", truncation=True)' in card.text
     assert "understudy.load(" in card.text
+
+
+def test_on_the_hub_a_card_speaks_of_its_repository(run: Run) -> None:
+    card = addressed(run.card().text, "me/small")
+    assert "OWNER/NAME" not in card and 'pipeline("text-classification", model="me/small", truncation=True)' in card
+    assert "](report/dashboard.png)" in card and "](metrics.json)" in card and "../" not in card
 
 
 def test_classes_stand_from_the_worst_on(run: Run) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from drawn_evidence import evidence
+from understudy.artifacts import write_text
 from understudy.data.tokens import text_ids
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.significance import gain
@@ -72,9 +73,13 @@ def test_runs_of_one_name_are_told_apart(imdb: Metrics, tmp_path: Path) -> None:
 
 
 def test_the_page_and_the_table(imdb: Metrics, tmp_path: Path) -> None:
-    found = compare_runs([*pair(imdb, tmp_path), evidence(imdb, tmp_path / "<b>third")])
-    write_comparison(found, tmp_path / "page.html")
+    runs = [*pair(imdb, tmp_path), evidence(imdb, tmp_path / "<b>third")]
+    found = compare_runs(runs)
+    write_text(runs[0].run.page, "its page")
+    write_comparison(found, runs, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("Its whole report") == 1
+    assert page.count("<figure>") == 1 + 3 * len(runs)
     assert "3 runs beside each other" in page and "&lt;b&gt;third" in page and "<b>third" not in page
     output = io.StringIO()
     show_comparison(found, Console(file=output, width=80))

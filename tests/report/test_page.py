@@ -13,6 +13,7 @@ from drawn_evidence import evidence
 from understudy.evaluation.benchmark import Benchmark, Cost, Measurement, Percentiles, Side
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.significance import gain
+from understudy.inference.exported import ExportManifest
 from understudy.report.page import MOST_DISAGREEMENTS, disagreements, render, write_report
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -70,7 +71,8 @@ def test_three_questions_are_answered_before_anything_else(imdb: Metrics, tmp_pa
     assert "Yes" in text[places[0] : places[1]] and "98.9 %" in text[places[0] : places[1]]
     found = evidence(imdb, tmp_path)
     lost = gain(found.predicted["student"], found.predicted["teacher"], found.labels, 100, 0)
-    assert f"{lost.accuracy * 100:+.2f} points" in text[places[1] : places[2]]
+    assert lost.accuracy < 0
+    assert f"{-lost.accuracy * 100:.2f} points" in text[places[1] : places[2]]
     assert f"[{lost.ci95[0] * 100:+.2f}, {lost.ci95[1] * 100:+.2f}]" in text[places[1] : places[2]]
     assert "1.9×" in text[places[2] : places[3]]
     assert imdb.verdict.text in " ".join(text.split())
@@ -187,7 +189,9 @@ def measurement(name: str, runtime: Any, rate: float, size: int, precision: Any 
 
 
 @pytest.mark.usefixtures("no_charts")
-def test_what_is_gained_compares_like_with_like(imdb: Metrics, tmp_path: Path) -> None:
+def test_what_is_gained_is_that_of_the_fastest_ways_and_says_how_good_the_export_is(
+    imdb: Metrics, tmp_path: Path
+) -> None:
     measured = (
         measurement("teacher", "pytorch", 10, 800, padded=True),
         measurement("teacher", "pytorch", 40, 800),
@@ -195,7 +199,32 @@ def test_what_is_gained_compares_like_with_like(imdb: Metrics, tmp_path: Path) -
         measurement("student", "openvino", 100, 100, "int8"),
     )
     found = Benchmark({"processor": "p"}, "cpu", 2, {}, 256, 10, 5, 3, measured, ())
-    text = Page(render(dataclasses.replace(evidence(imdb, tmp_path), benchmark=found))).text
+    drawn = dataclasses.replace(evidence(imdb, tmp_path), benchmark=found)
+    text = Page(render(drawn)).text
     gained = text[text.index("What do I gain?") : text.index("Quality on")]
     assert "2.5×" in gained and "OpenVINO int8 against PyTorch fp32" in gained and "8.0× smaller" in gained
-    assert "export/int8/understudy.json" in gained
+    assert "validation texts" not in gained  # the export is gone
+    assert "Ratio: documents / s against the teacher's padded row" not in text  # it was not measured
+    assert "Padded: batches of 128, all padded to 256 tokens" in text
+    gate = {"texts": 1000, "flips": 0.007, "change": {"accuracy": 0.005, "ci95": [0.0, 0.011], "p_value": 0.1}}
+    files = {"openvino_model.xml": "", "openvino_model.bin": "", "tokenizer.json": "", "config.json": ""}
+    ExportManifest("openvino", "int8", ["a", "b"], 256, 0, 5, {}, None, gate, 9, files, {}).save(
+        drawn.run.root / "export" / "int8"
+    )
+    said = (
+        "of 1,000 validation texts the int8 export gives 0.70 % another label than the student, accuracy +0.50 points"
+    )
+    assert said in Page(render(drawn)).text
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_a_student_that_is_better_loses_nothing_and_one_that_is_larger_is_not_called_smaller(
+    imdb: Metrics, tmp_path: Path
+) -> None:
+    found = evidence(dataclasses.replace(imdb, student=dataclasses.replace(imdb.student, bytes=10**9)), tmp_path)
+    swapped = {"teacher": found.probabilities["student"], "student": found.probabilities["teacher"]}
+    better = dataclasses.replace(found, probabilities={**found.probabilities, **swapped})
+    text = Page(render(better)).text
+    lost = text[text.index("What do I lose?") : text.index("What do I gain?")]
+    assert "Nothing" in lost and "+" in lost
+    assert "larger on disk" in text and "smaller" not in text[text.index("What do I gain?") : text.index("Quality on")]

@@ -90,10 +90,8 @@ class Audit:
             excerpts: Whether the rows say how their texts begin.
         """
 
-        def plain(row: Row) -> dict[str, Any]:
-            return asdict(row) if excerpts else {"split": row.split, "row": row.row}
-
-        return [{**asdict(finding), "rows": [plain(row) for row in finding.rows]} for finding in self.findings]
+        found = [asdict(finding) for finding in self.findings]
+        return found if excerpts else without_excerpts(found)
 
     def _repr_html_(self) -> str:
         if not self.findings:
@@ -104,6 +102,15 @@ class Audit:
 
     def _of(self, level: Level) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.level == level)
+
+
+def without_excerpts(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Findings as `Findings.to_json` gives them, their rows without how the texts begin."""
+
+    def bare(row: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in row.items() if name != "text"}
+
+    return [{**finding, "rows": [bare(row) for row in finding["rows"]]} for finding in findings]
 
 
 def examples(tables: Mapping[str, Table], places: Iterable[tuple[str, int]]) -> tuple[Row, ...]:

@@ -234,6 +234,11 @@ class Metrics:
     seeds: Seeds | None = None
     abstention: Abstention | None = None
 
+    @property
+    def gain(self) -> Gain | None:
+        """What distilling gained, over all seeds where there are several; None without the control."""
+        return self.distillation_gain if self.seeds is None else self.seeds.gain
+
     def save(self, path: Path) -> None:
         write_json(path, {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)})
 

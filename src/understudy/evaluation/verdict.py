@@ -109,13 +109,17 @@ def _linear(teacher: ModelMetrics, student: ModelMetrics, linear: ModelMetrics |
         return "How a linear model would do is unknown: the linear control was left out."
     beats_student = comparisons.student_linear < SIGNIFICANT and linear.accuracy > student.accuracy
     beats_teacher = comparisons.teacher_linear < SIGNIFICANT and linear.accuracy > teacher.accuracy
-    by_student = f"({linear.accuracy:.4f} against {student.accuracy:.4f}, p = {comparisons.student_linear:.2g})"
+    p = f"p = {comparisons.student_linear:.2g}"
     by_teacher = f"({linear.accuracy:.4f} against {teacher.accuracy:.4f}, p = {comparisons.teacher_linear:.2g})"
     if beats_student:
-        than = f"the student {by_student}" + (f" and than the teacher {by_teacher}" if beats_teacher else "")
+        than = f"the student ({linear.accuracy:.4f} against {student.accuracy:.4f}, {p})"
+        than += f" and than the teacher {by_teacher}" if beats_teacher else ""
         return f"The linear n-gram model is better than {than}, and needs no neural network: consider it first."
     if comparisons.student_linear < SIGNIFICANT:
-        found = f"The student beats the linear n-gram model {by_student}"
+        found = f"The student beats the linear n-gram model ({student.accuracy:.4f} against {linear.accuracy:.4f}, {p})"
     else:
-        found = f"The student and the linear n-gram model cannot be told apart {by_student}"
+        found = (
+            "The student and the linear n-gram model cannot be told apart "
+            f"({student.accuracy:.4f} and {linear.accuracy:.4f}, {p})"
+        )
     return found + (f", which is better than the teacher {by_teacher}." if beats_teacher else ".")

@@ -292,7 +292,7 @@ class LinearClassifier(Classifier):
 
     @property
     def size(self) -> Size:
-        return Size(self.model.parameters, self.model.bytes)
+        return Size(self.model.parameters, sum(path.stat().st_size for path in self.folder.iterdir()))
 
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
         parts = []

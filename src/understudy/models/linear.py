@@ -164,11 +164,6 @@ class LinearModel:
         """Coefficients that are not zero, intercepts included."""
         return int(np.count_nonzero(self._weights) + np.count_nonzero(self._intercepts))
 
-    @property
-    def bytes(self) -> int:
-        """What weights and vocabulary take."""
-        return self._weights.nbytes + self._intercepts.nbytes + sum(len(ngram.encode()) for ngram in self._ngrams)
-
     def save(self, folder: Path) -> None:
         """Writes `linear.safetensors` and then `linear.json`, which carries the vocabulary and the weights' digest."""
         from safetensors.numpy import save_file

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from understudy.artifacts import write_file
 from understudy.evaluation.benchmark import Benchmark, Measurement, Side
 from understudy.report import formats
-from understudy.report.benchmark_table import conditions
 from understudy.report.canvas import HEIGHT, WIDTH, Canvas
 from understudy.report.dashboard import FAINT, LINEAR, MARGIN, RULE, STUDENT, TEACHER
+from understudy.report.figures import benchmark_conditions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,7 +89,7 @@ def benchmark_figure(benchmark: Benchmark, title: str) -> Figure:
     _rates(page, rows, points, left, width - _GAP)
     _latencies(page, rows, points, left + width, room - width)
     note = (
-        f"{conditions(benchmark)}. Both axes are logarithmic. Padded (pale): batches of 128, all padded to "
+        f"{benchmark_conditions(benchmark)}. Both axes are logarithmic. Padded (pale): batches of 128, all padded to "
         f"{benchmark.max_length} tokens, without tokenising."
     )
     page.paragraph(MARGIN, MARGIN + 7, note, 6.5, WIDTH - 2 * MARGIN, lines=2, centred=False, color=FAINT)

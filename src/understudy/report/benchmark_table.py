@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from understudy.evaluation.benchmark import Benchmark, Measurement
 from understudy.progress import duration
 from understudy.report import formats
-from understudy.report.figures import NOT_MEASURED
+from understudy.report.figures import NOT_MEASURED, benchmark_notes
 from understudy.report.terminal import print_wide
 
 if TYPE_CHECKING:
@@ -45,18 +45,7 @@ def show_benchmark(benchmark: Benchmark, console: Console, title: str) -> None:
         cells = ("" if label == before else label, way, *_cells(measurement))
         table.add_row(*map(Text, cells), style="bold" if measurement is benchmark.fastest_student else "")
         before = label
-    print_wide(Group(Text(title, style="bold"), table, *map(Text, _notes(benchmark))), console, PLAIN_WIDTH)
-
-
-def conditions(benchmark: Benchmark) -> str:
-    """What was measured with, as one phrase."""
-    threads = f"{benchmark.threads} thread{'' if benchmark.threads == 1 else 's'}"
-    where = threads if benchmark.device == "cpu" else f"PyTorch on {benchmark.device}, the rest on {threads}"
-    times = "once" if benchmark.rounds == 1 else f"median of {benchmark.rounds} rounds"
-    return (
-        f"{benchmark.machine['processor']}, {where}; {benchmark.texts:,} test texts in bulk ({times}) and "
-        f"{benchmark.latency_texts:,} one at a time"
-    )
+    print_wide(Group(Text(title, style="bold"), table, *map(Text, benchmark_notes(benchmark))), console, PLAIN_WIDTH)
 
 
 def _cells(measurement: Measurement) -> list[str]:
@@ -72,15 +61,3 @@ def _cells(measurement: Measurement) -> list[str]:
         duration(cost.hours * 3600),
         formats.known(cost.core_hours, lambda hours: formats.significant(hours, 2)),
     ]
-
-
-def _notes(benchmark: Benchmark) -> list[str]:
-    padded = f"padded: batches of 128, all padded to {benchmark.max_length} tokens, without tokenising"
-    lines = [
-        conditions(benchmark) + ".",
-        f"{padded}; ratio: documents / s against the teacher's padded row."
-        if benchmark.reference is not None
-        else f"{padded}; no ratio, for the teacher's scores were given.",
-    ]
-    lines += [f"left out: {each.name}, {each.runtime}: {each.reason}" for each in benchmark.skipped]
-    return lines

@@ -22,22 +22,24 @@ from understudy.report.figures import comparison, findings
 # What Markdown and HTML could take for markup, within a line.
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#]")
 _MOST_CLASSES = 20
-_IMAGE = "report/dashboard.png"
-_LOADING = """\
+# From the student's folder to the run's, whose files lie beside the card on the Hub.
+_ABOVE = "../"
+_REPOSITORY = "OWNER/NAME"
+_LOADING = f"""\
 ```python
 from transformers import pipeline
 
-classify = pipeline("text-classification", model="OWNER/NAME", truncation=True)
+classify = pipeline("text-classification", model="{_REPOSITORY}", truncation=True)
 print(classify("A text to classify."))
 ```
 
-OWNER/NAME is this repository on the Hub, or the path of its folder. With understudy, which opens folders:
+{_REPOSITORY} is this repository on the Hub, or the path of its folder. With understudy, which opens folders:
 
 ```python
 import understudy
 from huggingface_hub import snapshot_download
 
-classifier = understudy.load(snapshot_download("OWNER/NAME"))
+classifier = understudy.load(snapshot_download("{_REPOSITORY}"))
 print(classifier.predict(["A text to classify."]))
 ```"""
 
@@ -96,6 +98,11 @@ def write_card(run: RunDirectory) -> None:
     write_text(run.card, "\n\n".join(blocks) + "\n")
 
 
+def addressed(card: str, repository: str) -> str:
+    """A card as it is to stand in a repository on the Hub, from as it stands in a run."""
+    return card.replace(f"]({_ABOVE}", "](").replace(_REPOSITORY, repository)
+
+
 def plain(text: str) -> str:
     """A text that Markdown shows as it is, on one line, in a table as well."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
@@ -117,9 +124,9 @@ def _sections(facts: _Facts) -> Iterator[str]:
     yield (
         f"Brackets are 95 % intervals over the test texts. F1 is {averaged}; ECE is the expected calibration error, in "
         "15 bins; the controls are the same student trained without the teacher, and a linear model on n-grams. All "
-        "figures are in [metrics.json](metrics.json)."
+        f"figures are in [metrics.json]({_ABOVE}metrics.json)."
     )
-    yield f"![Accuracy, size and speed of teacher, student and controls]({_IMAGE})"
+    yield f"![Accuracy, size and speed of teacher, student and controls]({_ABOVE}report/dashboard.png)"
     yield "### By class"
     yield from _by_class(facts.classes)
     yield "## Intended use"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -14,7 +16,14 @@ from understudy.artifacts import write_text
 from understudy.evaluation.results import Gain, Interval, Metrics
 from understudy.evaluation.significance import accuracy_interval, gain
 from understudy.report import formats
-from understudy.report.charts import Chart, Table, points_chart
+from understudy.report.charts import (
+    Chart,
+    Table,
+    class_chart,
+    confusion_chart,
+    points_chart,
+    reliability_chart,
+)
 from understudy.report.evidence import Evidence
 from understudy.report.page import environment
 
@@ -76,11 +85,12 @@ def compare_runs(found: Sequence[Evidence]) -> RunComparison:
     return RunComparison(tuple(runs), options)
 
 
-def write_comparison(found: RunComparison, path: Path) -> None:
+def write_comparison(found: RunComparison, evidence: Sequence[Evidence], path: Path) -> None:
     """Renders the page.
 
     Args:
         found: What was compared.
+        evidence: The same runs.
         path: Where the page goes; it appears whole or not at all.
     """
     page = environment().get_template("comparison.html")
@@ -91,6 +101,8 @@ def write_comparison(found: RunComparison, path: Path) -> None:
             quality=quality_table(found),
             size=size_table(found),
             chart=_chart(found),
+            pages=[_address(each.run.page, path) for each in evidence],
+            students=[_charts(each) for each in evidence],
             options=_options(found),
         ),
     )
@@ -105,7 +117,7 @@ def quality_table(found: RunComparison) -> Table:
             f"{each.metrics.student.accuracy:.4f} [{each.accuracy_ci95[0]:.4f}, {each.accuracy_ci95[1]:.4f}]",
             f"{formats.percent(each.metrics.retention.accuracy)} "
             f"{formats.percent_interval(each.metrics.retention.accuracy_ci95)}",
-            "-" if each.metrics.distillation_gain is None else formats.gain(each.metrics.distillation_gain),
+            "-" if each.metrics.gain is None else formats.gain(each.metrics.gain),
             "-" if each.difference is None else formats.gain(each.difference),
             each.metrics.verdict.code.replace("_", " "),
         )
@@ -139,8 +151,30 @@ def _options(found: RunComparison) -> Table:
     return Table(("option", *(each.name for each in found.runs)), rows)
 
 
+def _charts(evidence: Evidence) -> list[Chart]:
+    """What a run's own page shows of its student, as far as pictures need no texts."""
+    return [
+        confusion_chart(evidence, "student"),
+        reliability_chart(evidence, "student"),
+        class_chart(evidence),
+    ]
+
+
+def _address(page: Path, path: Path) -> str | None:
+    """Of a run's own page as a link on the one at `path`; None where there is none."""
+    if not page.is_file():
+        return None
+    try:
+        return quote(Path(os.path.relpath(page, path.absolute().parent)).as_posix())
+    except ValueError:  # on another drive
+        return None
+
+
 def _chart(found: RunComparison) -> Chart:
-    names = [each.name for each in found.runs]
+    comparable = [each is found.runs[0] or each.difference is not None for each in found.runs]
+    names = [
+        each.name if same else f"{each.name} (other texts)" for each, same in zip(found.runs, comparable, strict=True)
+    ]
     values = [each.metrics.student.accuracy for each in found.runs]
     return points_chart(names, values, [each.accuracy_ci95 for each in found.runs], ["student"] * len(names), "student")
 

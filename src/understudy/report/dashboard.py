@@ -111,10 +111,8 @@ def _key_figure(page: Canvas, left: float, figure: str, captions: Sequence[str])
 
 
 def _quality(page: Canvas, metrics: Metrics, left: float) -> None:
-    retention, gain, seeds = metrics.retention, metrics.distillation_gain, metrics.seeds
-    over = "distillation"
-    if seeds is not None:  # as the verdict above
-        over, gain = f"distillation, {len(seeds.repeats)} seeds", seeds.gain
+    retention, gain, seeds = metrics.retention, metrics.gain, metrics.seeds
+    over = "distillation" if seeds is None else f"distillation, {len(seeds.repeats)} seeds"
     _key_figure(
         page,
         left,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from understudy.evaluation.benchmark import Benchmark
 from understudy.evaluation.results import (
     Abstention,
     Answered,
@@ -89,6 +90,30 @@ def findings(metrics: Metrics) -> list[tuple[str, str]]:
         else f"{formats.ratio(metrics.efficiency_ratio)} (accuracy retention / parameter fraction)"
     )
     return [*lines, ("speedup", speedup), ("efficiency ratio", efficiency)]
+
+
+def benchmark_notes(benchmark: Benchmark) -> list[str]:
+    """What is to be known to read the table, a sentence a line."""
+    padded = f"padded: batches of 128, all padded to {benchmark.max_length} tokens, without tokenising"
+    lines = [
+        benchmark_conditions(benchmark) + ".",
+        f"{padded}; ratio: documents / s against the teacher's padded row."
+        if benchmark.reference is not None
+        else f"{padded}; no ratio, for the teacher's scores were given.",
+    ]
+    lines += [f"left out: {each.name}, {each.runtime}: {each.reason}" for each in benchmark.skipped]
+    return lines
+
+
+def benchmark_conditions(benchmark: Benchmark) -> str:
+    """What a benchmark was measured with, as one phrase."""
+    threads = f"{benchmark.threads} thread{'' if benchmark.threads == 1 else 's'}"
+    where = threads if benchmark.device == "cpu" else f"PyTorch on {benchmark.device}, the rest on {threads}"
+    times = "once" if benchmark.rounds == 1 else f"median of {benchmark.rounds} rounds"
+    return (
+        f"{benchmark.machine['processor']}, {where}; {benchmark.texts:,} test texts in bulk ({times}) and "
+        f"{benchmark.latency_texts:,} one at a time"
+    )
 
 
 def _over_seeds(seeds: Seeds) -> str:

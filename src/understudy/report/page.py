@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from understudy.artifacts import write_text
+from understudy.errors import ModelError
+from understudy.evaluation.benchmark import Side
 from understudy.evaluation.significance import accuracy_interval, gain
+from understudy.inference.exported import ExportManifest
 from understudy.report import charts, formats, sections
 from understudy.report.evidence import Evidence
+from understudy.report.figures import benchmark_notes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -94,6 +98,7 @@ def render(evidence: Evidence) -> str:
             speed=sections.speed_table(evidence),
             pictures=sections.pictures(evidence),
             benchmark=sections.benchmark_table(evidence),
+            benchmark_notes=evidence.benchmark and benchmark_notes(evidence.benchmark),
             frontier=sections.frontier_table(evidence),
             findings=evidence.manifest.content.get("audit", []),
             durations=sections.durations(evidence),
@@ -147,33 +152,57 @@ def _lost(evidence: Evidence) -> tuple[str, str]:
     """What a swap costs, in a figure and a sentence."""
     resamples, seed = evidence.recipe.evaluation.resamples, evidence.recipe.seed
     change = gain(evidence.predicted["student"], evidence.predicted["teacher"], evidence.labels, resamples, seed)
-    apart = 1 - evidence.metrics.agreement
+    before, after = evidence.metrics.teacher.accuracy, evidence.metrics.student.accuracy
+    lost = "Nothing" if change.accuracy >= 0 else f"{formats.points(-change.accuracy).removeprefix('+')} points"
     return (
-        f"{formats.points(change.accuracy)} points",
-        f"of accuracy, 95 % interval {formats.points_interval(change.ci95)}, {formats.p_value(change.p_value)}; "
-        f"{formats.percent(apart)} of the texts get another label",
+        lost,
+        f"of accuracy: {formats.score(before)} becomes {formats.score(after)}, {formats.gain(change)}; "
+        f"{formats.percent(1 - evidence.metrics.agreement)} of the texts get another label",
     )
 
 
 def _gained(evidence: Evidence) -> tuple[str, str]:
-    """What it brings: like for like, each model at its own fastest, not padded."""
+    """What it brings: each model by the fastest way that was measured for it, not padded."""
     metrics = evidence.metrics
     if evidence.benchmark is not None:
         teacher, student = evidence.benchmark.fastest("teacher"), evidence.benchmark.fastest("student")
         if teacher is not None and student is not None:
             said = (
                 f"the teacher's documents per second ({student.side.way} against {teacher.side.way}), "
-                f"{formats.times(teacher.side.bytes / student.side.bytes, '×')} smaller"
+                f"{_smaller(teacher.side.bytes, student.side.bytes)}{_of_the_export(evidence, student.side)}"
             )
-            if student.side.precision == "int8":
-                said += f"; how good the export is, says {student.side.folder}/understudy.json"
             return formats.times(student.documents_per_second / teacher.documents_per_second, "×"), said
-    sizes = metrics.teacher.bytes, metrics.student.bytes
-    smaller = f"{formats.times(sizes[0] / sizes[1], '×')} smaller on disk" if sizes[0] and sizes[1] else None
+    teacher_bytes, student_bytes = metrics.teacher.bytes, metrics.student.bytes
+    smaller = f"{_smaller(teacher_bytes, student_bytes)} on disk" if teacher_bytes and student_bytes else None
     if metrics.speed.speedup is not None:
         said = f"the teacher's speed on batches of 128 ({formats.conditions(metrics.speed)})"
         return formats.times(metrics.speed.speedup, "×"), "; ".join(filter(None, [said, smaller]))
     return formats.significant(metrics.speed.student.documents_per_second), "documents per second by the student"
+
+
+def _smaller(teacher: int, student: int) -> str:
+    if student <= teacher:
+        return f"{formats.times(teacher / student, '×')} smaller"
+    return f"{formats.times(student / teacher, '×')} larger"
+
+
+def _of_the_export(evidence: Evidence, side: Side) -> str:
+    """What the export's gate found, for all other figures are those of the model that it was made of."""
+    if side.precision != "int8":
+        return ""
+    try:
+        gate = ExportManifest.read(evidence.run.root / side.folder).gate
+        if gate is None:
+            return "; the int8 export was compared with no texts"
+        change = (
+            f"{formats.points(gate['change']['accuracy'])} points {formats.points_interval(gate['change']['ci95'])}"
+        )
+        return (
+            f"; of {gate['texts']:,} validation texts the int8 export gives {formats.percent(gate['flips'])} another "
+            f"label than the student, accuracy {change}"
+        )
+    except (ModelError, KeyError, TypeError):  # it was removed since
+        return ""
 
 
 def environment() -> Environment:
@@ -192,5 +221,6 @@ def environment() -> Environment:
         "percent_interval": formats.percent_interval,
         "score": formats.score,
         "gain": formats.gain,
+        "conditions": formats.conditions,
     }
     return found

@@ -75,10 +75,27 @@ def calibration_table(evidence: Evidence) -> Table:
                 formats.known(calibration.get("temperature"), lambda value: f"{value:.3f}"),
                 formats.known(before, formats.score),
                 formats.score(bins.error),
-                calibration.get("left") or "",
+                "" if calibration.get("temperature") is not None else _why_uncalibrated(evidence, name),
             )
         )
-    return Table(("model", "temperature", "ECE before", "ECE", "why there is no temperature"), tuple(rows))
+    headings = ("model", "temperature", "ECE before", "ECE", "why there is no temperature")
+    if not any(why for *_, why in rows):
+        return Table(headings[:-1], tuple(row[:-1] for row in rows))
+    return Table(headings, tuple(rows))
+
+
+def _why_uncalibrated(evidence: Evidence, name: str) -> str:
+    recipe = evidence.recipe
+    found = evidence.manifest.details(name).get("calibration")
+    if found is not None:
+        return found["left"]
+    if name == "linear":
+        return "a linear model is left as it is"
+    if name == "teacher" and recipe.teacher.scores is not None:
+        return "its answers were given"
+    if name == "teacher" and isinstance(evidence.manifest.content["models"]["teacher"], list):
+        return "a committee, whose members are calibrated one by one"
+    return "not asked for"
 
 
 def agreement_table(evidence: Evidence) -> Table:
@@ -135,7 +152,7 @@ def speed_table(evidence: Evidence) -> Table:
 
 
 def benchmark_table(evidence: Evidence) -> Table | None:
-    """Every runtime that was measured; None where none was."""
+    """Every runtime that was measured; None where none was. Its conditions and notes stand in `benchmark_notes`."""
     found = evidence.benchmark
     if found is None:
         return None
@@ -155,7 +172,7 @@ def benchmark_table(evidence: Evidence) -> Table | None:
         "model",
         "computed by",
         "documents per second",
-        "speedup",
+        "ratio",
         "one text, p50 / p95",
         "size",
         "1,000,000 texts",
@@ -194,10 +211,20 @@ def picture(path: Path) -> str | None:
 
 
 def durations(evidence: Evidence) -> Table:
-    """What every stage took."""
+    """What every stage took, and what of it was there before."""
     seconds = evidence.metrics.seconds
-    rows = [(name.replace("_", " "), duration(value)) for name, value in seconds.items()]
-    return Table(("stage", "time"), (*rows, ("all", duration(sum(seconds.values())))))
+    rows = [
+        (name.replace("_", " "), duration(value), _from_cache(evidence.manifest.details(name)))
+        for name, value in seconds.items()
+    ]
+    return Table(("stage", "time", "from the cache"), (*rows, ("all", duration(sum(seconds.values())), "")))
+
+
+def _from_cache(details: dict[str, Any]) -> str:
+    reused = details.get("reused")
+    if reused is True:
+        return "yes; the time is that of its making"
+    return f"{reused:,} of {reused + details['computed']:,} texts" if reused and "computed" in details else ""
 
 
 def provenance(evidence: Evidence) -> Table:

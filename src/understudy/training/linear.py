@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
 
 import numpy as np
 
-from understudy.artifacts import copy_folder, fingerprint, folder_digest, write_folder
+from understudy.artifacts import copy_folder, fingerprint, folder_digest, write_folder, write_json
 from understudy.data.corpus import Corpus
 from understudy.errors import ModelError
 from understudy.inference.logits import softmax
@@ -32,16 +33,19 @@ def train_linear(corpus: Corpus, cache: Path, folder: Path, description: str) ->
         folder: Where the model goes.
         description: Names the stage in messages.
     """
-    start = time.monotonic()
     entry = cache / "linear" / linear_fingerprint(corpus)
-    reused = _is_whole(entry)
-    if not reused:
+    seconds = _from_cache(entry)
+    reused = seconds is not None
+    if seconds is None:
         log.info("%s: fitting the n-gram model", description)
+        start = time.monotonic()
         model = LinearModel.fit(corpus.train.texts, corpus.train.labels, len(corpus.classes), names=corpus.classes)
+        seconds = round(time.monotonic() - start, 2)
         with write_folder(entry) as temporary:
-            model.save(temporary)
-    copy_folder(entry, folder)
-    return TrainedModel(folder, folder_digest(folder), time.monotonic() - start, reused, [])
+            model.save(temporary / "model")
+            write_json(temporary / "training.json", {"seconds": seconds})
+    copy_folder(entry / "model", folder)
+    return TrainedModel(folder, folder_digest(folder), seconds, reused, [])
 
 
 def distil_linear(corpus: Corpus, soft_labels: np.ndarray, folder: Path) -> TrainedModel:
@@ -60,12 +64,13 @@ def distil_linear(corpus: Corpus, soft_labels: np.ndarray, folder: Path) -> Trai
     return TrainedModel(folder, folder_digest(folder), time.monotonic() - start, False, [])
 
 
-def _is_whole(entry: Path) -> bool:
+def _from_cache(entry: Path) -> float | None:
+    """The seconds that fitting the model in an entry took; None where there is none that is whole."""
     if not entry.is_dir():
-        return False
+        return None
     try:
-        LinearModel.load(entry)
-    except ModelError:
+        LinearModel.load(entry / "model")
+        return float(json.loads((entry / "training.json").read_text(encoding="utf-8"))["seconds"])
+    except (ModelError, OSError, ValueError, KeyError, TypeError):
         log.warning("%s is damaged and is made again", entry)
-        return False
-    return True
+        return None
