@@ -125,9 +125,9 @@ def recipe_error(words: list[str]) -> str | None:
 def check_pip(words: list[str]) -> None:
     assert words[:2] == ["pip", "install"] and len(words) == 3, words
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    match = re.fullmatch(r"([\w-]+)(?:\[([\w,]+)\])?", words[2])
-    assert match is not None and match[1] == project["name"], words
-    assert set((match[2] or "").split(",")) - {""} <= set(project["optional-dependencies"]), words
+    match = re.fullmatch(r"\.(?:\[([\w,]+)\])?", words[2])
+    assert match is not None, f"{words}: expected the clone, for on PyPI another project has the name"
+    assert set((match[1] or "").split(",")) - {""} <= set(project["optional-dependencies"]), words
 
 
 def check_make(words: list[str]) -> None:

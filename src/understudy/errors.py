@@ -55,8 +55,9 @@ class MissingExtra(UserError):
     """A dependency is missing, mostly an optional one; the message carries its install line."""
 
     def __init__(self, package: str, extra: str | None, purpose: str) -> None:
-        """Args: the package, the extra that brings it (None: the base package itself), and what needs it."""
-        line = f"pip install 'understudy[{extra}]'" if extra else "pip install --force-reinstall understudy"
+        """Args: the package, the extra that brings it (None: understudy itself should have), and what needs it."""
+        # Beside an understudy that is installed pip takes the extra's packages from that one's metadata.
+        line = f"pip install 'understudy[{extra}]'" if extra else f"pip install {package}"
         super().__init__(f"{purpose} needs the package '{package}', which is not installed. Install it with: {line}")
 
 

@@ -1,4 +1,4 @@
-"""`pip install understudy`, without any extra, runs an export."""
+"""The base install, without any extra, runs an export."""
 
 from __future__ import annotations
 
