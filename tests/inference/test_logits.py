@@ -87,6 +87,24 @@ def test_batches_that_are_computed_at_once_are_not_all_drawn_ahead(model: Any, t
     assert len(list(answers)) < 10
 
 
+def test_few_shapes_are_computed_for_many_numbers_of_texts(model: Any, tokens: Any) -> None:
+    compiled = OpenVinoEngine.converted(model, CPU, "fp32")
+    compiled.budget = 170
+    plain, seen = compiled._together, set()
+
+    def watched(batch: Any) -> Any:
+        seen.add(batch["input_ids"].shape)
+        return plain(batch)
+
+    compiled._together = watched  # type: ignore[assignment]
+    wanted = predict_logits(engine(model), tokens, 0)
+    for count in (1, 2, 3, 4, 5, 6, 7, 9, 13, 15, 16, 17):
+        rows = np.resize(np.arange(4), count)
+        np.testing.assert_allclose(compiled.forward(pad(tokens, rows, 0)), wanted[rows], atol=1e-5)
+    # 17 texts of 10 tokens are a full batch of 170.
+    assert seen == {(texts, 10) for texts in (1, 2, 3, 4, 6, 8, 12, 16, 17)}
+
+
 def test_bf16_is_close_and_leaves_the_weights_alone(model: Any, tokens: Any) -> None:
     exact = predict_logits(engine(model), tokens, 0)
     rough = predict_logits(engine(model, "bf16"), tokens, 0)
