@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import random
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -241,6 +242,17 @@ def test_parquet_that_is_not(tmp_path: Path, content: bytes) -> None:
 def test_truncated_parquet(tmp_path: Path) -> None:
     whole = contents(tmp_path)["parquet"]
     assert "cannot be read as parquet" in refused(write(tmp_path / "a.parquet", whole[:-20]))
+
+
+def test_a_parquet_file_of_one_row_group_is_not_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "large.parquet"
+    texts = [random.randbytes(50).hex() for _ in range(200_000)]
+    pq.write_table(pa.table({"text": texts}), path, row_group_size=len(texts))
+    before = pa.total_allocated_bytes()
+    found = chunks(path)
+    assert len(next(found)["text"]) == files.CHUNK_ROWS
+    assert pa.total_allocated_bytes() - before < path.stat().st_size / 2
+    assert sum(len(chunk["text"]) for chunk in found) == len(texts) - files.CHUNK_ROWS
 
 
 def test_parquet_integers_with_nulls_stay_integers(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from understudy.errors import DataError, MissingExtra
 Chunk = dict[str, list[Any]]
 
 CHUNK_ROWS = 8192
+_READ_AHEAD = 1 << 16  # bytes of a parquet column
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _LONGEST_CELL = 2**31 - 1
@@ -232,7 +233,8 @@ def _parquet(path: Path) -> Iterator[Any]:
         source: Any = path
         if path.suffix.lower() in COMPRESSIONS:  # its footer is read first, which a packed file does not allow
             source = io.BytesIO(stack.enter_context(_opened(path)).read())
-        yield stack.enter_context(pq.ParquetFile(source))
+        # A row group may be the whole file; this reads it page by page.
+        yield stack.enter_context(pq.ParquetFile(source, pre_buffer=False, buffer_size=_READ_AHEAD))
 
 
 def _pyarrow(path: Path) -> Any:
