@@ -22,7 +22,7 @@ _VARIABLES = {colour: f"var(--{name.replace('_', '-')})" for colour, name in _NA
 _COLOUR = re.compile("|".join(_VARIABLES))
 
 # Beginnings of names that matplotlib gives to parts of every figure, and that nothing refers to.
-_SHARED = r"figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|legend|(?!C\d)[A-Z]"
+_SHARED = re.compile(r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|legend|(?!C\d)[A-Z])\w*"')
 
 
 @contextmanager
@@ -66,9 +66,7 @@ def _for_the_page(svg: str) -> str:
     """The element alone, in the page's colours, without names that several charts would share."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(
-        r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|legend|(?!C\d)[A-Z])\w*"', "", svg
-    )
+    svg = _SHARED.sub("", svg)
     # Within styles alone: a class may be called like a colour.
     svg = re.sub(r' style="[^"]*"', lambda style: _COLOUR.sub(lambda colour: _VARIABLES[colour[0]], style[0]), svg)
     return svg.replace("<svg ", '<svg role="img" aria-hidden="true" ', 1)
