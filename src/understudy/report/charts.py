@@ -199,14 +199,14 @@ def class_chart(evidence: Evidence) -> Chart:
 
 
 def _by_group(evidence: Evidence, names: Sequence[str], group: np.ndarray, heading: str) -> Chart:
-    models = [name for name in ("teacher", "student") if name in evidence.probabilities]
+    models = ("teacher", "student")
     counts = np.bincount(group, minlength=len(names))
     right = {name: (evidence.predicted[name] == evidence.labels).astype(float) for name in models}
     shares = {name: np.bincount(group, weights=right[name], minlength=len(names)) / counts for name in models}
     ends = {name: [_wilson(share, count) for share, count in zip(shares[name], counts, strict=True)] for name in models}
     upright = len(names) <= MOST_CLASSES
     with drawing(7.2, 2.9 if upright else 0.6 + 0.19 * len(names)) as (axes, finish):
-        for offset, name in zip((-0.12, 0.12), models, strict=False):
+        for offset, name in zip((-0.12, 0.12), models, strict=True):
             place = np.arange(len(names)) + offset
             low, high = np.array(ends[name]).T
             look: dict[str, Any] = {"color": COLOURS[name], "linewidth": 1.4}
