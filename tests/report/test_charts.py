@@ -89,6 +89,14 @@ def test_lengths_hold_every_text_once(imdb: Metrics, tmp_path: Path) -> None:
     assert all(high < low for (_, high), (low, _) in itertools.pairwise(ends))
 
 
+def test_lengths_are_told_apart_where_no_spaces_are(imdb: Metrics, tmp_path: Path) -> None:
+    texts = ["很好看" * (1 + number % 50) for number in range(200)]
+    chart = charts.length_chart(dataclasses.replace(evidence(imdb, tmp_path), texts=texts))
+    assert chart is not None
+    assert chart.table.headings[0] == "characters in the text"
+    assert [row[0] for row in chart.table.rows] == ["3-30", "33-60", "63-90", "93-120", "123-150"]
+
+
 @pytest.mark.parametrize("text", ["", "the same words in each"])
 def test_texts_of_one_length(imdb: Metrics, tmp_path: Path, text: str) -> None:
     chart = charts.length_chart(dataclasses.replace(evidence(imdb, tmp_path), texts=[text] * 200))

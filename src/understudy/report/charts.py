@@ -181,14 +181,17 @@ def confusion(evidence: Evidence, model: str) -> np.ndarray:
 
 
 def length_chart(evidence: Evidence) -> Chart | None:
-    """Accuracy by the number of words, in fifths of the texts; None without texts."""
+    """Accuracy by the number of characters, in fifths of the texts; None without texts.
+
+    Words would say nothing where none are set apart, as in Chinese.
+    """
     if evidence.texts is None:
         return None
-    words = np.array([len(text.split()) for text in evidence.texts])
-    edges = np.unique(np.quantile(words, np.linspace(0, 1, _LENGTH_GROUPS + 1)).round().astype(int))
-    group = np.clip(np.searchsorted(edges, words, side="right") - 1, 0, max(0, len(edges) - 2))
-    names = [f"{words[group == index].min():,}-{words[group == index].max():,}" for index in np.unique(group)]
-    return _by_group(evidence, names, np.unique(group, return_inverse=True)[1], "words in the text")
+    length = np.array([len(text) for text in evidence.texts])
+    edges = np.unique(np.quantile(length, np.linspace(0, 1, _LENGTH_GROUPS + 1)).round().astype(int))
+    group = np.clip(np.searchsorted(edges, length, side="right") - 1, 0, max(0, len(edges) - 2))
+    names = [f"{length[group == index].min():,}-{length[group == index].max():,}" for index in np.unique(group)]
+    return _by_group(evidence, names, np.unique(group, return_inverse=True)[1], "characters in the text")
 
 
 def class_chart(evidence: Evidence) -> Chart:
