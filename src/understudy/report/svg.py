@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from understudy.report.canvas import FONT, drawn_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 # What matplotlib draws with, and what the page puts in its place: colours for a light screen, a dark one and paper.
 INK, FAINT, RULE = "#010101", "#020202", "#030303"
@@ -47,9 +49,7 @@ def drawing(width: float, height: float) -> Iterator[tuple[Axes, Any]]:
         "axes.spines.top": False,
         "axes.spines.right": False,
     }
-    with drawn_with(settings), warnings.catch_warnings():
-        # The page's own fonts write what matplotlib's cannot.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with drawn_with(settings), _any_letter():
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
         axes.patch.set_alpha(0)
@@ -60,6 +60,52 @@ def drawing(width: float, height: float) -> Iterator[tuple[Axes, Any]]:
             return _for_the_page(buffer.getvalue())
 
         yield axes, finish
+
+
+def text_width(text: str, points: float) -> float:
+    """Inches of a line in matplotlib's own font, in which a letter that it lacks is wider than in the page's."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    with _any_letter():
+        font = FontProperties(family=FONT, size=points)
+        width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    return width / 72
+
+
+def shortened(text: str, points: float, room: float) -> str:
+    """One line of as many inches at most: the text, or its beginning and its end, for names often differ there."""
+    text = " ".join(text.split())
+    if text_width(text, points) <= room:
+        return text
+
+    def cut(letters: int) -> str:
+        return f"{text[: (letters + 1) // 2]}…{text[len(text) - letters // 2 :]}"
+
+    return cut(max(0, bisect_right(range(len(text)), room, key=lambda letters: text_width(cut(letters), points)) - 1))
+
+
+def name_ticks(axis: Axis, names: Sequence[str], points: float, room: float, rotation: float = 0) -> None:
+    """Writes a name at every whole number of an axis.
+
+    Args:
+        axis: Whichever.
+        names: In order, from 0 on.
+        points: Of the letters.
+        room: Inches that a name may take.
+        rotation: Degrees; a name that is turned ends at its place.
+    """
+    look: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor", "rotation": rotation} if rotation else {}
+    look |= {"va": "center"} if rotation == 90 else {}
+    axis.set_ticks(range(len(names)), [shortened(name, points, room) for name in names], fontsize=points, **look)
+
+
+@contextmanager
+def _any_letter() -> Iterator[None]:
+    """The page's own fonts write what matplotlib's cannot."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def _for_the_page(svg: str) -> str:
