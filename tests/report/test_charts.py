@@ -90,6 +90,24 @@ def test_the_confusion_matrix_counts_labels_in_rows(imdb: Metrics, tmp_path: Pat
     assert rows[-1][0] == rows[-1][1] and rows[0][0] != rows[0][1]
 
 
+def titles(chart: Chart) -> list[str]:
+    return [str(title.text) for title in ElementTree.fromstring(chart.svg).iter("{http://www.w3.org/2000/svg}title")]
+
+
+def test_every_cell_of_a_matrix_says_what_it_is(imdb: Metrics, tmp_path: Path) -> None:
+    names = [f"""class {number} {'"' * (number % 2)}<b>{"'" * (number % 3)} & title: #040404""" for number in range(77)]
+    chart = charts.confusion_chart(evidence(imdb, tmp_path, names, count=300), "student")
+    rows = chart.table.rows
+    assert sorted(titles(chart)) == sorted(f"{label} → {answer}: {texts}" for label, answer, texts, _ in rows)
+    assert len(chart.svg) < 5_000 + 300 * len(rows)
+
+
+def test_a_name_that_is_cut_is_told_in_full(imdb: Metrics, tmp_path: Path) -> None:
+    names = ["short", "a name " + "that goes on " * 20]
+    chart = charts.class_chart(evidence(imdb, tmp_path, names))
+    assert titles(chart) == [names[1]]
+
+
 def test_what_a_model_was_before_its_temperature(imdb: Metrics, tmp_path: Path) -> None:
     found = evidence(imdb, tmp_path)
     logits = np.log(found.probabilities["student"]) * 2

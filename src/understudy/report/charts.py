@@ -14,7 +14,7 @@ from understudy.evaluation.results import Interval
 from understudy.inference.logits import softmax
 from understudy.report import formats
 from understudy.report.evidence import MODELS, Evidence
-from understudy.report.svg import COLOURS, FAINT, INK, RULE, drawing, name_ticks, text_width
+from understudy.report.svg import COLOURS, FAINT, INK, RULE, drawing, explain, name_ticks, text_width
 
 _MARKERS = {"teacher": "s", "student": "o", "no_distillation": "o", "linear": "D"}
 
@@ -154,7 +154,8 @@ def confusion_chart(evidence: Evidence, model: str) -> Chart:
     with drawing(side + widest + 0.5, side + below + 0.7) as (axes, finish):
         # One colour whose opacity is the share, so that the page's theme shines through.
         for row, column in zip(*np.nonzero(counts), strict=True):
-            axes.add_patch(_square(column, row, COLOURS[model], float(shares[row, column])))
+            cell = axes.add_patch(_square(column, row, COLOURS[model], float(shares[row, column])))
+            explain(cell, f"{classes[row]} → {classes[column]}: {counts[row, column]:,}")
             if len(classes) <= _MOST_COUNTS:
                 axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=9, color=INK)
         axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
@@ -303,4 +304,5 @@ def _wilson(share: float, count: int) -> Interval:
 def _square(x: float, y: float, colour: str, share: float) -> Any:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, alpha=max(0.04, _DARKEST * share), linewidth=0)
+    look: dict[str, Any] = {"alpha": max(0.04, _DARKEST * share), "linewidth": 0, "clip_on": False}
+    return Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, **look)

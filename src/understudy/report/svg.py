@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from understudy.report.canvas import FONT, drawn_with
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
@@ -25,6 +26,9 @@ _COLOUR = re.compile("|".join(_VARIABLES))
 
 # Beginnings of names that matplotlib gives to parts of every figure, and that nothing refers to.
 _SHARED = re.compile(r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|legend|(?!C\d)[A-Z])\w*"')
+
+_TITLE = "title: "
+"""How a name begins that is no name, but what the page says of a part when it is pointed at."""
 
 
 @contextmanager
@@ -98,6 +102,14 @@ def name_ticks(axis: Axis, names: Sequence[str], points: float, room: float, rot
     look: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor", "rotation": rotation} if rotation else {}
     look |= {"va": "center"} if rotation == 90 else {}
     axis.set_ticks(range(len(names)), [shortened(name, points, room) for name in names], fontsize=points, **look)
+    for label, name in zip(axis.get_ticklabels(), names, strict=True):
+        if "…" in label.get_text():
+            explain(label, name)
+
+
+def explain(part: Artist, words: str) -> None:
+    """What the page says of a part when it is pointed at."""
+    part.set_gid(_TITLE + words)
 
 
 @contextmanager
@@ -109,10 +121,12 @@ def _any_letter() -> Iterator[None]:
 
 
 def _for_the_page(svg: str) -> str:
-    """The element alone, in the page's colours, without names that several charts would share."""
+    """The element alone, in the page's colours, in few bytes, without names that several charts would share."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = _SHARED.sub("", svg)
+    svg = re.sub(rf"<g id=([\"']){_TITLE}(.*?)\1>", r"<g><title>\2</title>", _SHARED.sub("", svg), flags=re.DOTALL)
+    svg = re.sub(r"<path [^>]*>", lambda path: re.sub(r"\s+", " ", re.sub(r"(\.\d\d)\d+", r"\1", path[0])), svg)
+    svg = re.sub(r">\s+<", "><", svg)
     # Within styles alone: a class may be called like a colour.
     svg = re.sub(r' style="[^"]*"', lambda style: _COLOUR.sub(lambda colour: _VARIABLES[colour[0]], style[0]), svg)
     return svg.replace("<svg ", '<svg role="img" aria-hidden="true" ', 1)
