@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +14,18 @@ from understudy.evaluation.results import Interval
 from understudy.inference.logits import softmax
 from understudy.report import formats
 from understudy.report.evidence import MODELS, Evidence
-from understudy.report.svg import COLOURS, FAINT, INK, RULE, drawing
+from understudy.report.svg import COLOURS, FAINT, INK, RULE, drawing, explain, name_ticks, text_width
 
 _MARKERS = {"teacher": "s", "student": "o", "no_distillation": "o", "linear": "D"}
 
-MOST_CLASSES = 12
-"""Up to so many, every class has its name in a picture."""
-
-_MOST_COUNTS = 6  # classes with which a confusion matrix has its counts in the picture
+_FEW, _MANY = 12, 30  # classes up to which a confusion matrix has their names in letters of full size, or at all
+_MOST_COUNTS = 6  # and its counts
+_LARGE, _SMALL = 9.0, 7.0  # points
+_MOST_ROOM = 1.75, 2.6  # inches of a name beside a matrix, and beside rows
 _DARKEST = 0.55  # opacity at which text in the page's colour can still be read, on light and on dark pages
 
 _LENGTH_GROUPS = 5
+_BY_GROUP = 6.4  # inches of an axis with groups
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def points_chart(
             axes.plot([low, high], [row, row], color=colour, linewidth=1.6)
             face = "none" if look == "no_distillation" else colour
             axes.plot([value], [row], marker=_MARKERS[look], color=colour, markerfacecolor=face, markersize=7)
-        axes.set_yticks(range(len(names)), [_short(name, 40) for name in names])
+        name_ticks(axes.yaxis, names, _LARGE, _MOST_ROOM[1])
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlabel("accuracy, with its 95 % interval")
         axes.grid(axis="x", color=RULE, linewidth=0.6)
@@ -142,23 +144,25 @@ def confusion_chart(evidence: Evidence, model: str) -> Chart:
     """Which class is taken for which, as a picture of shares for many classes and few."""
     counts = confusion(evidence, model)
     classes = evidence.classes
-    few = len(classes) <= MOST_CLASSES
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    side = 3.2 if few else 5.2
-    with drawing(side + 0.6, side) as (axes, finish):
+    named = classes if len(classes) <= _MANY else []
+    side, points, turned = (3.2, _LARGE, 45) if len(classes) <= _FEW else (4.4, _SMALL, 90)
+    widest = max((min(text_width(name, points), _MOST_ROOM[0]) for name in named), default=0.0)
+    if widest + 0.1 <= side / len(classes):
+        turned = 0
+    below = widest * math.sin(math.radians(turned))
+    with drawing(side + widest + 0.5, side + below + 0.7) as (axes, finish):
         # One colour whose opacity is the share, so that the page's theme shines through.
         for row, column in zip(*np.nonzero(counts), strict=True):
-            axes.add_patch(_square(column, row, COLOURS[model], float(shares[row, column])))
+            cell = axes.add_patch(_square(column, row, COLOURS[model], float(shares[row, column])))
+            explain(cell, f"{classes[row]} → {classes[column]}: {counts[row, column]:,}")
             if len(classes) <= _MOST_COUNTS:
                 axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=9, color=INK)
         axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
-        if few:
-            short = [_short(name) for name in classes]
-            axes.set_xticks(range(len(classes)), short, rotation=0 if len(classes) <= 3 else 60, ha="center")
-            axes.set_yticks(range(len(classes)), short)
-        else:
-            axes.set_xticks([])
-            axes.set_yticks([])
+        axes.set(xticks=[], yticks=[])
+        if named:
+            name_ticks(axes.xaxis, named, points, _MOST_ROOM[0], turned)
+            name_ticks(axes.yaxis, named, points, _MOST_ROOM[0])
         axes.set_xlabel("answered")
         axes.set_ylabel("label")
         axes.set_title(MODELS[model], fontsize=10, color=INK, loc="left")
@@ -181,14 +185,17 @@ def confusion(evidence: Evidence, model: str) -> np.ndarray:
 
 
 def length_chart(evidence: Evidence) -> Chart | None:
-    """Accuracy by the number of words, in fifths of the texts; None without texts."""
+    """Accuracy by the number of characters, in fifths of the texts; None without texts.
+
+    Words would say nothing where none are set apart, as in Chinese.
+    """
     if evidence.texts is None:
         return None
-    words = np.array([len(text.split()) for text in evidence.texts])
-    edges = np.unique(np.quantile(words, np.linspace(0, 1, _LENGTH_GROUPS + 1)).round().astype(int))
-    group = np.clip(np.searchsorted(edges, words, side="right") - 1, 0, max(0, len(edges) - 2))
-    names = [f"{words[group == index].min():,}-{words[group == index].max():,}" for index in np.unique(group)]
-    return _by_group(evidence, names, np.unique(group, return_inverse=True)[1], "words in the text")
+    length = np.array([len(text) for text in evidence.texts])
+    edges = np.unique(np.quantile(length, np.linspace(0, 1, _LENGTH_GROUPS + 1)).round().astype(int))
+    group = np.clip(np.searchsorted(edges, length, side="right") - 1, 0, max(0, len(edges) - 2))
+    names = [f"{length[group == index].min():,}-{length[group == index].max():,}" for index in np.unique(group)]
+    return _by_group(evidence, names, np.unique(group, return_inverse=True)[1], "characters in the text")
 
 
 def class_chart(evidence: Evidence) -> Chart:
@@ -199,14 +206,15 @@ def class_chart(evidence: Evidence) -> Chart:
 
 
 def _by_group(evidence: Evidence, names: Sequence[str], group: np.ndarray, heading: str) -> Chart:
-    models = [name for name in ("teacher", "student") if name in evidence.probabilities]
+    models = ("teacher", "student")
     counts = np.bincount(group, minlength=len(names))
     right = {name: (evidence.predicted[name] == evidence.labels).astype(float) for name in models}
     shares = {name: np.bincount(group, weights=right[name], minlength=len(names)) / counts for name in models}
     ends = {name: [_wilson(share, count) for share, count in zip(shares[name], counts, strict=True)] for name in models}
-    upright = len(names) <= MOST_CLASSES
-    with drawing(7.2, 2.9 if upright else 0.6 + 0.19 * len(names)) as (axes, finish):
-        for offset, name in zip((-0.12, 0.12), models, strict=False):
+    upright = max(text_width(name, _LARGE) for name in names) + 0.1 <= _BY_GROUP / len(names)
+    points, pitch = (_LARGE, 0.36) if len(names) <= _FEW else (_SMALL, 0.19)
+    with drawing(7.2, 2.9 if upright else 0.8 + pitch * len(names)) as (axes, finish):
+        for offset, name in zip((-0.12, 0.12), models, strict=True):
             place = np.arange(len(names)) + offset
             low, high = np.array(ends[name]).T
             look: dict[str, Any] = {"color": COLOURS[name], "linewidth": 1.4}
@@ -218,13 +226,12 @@ def _by_group(evidence: Evidence, names: Sequence[str], group: np.ndarray, headi
                 axes.hlines(place, low, high, **look)
                 axes.plot(shares[name], place, **mark)
         if upright:
-            axes.set_xticks(range(len(names)), [_short(name) for name in names], rotation=0 if len(names) < 7 else 45)
+            name_ticks(axes.xaxis, names, _LARGE, _BY_GROUP / len(names))
             axes.set(xlabel=heading, ylabel="share answered rightly", xlim=(-0.5, len(names) - 0.5))
             axes.grid(axis="y", color=RULE, linewidth=0.6)
         else:
-            axes.set_yticks(range(len(names)), [_short(name) for name in names], fontsize=7)
-            axes.set_ylim(len(names) - 0.5, -0.5)
-            axes.set_xlabel("share answered rightly")
+            name_ticks(axes.yaxis, names, points, _MOST_ROOM[1])
+            axes.set(xlabel="share answered rightly", ylabel=heading, ylim=(len(names) - 0.5, -0.5))
             axes.grid(axis="x", color=RULE, linewidth=0.6)
         above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.1}
         axes.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=2, **above)
@@ -297,8 +304,5 @@ def _wilson(share: float, count: int) -> Interval:
 def _square(x: float, y: float, colour: str, share: float) -> Any:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, alpha=max(0.04, _DARKEST * share), linewidth=0)
-
-
-def _short(name: str, most: int = 22) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    look: dict[str, Any] = {"alpha": max(0.04, _DARKEST * share), "linewidth": 0, "clip_on": False}
+    return Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, **look)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from understudy.artifacts import write_file
 from understudy.evaluation.tradeoff import Point, Tradeoff
 from understudy.report import formats
-from understudy.report.canvas import DPI, FONT, HEIGHT, INK, WIDTH
+from understudy.report.canvas import DPI, FONT, HEIGHT, INK, WIDTH, Canvas
 from understudy.report.dashboard import FAINT, LINEAR, RULE, STUDENT, TEACHER
 
 if TYPE_CHECKING:
@@ -43,14 +43,13 @@ def draw_frontier(tradeoff: Tradeoff, path: Path, title: str) -> None:
 
 def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
     """The plot before it is a file; it belongs to no window and to no global state."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=DPI, facecolor="white")
-    figure.set_layout_engine("none")
-    style: dict[str, Any] = {"family": FONT, "parse_math": False, "color": INK}
-    figure.text(_SIDE / WIDTH, 1 - 26 / HEIGHT, title, fontsize=15, weight="bold", **style)
-    for number, line in enumerate(_findings(tradeoff)):
-        figure.text(_SIDE / WIDTH, 1 - (43 + 12 * number) / HEIGHT, line, fontsize=8.5, **style)
+    page = Canvas()
+    room = WIDTH - 2 * _SIDE
+    page.fitted(_SIDE, HEIGHT - 26, title, 15, room, weight="bold")
+    best, *beaten = _findings(tradeoff)
+    page.fitted(_SIDE, HEIGHT - 43, best, 8.5, room)
+    for line in beaten:
+        page.paragraph(_SIDE, HEIGHT - 52, line, 8.5, room, lines=2, centred=False, color=INK)
     width = (WIDTH - 2 * _SIDE - _BETWEEN) / 2
     low, high = _span([end for point in tradeoff.points for end in point.accuracy_ci95])
     panels: tuple[tuple[str, Reading, list[Point], bool], ...] = (
@@ -60,7 +59,7 @@ def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
     for column, (name, read, frontier, more_is_better) in enumerate(panels):
         left = _SIDE + column * (width + _BETWEEN)
         size = (width / WIDTH, 1 - (_TOP + _BOTTOM) / HEIGHT)
-        axes = figure.add_axes((left / WIDTH, _BOTTOM / HEIGHT, *size), facecolor="white")
+        axes = page.figure.add_axes((left / WIDTH, _BOTTOM / HEIGHT, *size), facecolor="white")
         axes.set(xscale="log", ylim=(low, high))
         placed = [point for point in tradeoff.points if not math.isnan(read(point))]
         _scale(axes, [read(point) for point in placed])
@@ -73,24 +72,24 @@ def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
                 _mark(axes, point, read)
             else:
                 _level(axes, point)
-        _names(axes, placed, read)
-    note = (
-        "Line: the students that no other student beats in both. Bars: 95 % intervals of the accuracy. "
-        f"{tradeoff.texts:,} test texts."
-    )
+        _names(page, axes, placed, read, 0.45 * width)
     below = []
     if tradeoff.linear is not None:
         below.append("Shaded: no more accurate than the linear control, and slower (left) or larger (right) than it.")
     if any(point.speed is None for point in tradeoff.points):
         below.append("Dashed: the teacher, whose speed and size are unknown.")
-    if below:
-        note += "\n" + " ".join(below)
-    figure.text(_SIDE / WIDTH, 12 / HEIGHT, note, fontsize=7, **{**style, "color": FAINT})
-    return figure
+    notes = [
+        "Line: the students that no other student beats in both. Bars: 95 % intervals of the accuracy. "
+        f"{tradeoff.texts:,} test texts.",
+        *([" ".join(below)] if below else []),
+    ]
+    for number, note in enumerate(reversed(notes)):
+        page.text(_SIDE, 14 + 8.2 * number, *page.fit(note, 7, room), color=FAINT)
+    return page.figure
 
 
 def _findings(tradeoff: Tradeoff) -> list[str]:
-    """What the plot shows, in two lines at most."""
+    """What the plot shows: the best student, and what the linear control beats if there is one."""
     best = max(tradeoff.students, key=lambda point: (point.metrics.accuracy, point.rate))
     teacher = next(point for point in tradeoff.points if point.role == "teacher")
     lines = [
@@ -169,7 +168,7 @@ def _level(axes: Axes, point: Point) -> None:
     axes.axhline(point.metrics.accuracy, color=TEACHER, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
 
 
-def _names(axes: Axes, points: Sequence[Point], read: Reading) -> None:
+def _names(page: Canvas, axes: Axes, points: Sequence[Point], read: Reading, room: float) -> None:
     """Writes each name beside its mark, on the side with more room, moved up or down so that none covers another."""
     to_pixels, to_data = axes.transData, axes.transData.inverted()
     pitch, gap = _LABEL_HEIGHT * DPI / 72, 6 * DPI / 72
@@ -184,11 +183,12 @@ def _names(axes: Axes, points: Sequence[Point], read: Reading) -> None:
             height = max(y, below + pitch)
             below = height
             left, up = to_data.transform((x - gap if on_the_right else x + gap, height))
+            label, size = page.fit(point.label, _LABEL, room)
             axes.text(
                 left,
                 up,
-                point.label,
-                fontsize=_LABEL,
+                label,
+                fontsize=size,
                 family=FONT,
                 color=INK,
                 ha="right" if on_the_right else "left",

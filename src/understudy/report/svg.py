@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from understudy.report.canvas import FONT, drawn_with
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 # What matplotlib draws with, and what the page puts in its place: colours for a light screen, a dark one and paper.
 INK, FAINT, RULE = "#010101", "#020202", "#030303"
@@ -22,7 +25,10 @@ _VARIABLES = {colour: f"var(--{name.replace('_', '-')})" for colour, name in _NA
 _COLOUR = re.compile("|".join(_VARIABLES))
 
 # Beginnings of names that matplotlib gives to parts of every figure, and that nothing refers to.
-_SHARED = r"figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|legend|(?!C\d)[A-Z]"
+_SHARED = re.compile(r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|legend|(?!C\d)[A-Z])\w*"')
+
+_TITLE = "title: "
+"""How a name begins that is no name, but what the page says of a part when it is pointed at."""
 
 
 @contextmanager
@@ -47,9 +53,7 @@ def drawing(width: float, height: float) -> Iterator[tuple[Axes, Any]]:
         "axes.spines.top": False,
         "axes.spines.right": False,
     }
-    with drawn_with(settings), warnings.catch_warnings():
-        # The page's own fonts write what matplotlib's cannot.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with drawn_with(settings), _any_letter():
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
         axes.patch.set_alpha(0)
@@ -62,13 +66,67 @@ def drawing(width: float, height: float) -> Iterator[tuple[Axes, Any]]:
         yield axes, finish
 
 
+def text_width(text: str, points: float) -> float:
+    """Inches of a line in matplotlib's own font, in which a letter that it lacks is wider than in the page's."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    with _any_letter():
+        font = FontProperties(family=FONT, size=points)
+        width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    return width / 72
+
+
+def shortened(text: str, points: float, room: float) -> str:
+    """One line of as many inches at most: the text, or its beginning and its end, for names often differ there."""
+    text = " ".join(text.split())
+    if text_width(text, points) <= room:
+        return text
+
+    def cut(letters: int) -> str:
+        return f"{text[: (letters + 1) // 2]}…{text[len(text) - letters // 2 :]}"
+
+    return cut(max(0, bisect_right(range(len(text)), room, key=lambda letters: text_width(cut(letters), points)) - 1))
+
+
+def name_ticks(axis: Axis, names: Sequence[str], points: float, room: float, rotation: float = 0) -> None:
+    """Writes a name at every whole number of an axis.
+
+    Args:
+        axis: Whichever.
+        names: In order, from 0 on.
+        points: Of the letters.
+        room: Inches that a name may take.
+        rotation: Degrees; a name that is turned ends at its place.
+    """
+    look: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor", "rotation": rotation} if rotation else {}
+    look |= {"va": "center"} if rotation == 90 else {}
+    axis.set_ticks(range(len(names)), [shortened(name, points, room) for name in names], fontsize=points, **look)
+    for label, name in zip(axis.get_ticklabels(), names, strict=True):
+        if "…" in label.get_text():
+            explain(label, name)
+
+
+def explain(part: Artist, words: str) -> None:
+    """What the page says of a part when it is pointed at."""
+    part.set_gid(_TITLE + words)
+
+
+@contextmanager
+def _any_letter() -> Iterator[None]:
+    """The page's own fonts write what matplotlib's cannot."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
 def _for_the_page(svg: str) -> str:
-    """The element alone, in the page's colours, without names that several charts would share."""
+    """The element alone, in the page's colours, in few bytes, without names that several charts would share."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(
-        r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|legend|(?!C\d)[A-Z])\w*"', "", svg
-    )
+    svg = re.sub(rf"<g id=([\"']){_TITLE}(.*?)\1>", r"<g><title>\2</title>", _SHARED.sub("", svg), flags=re.DOTALL)
+    svg = re.sub(r"<path [^>]*>", lambda path: re.sub(r"\s+", " ", re.sub(r"(\.\d\d)\d+", r"\1", path[0])), svg)
+    svg = re.sub(r">\s+<", "><", svg)
     # Within styles alone: a class may be called like a colour.
     svg = re.sub(r' style="[^"]*"', lambda style: _COLOUR.sub(lambda colour: _VARIABLES[colour[0]], style[0]), svg)
     return svg.replace("<svg ", '<svg role="img" aria-hidden="true" ', 1)
