@@ -78,6 +78,21 @@ def test_three_questions_are_answered_before_anything_else(imdb: Metrics, tmp_pa
     assert imdb.verdict.text in " ".join(text.split())
 
 
+def test_every_table_can_be_scrolled_by_keyboard_and_has_a_name(imdb: Metrics, tmp_path: Path) -> None:
+    page = render(evidence(imdb, tmp_path))
+    regions = re.findall(r'<div class="scroll" role="region" aria-label="([^"]*)" tabindex="0">', page)
+    assert len(regions) == page.count('class="scroll"') == page.count("<table") > 10
+    assert all(regions)
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_a_long_table_is_cut_on_paper_and_says_so(imdb: Metrics, tmp_path: Path) -> None:
+    many = {f"stage {number}": 1.0 for number in range(99)}
+    page = render(evidence(dataclasses.replace(imdb, seconds=many), tmp_path))
+    assert "On paper: the first 60 of 100 rows." in page
+    assert page.count('<tr class="late">') == 40
+
+
 @pytest.mark.usefixtures("no_charts")
 def test_every_kind_of_metrics_has_a_page(case: Any, tmp_path: Path) -> None:
     page = Page(render(evidence(case.metrics, tmp_path)))
