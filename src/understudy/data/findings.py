@@ -90,7 +90,7 @@ class Audit:
             excerpts: Whether the rows say how their texts begin.
         """
 
-        found = [asdict(finding) for finding in self.findings]
+        found = [{**asdict(each), "rows": [asdict(row) for row in each.rows]} for each in self.findings]
         return found if excerpts else without_excerpts(found)
 
     def _repr_html_(self) -> str:
