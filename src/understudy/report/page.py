@@ -118,7 +118,7 @@ def disagreements(evidence: Evidence) -> list[Disagreement]:
     texts = evidence.texts if evidence.recipe.report.texts else None
 
     def answer(row: int, predicted: np.ndarray, probabilities: np.ndarray) -> str:
-        return f"{evidence.classes[predicted[row]]} {probabilities[row].max():.2f}"
+        return f"{evidence.classes[predicted[row]]}\N{NO-BREAK SPACE}{probabilities[row].max():.2f}"
 
     return [
         Disagreement(
