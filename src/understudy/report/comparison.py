@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -102,7 +102,7 @@ def write_comparison(found: RunComparison, evidence: Sequence[Evidence], path: P
             size=size_table(found),
             chart=_chart(found),
             pages=[_address(each.run.page, path) for each in evidence],
-            students=[_charts(each) for each in evidence],
+            students=[_Charts.of(each) for each in evidence],
             options=_options(found),
         ),
     )
@@ -151,13 +151,16 @@ def _options(found: RunComparison) -> Table:
     return Table(("option", *(each.name for each in found.runs)), rows)
 
 
-def _charts(evidence: Evidence) -> list[Chart]:
-    """What a run's own page shows of its student, as far as pictures need no texts."""
-    return [
-        confusion_chart(evidence, "student"),
-        reliability_chart(evidence, "student"),
-        class_chart(evidence),
-    ]
+class _Charts(NamedTuple):
+    """What a run's own page shows of its student, as far as pictures need no texts, by their shape."""
+
+    square: tuple[Chart, ...]
+    wide: Chart
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> _Charts:
+        square = confusion_chart(evidence, "student"), reliability_chart(evidence, "student")
+        return cls(square, class_chart(evidence))
 
 
 def _address(page: Path, path: Path) -> str | None:
