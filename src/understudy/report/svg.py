@@ -116,7 +116,7 @@ def explain(part: Artist, words: str) -> None:
 def _any_letter() -> Iterator[None]:
     """The page's own fonts write what matplotlib's cannot."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message="(?s)Glyph .* missing from font")
         yield
 
 
