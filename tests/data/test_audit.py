@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from understudy.data.audit import Audit, Finding, audit, truncation
-from understudy.data.sources import Table
+from understudy.data.tables import Table
 from understudy.errors import DataError
 
 WORDS = [f"word{number}" for number in range(5000)]

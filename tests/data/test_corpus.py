@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from understudy.data.corpus import Corpus, Split, build_corpus, read_tables, stratified_share
-from understudy.data.sources import Table
+from understudy.data.tables import Table
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError
 from understudy.options.data import DataOptions

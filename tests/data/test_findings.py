@@ -5,7 +5,7 @@ import json
 import pytest
 
 from understudy.data.findings import Audit, Finding, Row, counted, examples, excerpt, listed
-from understudy.data.sources import Table
+from understudy.data.tables import Table
 from understudy.errors import DataError
 
 ERROR = Finding("error", "one_class", "Only one.", (Row("train", 3, "a text"), Row("test", 1, "")), 2)

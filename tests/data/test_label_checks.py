@@ -6,7 +6,7 @@ import pytest
 
 from understudy.data.findings import Finding
 from understudy.data.label_checks import check_labels
-from understudy.data.sources import Table
+from understudy.data.tables import Table
 
 EVEN = ["neg", "pos"] * 20
 

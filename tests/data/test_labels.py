@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from understudy.data.labels import kind, looks_fractional, normalise, normalise_splits, number_labels
-from understudy.data.sources import Table
+from understudy.data.tables import Table
 from understudy.errors import DataError
 
 

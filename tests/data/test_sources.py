@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from understudy.data.sources import read, source_files, text_of
+from understudy.data.sources import read, source_files
+from understudy.data.tables import text_of
 from understudy.errors import DataError
 
 

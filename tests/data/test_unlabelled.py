@@ -12,7 +12,8 @@ import pytest
 
 from understudy.data.corpus import build_corpus
 from understudy.data.labels import NO_LABEL
-from understudy.data.sources import Table, stream
+from understudy.data.sources import stream
+from understudy.data.tables import Table
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import select_unlabelled
 from understudy.errors import DataError

@@ -137,7 +137,7 @@ def test_nothing_is_computed_before_the_labels_are_known_to_be_good(
 
 
 def named(monkeypatch: pytest.MonkeyPatch, names: list[str], values: list[int]) -> None:
-    from understudy.data.sources import Table
+    from understudy.data.tables import Table
 
     monkeypatch.setattr(single, "read", lambda source, *_: Table(source, TEXTS, values, names))
 

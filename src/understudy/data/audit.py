@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from understudy.data.sources import Table
+    from understudy.data.tables import Table
 
 # The rows of each distinct text that is not empty, by split and `_key`.
 Rows = Mapping[str, Mapping[str, list[int]]]

@@ -11,7 +11,8 @@ import numpy as np
 
 from understudy.artifacts import fingerprint
 from understudy.data.labels import NO_LABEL, number_labels
-from understudy.data.sources import Table, read, stream
+from understudy.data.sources import read, stream
+from understudy.data.tables import Table
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import Unlabelled, select_unlabelled
 from understudy.errors import DataError

@@ -10,7 +10,7 @@ from understudy.errors import DataError
 from understudy.markup import Cell, table
 
 if TYPE_CHECKING:
-    from understudy.data.sources import Table
+    from understudy.data.tables import Table
 
 Level = Literal["error", "warning", "note"]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from understudy.data.files import CHUNK_ROWS
-from understudy.data.sources import Table, text_of, unlabelled_as_none
+from understudy.data.tables import Table, text_of, unlabelled_as_none
 from understudy.errors import DataError, HubUnreachable, MissingExtra
 from understudy.hub import first_line, hub_failure, require_hub
 

@@ -18,7 +18,7 @@ from understudy.data.labels import (
 )
 
 if TYPE_CHECKING:
-    from understudy.data.sources import Table
+    from understudy.data.tables import Table
 
 Labels = Mapping[str, Sequence[Label | None]]
 

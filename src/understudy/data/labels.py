@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from understudy.data.sources import Table
+    from understudy.data.tables import Table
 
 # The class number of a text without a label; PyTorch's cross-entropy leaves it out.
 NO_LABEL = -100

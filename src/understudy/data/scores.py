@@ -17,7 +17,8 @@ from understudy.artifacts import write_file
 from understudy.data.corpus import Corpus
 from understudy.data.files import Chunk, chunks
 from understudy.data.findings import EXAMPLES, Finding, Row, counted, excerpt, listed
-from understudy.data.sources import source_files, text_of
+from understudy.data.sources import source_files
+from understudy.data.tables import text_of
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.data.files import COMPRESSIONS, FORMATS, chunks, file_format, parquet_classes
+from understudy.data.tables import Table, text_of, unlabelled_as_none
 from understudy.errors import DataError
 
 _ACL_IMDB_CLASSES = ("neg", "pos")
@@ -26,26 +27,6 @@ _BLOCK = 2**20
 _TAR = (".tar.gz", ".tgz", ".tar")
 _HUB_PART = r"[A-Za-z0-9][\w.-]{0,95}"
 _HUB_NAME = re.compile(rf"^{_HUB_PART}(/{_HUB_PART})?(:[\w.-]+)?:[\w.+-]+$")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Texts as they came, before labels are numbered.
-
-    Attributes:
-        source: What the user named.
-        texts: One string a row; a missing text is the empty string.
-        labels: One value a row: string, int, float, or None where it is missing. None when there is no label column.
-        classes: Names that the source itself gives to its integer labels.
-    """
-
-    source: str
-    texts: list[str]
-    labels: list[Any] | None = None
-    classes: list[str] | None = None
-
-    def __len__(self) -> int:
-        return len(self.texts)
 
 
 @dataclass(frozen=True)
@@ -133,22 +114,6 @@ def source_files(source: str) -> list[Path]:
     return paths
 
 
-def text_of(value: Any, source: str | Path, row: int) -> str:
-    """A cell as a text: numbers are written out, a missing one is the empty string.
-
-    Raises:
-        DataError: it is something else, such as bytes or a list.
-    """
-    if value is None or value != value:
-        return ""
-    if not isinstance(value, str | int | float):
-        raise DataError(
-            f"{source} row {row}: expected a string as text, got {type(value).__name__} ({str(value)[:40]}). "
-            "Name another column with --data.text."
-        )
-    return str(value)
-
-
 def _no_such_source(source: str) -> str:
     return (
         f"No data at '{source}': expected a csv, tsv, jsonl or parquet file, a glob of them, aclImdb_v1.tar.gz:train, "
@@ -194,11 +159,6 @@ def _read_files(source: str, text: str, label: str | None) -> Table:
             if label is not None:
                 labels += unlabelled_as_none(chunk[label], names)
     return Table(source, texts, labels if label is not None else None, classes)
-
-
-def unlabelled_as_none(labels: list[Any], classes: list[str] | None) -> list[Any]:
-    """ClassLabel's -1 stands for "no label", as in the test splits of benchmarks, and so does NaN."""
-    return [None if label != label or (classes and label == -1) else label for label in labels]
 
 
 def _shipped_reviews(source: str, with_labels: bool) -> Table:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from understudy.data.labels import number_labels
-from understudy.data.sources import Table, read
+from understudy.data.sources import read
+from understudy.data.tables import Table
 from understudy.errors import DataError
 from understudy.evaluation.metrics import quality
 from understudy.evaluation.results import Interval, ModelMetrics

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from understudy.data.files import Chunk, chunks
-from understudy.data.sources import source_files, text_of
+from understudy.data.sources import source_files
+from understudy.data.tables import text_of
 from understudy.errors import DataError
 
 STDIN = "-"
