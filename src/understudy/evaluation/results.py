@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 from understudy.artifacts import SCHEMA_VERSION, write_json
 from understudy.errors import RunDirectoryError
@@ -234,6 +235,8 @@ class Metrics:
     seeds: Seeds | None = None
     abstention: Abstention | None = None
 
+    _view: ClassVar[Callable[[Metrics], str] | None] = None
+
     @property
     def gain(self) -> Gain | None:
         """What distilling gained, over all seeds where there are several; None without the control."""
@@ -242,10 +245,14 @@ class Metrics:
     def save(self, path: Path) -> None:
         write_json(path, {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)})
 
-    def _repr_html_(self) -> str:
-        from understudy.report.notebook import metrics_html
+    @classmethod
+    def show_in_notebooks(cls, view: Callable[[Metrics], str]) -> None:
+        """Sets what a notebook shows of figures: the reporting room, which stands above this one, gives it."""
+        cls._view = view
 
-        return metrics_html(self)
+    def _repr_html_(self) -> str | None:
+        view = type(self)._view
+        return None if view is None else view(self)
 
     @classmethod
     def load(cls, path: Path) -> Metrics:

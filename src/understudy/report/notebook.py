@@ -20,6 +20,9 @@ def metrics_html(metrics: Metrics) -> str:
     return _html(metrics_table(metrics, intervals=True)) + _html(findings_table(metrics))
 
 
+Metrics.show_in_notebooks(metrics_html)
+
+
 def run_html(directory: Path, metrics: Metrics, dashboard: Path) -> str:
     """A finished run: figures, verdict, and the dashboard if it is there."""
     shown = markup.title(str(directory)) + metrics_html(metrics)
