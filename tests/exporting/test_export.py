@@ -137,7 +137,7 @@ def test_models_that_run_without_pytorch_are_not_exported(finished: Any, exporte
 def test_a_static_student_can_be_exported(make_model: Callable[..., Path], tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    from understudy.models.static import static_student
+    from understudy.models.students import static_student
 
     folder = make_model("encoder")
     static_student(folder, ["a", "b"], seed=0).save_pretrained(tmp_path / "static")

@@ -7,7 +7,7 @@ from transformers import AutoModelForSequenceClassification
 
 from families import write_family
 from understudy.models.loading import classifier_labels, load_classifier
-from understudy.models.static import static_student
+from understudy.models.students import static_student
 
 CLASSES = ["bad", "good"]
 

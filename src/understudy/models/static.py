@@ -7,17 +7,11 @@ training, labelling and opening one are the same as for any other.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
-
-from understudy.models.loading import load_classifier
-
-DIMENSIONS = 64
 
 
 class StaticConfig(PretrainedConfig):
@@ -25,7 +19,7 @@ class StaticConfig(PretrainedConfig):
 
     model_type = "understudy-static"
 
-    def __init__(self, vocab_size: int = 0, hidden_size: int = DIMENSIONS, pad_token_id: int = 0, **more: Any) -> None:
+    def __init__(self, vocab_size: int = 0, hidden_size: int = 0, pad_token_id: int = 0, **more: Any) -> None:
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         super().__init__(**more)
@@ -64,41 +58,3 @@ def register() -> None:
     """Lets `AutoModelForSequenceClassification` open static models."""
     AutoConfig.register(StaticConfig.model_type, StaticConfig, exist_ok=True)
     AutoModelForSequenceClassification.register(StaticConfig, StaticForSequenceClassification, exist_ok=True)
-
-
-def static_student(folder: Path, classes: list[str], seed: int, dimensions: int = DIMENSIONS) -> PreTrainedModel:
-    """A static model with an encoder's vocabulary, its embeddings reduced to their first principal components.
-
-    Args:
-        folder: The encoder's.
-        classes: Names of the classes.
-        seed: Of the head.
-        dimensions: Of an embedding; never more than the encoder has.
-
-    Raises:
-        ModelError: as `load_classifier`.
-    """
-    encoder = load_classifier(folder, classes, seed)
-    embedding: Any = encoder.get_input_embeddings()
-    words: Tensor = embedding.weight.detach()
-    config = StaticConfig(
-        vocab_size=words.shape[0],
-        hidden_size=min(dimensions, words.shape[1]),
-        pad_token_id=int(encoder.config.pad_token_id or 0),
-        id2label=dict(enumerate(classes)),
-        label2id={name: number for number, name in enumerate(classes)},
-        problem_type="single_label_classification",
-        architectures=[StaticForSequenceClassification.__name__],
-    )
-    torch.manual_seed(seed)
-    model = StaticForSequenceClassification(config)
-    centred = words - words.mean(dim=0)
-    # The components of the tokens' covariance; with signs that do not hang on the library's mood.
-    _, components = torch.linalg.eigh(centred.T @ centred)
-    largest = components[:, -config.hidden_size :].flip(1)
-    largest = largest * torch.where(largest.gather(0, largest.abs().argmax(dim=0, keepdim=True)) < 0, -1.0, 1.0)
-    with torch.no_grad():
-        reduced = centred @ largest
-        model.embedding.weight.copy_(reduced / reduced.std())
-        model.embedding.weight[config.pad_token_id] = 0
-    return model.eval()

@@ -1,17 +1,18 @@
-"""Where a student starts: a checkpoint, or some of its teacher's layers."""
+"""What students are made of: some of their teacher's layers, or its word embeddings alone."""
 
 from __future__ import annotations
 
 import copy
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from understudy.errors import ModelError
 from understudy.models.loading import load_classifier, load_config
 from understudy.options.training import LayerChoice
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 # Per model_type: the state dict's prefix of the layers. Only families that the tests cover.
@@ -99,6 +100,48 @@ def from_layers(
     student = AutoModelForSequenceClassification.from_config(config)
     student.load_state_dict(_renumbered(source.state_dict(), _LAYERS[config.model_type], taken))
     return student.eval()  # as `load_classifier` gives it
+
+
+def static_student(folder: Path, classes: list[str], seed: int, dimensions: int = 64) -> PreTrainedModel:
+    """A static model with an encoder's vocabulary, its embeddings reduced to their first principal components.
+
+    Args:
+        folder: The encoder's.
+        classes: Names of the classes.
+        seed: Of the head.
+        dimensions: Of an embedding; never more than the encoder has.
+
+    Raises:
+        ModelError: as `load_classifier`.
+    """
+    import torch
+
+    from understudy.models.static import StaticConfig, StaticForSequenceClassification
+
+    encoder = load_classifier(folder, classes, seed)
+    embedding: Any = encoder.get_input_embeddings()
+    words: Tensor = embedding.weight.detach()
+    config = StaticConfig(
+        vocab_size=words.shape[0],
+        hidden_size=min(dimensions, words.shape[1]),
+        pad_token_id=int(encoder.config.pad_token_id or 0),
+        id2label=dict(enumerate(classes)),
+        label2id={name: number for number, name in enumerate(classes)},
+        problem_type="single_label_classification",
+        architectures=[StaticForSequenceClassification.__name__],
+    )
+    torch.manual_seed(seed)
+    model = StaticForSequenceClassification(config)
+    centred = words - words.mean(dim=0)
+    # The components of the tokens' covariance; with signs that do not hang on the library's mood.
+    _, components = torch.linalg.eigh(centred.T @ centred)
+    largest = components[:, -config.hidden_size :].flip(1)
+    largest = largest * torch.where(largest.gather(0, largest.abs().argmax(dim=0, keepdim=True)) < 0, -1.0, 1.0)
+    with torch.no_grad():
+        reduced = centred @ largest
+        model.embedding.weight.copy_(reduced / reduced.std())
+        model.embedding.weight[config.pad_token_id] = 0
+    return model.eval()
 
 
 def _renumbered(state: dict, prefix: str, taken: list[int]) -> dict:

@@ -14,8 +14,7 @@ from understudy.data.corpus import Corpus
 from understudy.data.tokens import Tokens
 from understudy.hardware import Hardware
 from understudy.models.loading import Origin, load_classifier, load_tokenizer
-from understudy.models.static import static_student
-from understudy.models.students import from_layers
+from understudy.models.students import from_layers, static_student
 from understudy.models.vocabulary import Vocabulary, prune_embeddings
 from understudy.options.training import LayerChoice
 from understudy.recipe import Recipe
