@@ -56,12 +56,12 @@ def make(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 def measure(folder: Path, side: str) -> dict[str, Any]:
     from understudy.inference import logits
     from understudy.inference.bulk import predict_file
-    from understudy.inference.classifier import Classifier
+    from understudy.inference.opening import open_classifier
 
     if side == "input_order":
         logits.length_batches = in_order
     source = folder / f"{'small' if side == 'input_order' else side}.parquet"
-    classifier = Classifier.load(folder / "model", precision="auto")
+    classifier = open_classifier(folder / "model", precision="auto")
     predict_file(classifier, str(folder / "warm-up.parquet"), folder / "out.parquet")
     start = time.perf_counter()
     rows = predict_file(classifier, str(source), folder / "out.parquet")

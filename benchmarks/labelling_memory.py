@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from harness import MODEL, arguments, description, peak_rss_mb, say, texts_and_labels
 
 from understudy.inference.bulk import predict_file
-from understudy.inference.classifier import Classifier
+from understudy.inference.opening import open_classifier
 from understudy.models.loading import load_tokenizer, resolve
 from understudy.models.students import from_layers
 
@@ -48,7 +48,7 @@ def main() -> None:
         origin = resolve(MODEL).path
         from_layers(origin, 1, ["negative", "positive"], seed=0).save_pretrained(model)
         load_tokenizer(origin).save_pretrained(model)
-        classifier = Classifier.load(model, precision="auto")
+        classifier = open_classifier(model, precision="auto")
         output = Path(folder) / "answers.parquet"
         write_texts(Path(folder) / "few.parquet", sentences, WARM_UP)
         predict_file(classifier, str(Path(folder) / "few.parquet"), output)

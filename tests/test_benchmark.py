@@ -19,7 +19,9 @@ from understudy.evaluation.benchmark import Benchmark
 from understudy.evaluation.speed import BATCH
 from understudy.hardware import Hardware
 from understudy.inference import engines
-from understudy.inference.classifier import LinearClassifier, TransformersClassifier
+from understudy.inference.encoders import TransformersClassifier
+from understudy.inference.ngrams import LinearClassifier
+from understudy.inference.opening import open_classifier
 from understudy.recipe import Recipe
 
 FEW: dict[str, Any] = {"device": "cpu", "threads": 1, "texts": 8, "latency_texts": 3, "rounds": 1}
@@ -154,7 +156,7 @@ def test_a_committee_is_all_of_its_members(run: Path, monkeypatch: pytest.Monkey
     padded, plain = found.measurements[:2]
     assert padded.side.folder == plain.side.folder == "teacher"
     linear = found.measurements[-1].side
-    alone = TransformersClassifier.load(run / "teacher" / "1").size.bytes
+    alone = open_classifier(run / "teacher" / "1").size.bytes
     assert plain.side.bytes == alone + linear.bytes
 
 

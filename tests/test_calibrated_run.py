@@ -19,7 +19,7 @@ from understudy import cli
 from understudy.artifacts import RunDirectory, folder_digest
 from understudy.errors import RunDirectoryError
 from understudy.frontier import frontier
-from understudy.inference.classifier import Classifier
+from understudy.inference.opening import open_classifier
 from understudy.pipeline import Run, distill
 from understudy.recipe import Recipe
 from understudy.training import student
@@ -208,7 +208,7 @@ def test_repeats_and_the_frontiers_students_have_their_own_temperatures(
 def test_the_threshold_is_in_metrics(calibrated: Finished) -> None:
     found = Run(calibrated.out).metrics.abstention
     assert found is not None and found.target_precision == TARGET and found.threshold is not None
-    recipe, classifier = calibrated.recipe, Classifier.load(calibrated.out, device="cpu")
+    recipe, classifier = calibrated.recipe, open_classifier(calibrated.out, device="cpu")
     for source, answered in ((recipe.data.validation, found.validation), (recipe.data.test, found.test)):
         frame = pd.read_csv(str(source))
         probabilities = classifier.predict_proba(frame["text"].tolist())

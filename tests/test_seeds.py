@@ -16,7 +16,7 @@ from understudy import cli
 from understudy.artifacts import RunDirectory, folder_digest
 from understudy.evaluation.results import Metrics
 from understudy.frontier import frontier
-from understudy.inference.classifier import Classifier
+from understudy.inference.opening import open_classifier
 from understudy.pipeline import Run, distill
 from understudy.recipe import Recipe
 from understudy.training import student
@@ -101,7 +101,7 @@ def test_the_figures_are_those_of_the_folders(make_recipe: MakeRecipe, tmp_path:
         ("no_distillation", layout.control("no_distillation")),
         ("no_distillation_seed_6", layout.repeated_control(6)),
     ):
-        labels = Classifier.load(folder).predict(table["text"].tolist())
+        labels = open_classifier(folder).predict(table["text"].tolist())
         assert predictions[f"{model}_label"].tolist() == labels
         assert predictions[f"{model}_probability_positive"].between(0, 1).all()
         right[model] = float((np.array(labels) == table["label"].to_numpy()).mean())

@@ -14,8 +14,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from understudy.errors import ModelError, RunDirectoryError
-from understudy.inference.classifier import Classifier
 from understudy.inference.logits import softmax
+from understudy.inference.opening import open_classifier
 from understudy.labelling import opinion_pool
 from understudy.models.linear import LinearModel
 from understudy.models.loading import parameter_count
@@ -220,7 +220,7 @@ def test_a_committee(run: Callable[..., Run], make_recipe: MakeRecipe, tmp_path:
     assert all(member["temperature"] > 0 for member in record)
 
     texts = pd.read_csv(found.recipe.data.test)["text"].tolist()
-    first, third = (Classifier.load(found.directory / "teacher" / number) for number in "13")
+    first, third = (open_classifier(found.directory / "teacher" / number) for number in "13")
     linear = LinearModel.load(found.directory / "teacher" / "2")
     logits = [np.log(model.predict_proba(texts)) for model in (first, linear, third)]
     pooled = softmax(opinion_pool(logits, [member["temperature"] for member in record]))

@@ -25,11 +25,11 @@ def load(path: str | Path, **options: Any) -> Classifier:
 
     Args:
         path: The folder.
-        **options: `device`, `threads`, `precision` and `engine`; see `Classifier.load`.
+        **options: `device`, `threads`, `precision` and `engine`; see `open_classifier`.
     """
-    from understudy.inference.classifier import Classifier
+    from understudy.inference.opening import open_classifier
 
-    return Classifier.load(path, **options)
+    return open_classifier(path, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ from understudy.exporting.export import export
 from understudy.hardware import Dtype, Hardware, detect, machine
 from understudy.inference.classifier import Classifier
 from understudy.inference.exported import ExportManifest, ExportPrecision, is_exported
+from understudy.inference.opening import open_classifier
 from understudy.models.linear import is_linear
 from understudy.recipe import Recipe
 from understudy.report.benchmark_plot import draw_benchmark
@@ -156,7 +157,7 @@ class _Bench:
         dtypes: tuple[Dtype, ...] = ("fp32",) if linear else ("fp32", hardware.dtype())
         for dtype in dict.fromkeys(dtypes):
             opened = [
-                Classifier.load(
+                open_classifier(
                     each, device=hardware.device, threads=hardware.threads, precision=dtype, engine="pytorch"
                 )
                 for each in model.folders
@@ -225,7 +226,7 @@ class _Bench:
         dtypes = set()
         for precision in ("fp32", "auto") if manifest.precision == "fp32" else (None,):
             try:
-                opened = Classifier.load(folder, threads=self.hardware.threads, precision=precision)
+                opened = open_classifier(folder, threads=self.hardware.threads, precision=precision)
                 opened.predict_proba(self.bulk[:1])  # the runtime is not asked for before
             except UserError as error:
                 skipped.append(Skipped(self._relative(folder), runtime, str(error)))

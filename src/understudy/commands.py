@@ -236,9 +236,9 @@ def _machine(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _classifier(options: argparse.Namespace) -> Any:
-    from understudy.inference.classifier import Classifier
+    from understudy.inference.opening import open_classifier
 
-    return Classifier.load(options.model, precision=options.precision, **_machine(options))
+    return open_classifier(options.model, precision=options.precision, **_machine(options))
 
 
 def _console() -> Any:

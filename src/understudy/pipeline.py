@@ -15,6 +15,7 @@ from understudy.errors import ModelError
 from understudy.evaluation.results import Metrics
 from understudy.hardware import detect
 from understudy.inference.classifier import Classifier
+from understudy.inference.opening import open_classifier
 from understudy.keys import teacher_keys
 from understudy.materials import Materials, examine, gather
 from understudy.preparation import (
@@ -56,7 +57,7 @@ class Run:
 
     @cached_property
     def student(self) -> Classifier:
-        return Classifier.load(self._layout.student)
+        return open_classifier(self._layout.student)
 
     @cached_property
     def teacher(self) -> Classifier:
@@ -70,7 +71,7 @@ class Run:
                 f"The teacher of {self.directory} is no model: its probabilities were given, and stand in "
                 f"{self._layout.teacher / 'scores.parquet'}. Ask the student, or open that file."
             )
-        return Classifier.load(self._layout.teacher)
+        return open_classifier(self._layout.teacher)
 
     @property
     def report(self) -> Path:

@@ -210,12 +210,12 @@ def test_every_block_runs(page: str, stage: Callable[[str], Stage]) -> None:
 
 
 def test_all_ways_to_open_an_export_agree(stage: Callable[[str], Stage]) -> None:
-    from understudy.inference.classifier import Classifier
+    from understudy.inference.opening import open_classifier
 
     texts = ["A triumph.", "Two hours I will not get back."]
     printed = [lines for _, lines in stage("docs/deploying.md").printed]
     folder = Path("runs/quickstart/export")
-    int8, fp32 = (Classifier.load(folder / name).predict(texts) for name in ("int8", "onnx-fp32"))
+    int8, fp32 = (open_classifier(folder / name).predict(texts) for name in ("int8", "onnx-fp32"))
     assert [lines[0] for lines in printed[:3]] == [str(int8), str(int8), str(fp32)]
     assert fp32[0] in printed[3][0]
 

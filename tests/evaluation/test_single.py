@@ -16,6 +16,7 @@ from understudy.errors import DataError
 from understudy.evaluation import single
 from understudy.evaluation.single import evaluate_model
 from understudy.inference.classifier import Classifier
+from understudy.inference.opening import open_classifier
 
 TEXTS = ["good film", "bad story", "the film was very dull", "great", "awful and bad", "fine but not great"] * 4
 NAMES = ["negative", "positive"]
@@ -23,7 +24,7 @@ NAMES = ["negative", "positive"]
 
 @pytest.fixture
 def classifier(make_model: Callable[..., Path]) -> Classifier:
-    return Classifier.load(make_model("model", NAMES), device="cpu")
+    return open_classifier(make_model("model", NAMES), device="cpu")
 
 
 def labels(number: int, classes: int) -> list[int]:
@@ -57,7 +58,7 @@ def test_figures_are_those_of_scikit_learn(classifier: Classifier, tmp_path: Pat
 
 
 def test_three_classes_have_macro_figures(make_model: Callable[..., Path], tmp_path: Path) -> None:
-    classifier = Classifier.load(make_model("three", ["a", "b", "c"], seed=1), device="cpu")
+    classifier = open_classifier(make_model("three", ["a", "b", "c"], seed=1), device="cpu")
     true = labels(24, 3)
     found = measure(classifier, write(tmp_path / "data.jsonl", true))
     predicted = classifier.predict_proba(TEXTS).argmax(axis=1)
@@ -165,7 +166,7 @@ def test_other_names_are_matched_by_number_and_said(
 def test_a_model_without_names_is_matched_by_number_and_said(
     make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    classifier = Classifier.load(make_model("unnamed", ["LABEL_0", "LABEL_1"]), device="cpu")
+    classifier = open_classifier(make_model("unnamed", ["LABEL_0", "LABEL_1"]), device="cpu")
     with caplog.at_level(logging.WARNING, "understudy"):
         found = measure(classifier, write(tmp_path / "data.jsonl", labels(24, 2)))
     assert found.texts == 24

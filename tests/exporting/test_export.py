@@ -18,8 +18,8 @@ from understudy.errors import DataError, ModelError, UserError
 from understudy.exporting import export as module
 from understudy.exporting.export import Export, export
 from understudy.exporting.gate import Limits
-from understudy.inference.classifier import Classifier
 from understudy.inference.exported import ExportManifest
+from understudy.inference.opening import open_classifier
 
 TEXTS = ["good film", "bad", "the story is dull and the film was awful", "", "never seen words", "very great " * 40]
 
@@ -28,7 +28,7 @@ Made = Callable[..., Export]
 
 @pytest.mark.parametrize("format", ["openvino", pytest.param("onnx", marks=pytest.mark.acceptance)])
 def test_fp32_answers_as_pytorch_does(format: str, exported: Made, finished: Any) -> None:
-    wanted = Classifier.load(finished.out, device="cpu").predict_proba(TEXTS)
+    wanted = open_classifier(finished.out, device="cpu").predict_proba(TEXTS)
     found = understudy.load(exported("fp32", format).folder).predict_proba(TEXTS)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -39,13 +39,13 @@ def test_int8_is_smaller_and_no_other_model(format: str, exported: Made, finishe
     weights = {"openvino": "openvino_model.bin", "onnx": "model.onnx"}[format]
     saved = (whole.folder / weights).stat().st_size - (small.folder / weights).stat().st_size
     assert saved > {"openvino": 0.6, "onnx": 0.4}[format] * whole.manifest.parameters * 4  # bytes in fp32
-    wanted = Classifier.load(finished.out, device="cpu").predict_proba(TEXTS)
-    found = Classifier.load(small.folder).predict_proba(TEXTS)
+    wanted = open_classifier(finished.out, device="cpu").predict_proba(TEXTS)
+    found = open_classifier(small.folder).predict_proba(TEXTS)
     assert 0 < np.abs(found - wanted).max() < 0.35
 
 
 def test_int8_answers_do_not_hang_on_batch_mates(exported: Made) -> None:
-    classifier = Classifier.load(exported("int8").folder, precision="fp32")
+    classifier = open_classifier(exported("int8").folder, precision="fp32")
     together = classifier.predict_proba(TEXTS * 6)
     alone = np.concatenate([classifier.predict_proba([text]) for text in TEXTS])
     np.testing.assert_allclose(together[: len(TEXTS)], alone, atol=1e-5)
@@ -143,8 +143,8 @@ def test_a_static_student_can_be_exported(make_model: Callable[..., Path], tmp_p
     static_student(folder, ["a", "b"], seed=0).save_pretrained(tmp_path / "static")
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "static")
     found = export(tmp_path / "static", out=tmp_path / "out")
-    wanted = Classifier.load(tmp_path / "static", device="cpu").predict_proba(TEXTS)
-    np.testing.assert_allclose(Classifier.load(found.folder).predict_proba(TEXTS), wanted, atol=1e-5)
+    wanted = open_classifier(tmp_path / "static", device="cpu").predict_proba(TEXTS)
+    np.testing.assert_allclose(open_classifier(found.folder).predict_proba(TEXTS), wanted, atol=1e-5)
 
 
 @pytest.mark.usefixtures("converted")

@@ -21,6 +21,7 @@ from understudy.errors import DataError, UserError
 from understudy.inference import bulk, rows
 from understudy.inference.bulk import predict_file
 from understudy.inference.classifier import Classifier
+from understudy.inference.opening import open_classifier
 
 FORMATS = ["csv", "tsv", "jsonl", "parquet"]
 NAMES = ["negative", "positive"]
@@ -30,7 +31,7 @@ ADDED = ["label", "probability_negative", "probability_positive"]
 
 @pytest.fixture
 def classifier(make_model: Callable[..., Path]) -> Classifier:
-    return Classifier.load(make_model("model", NAMES), device="cpu")
+    return open_classifier(make_model("model", NAMES), device="cpu")
 
 
 @pytest.fixture

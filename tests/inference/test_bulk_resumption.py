@@ -24,6 +24,7 @@ from understudy.errors import DataError
 from understudy.inference import bulk
 from understudy.inference.bulk import predict_file
 from understudy.inference.classifier import Classifier
+from understudy.inference.opening import open_classifier
 from understudy.models.linear import LinearModel
 
 NAMES = ["negative", "positive"]
@@ -39,7 +40,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def classifier(make_model: Callable[..., Path]) -> Classifier:
-    return Classifier.load(make_model("model", NAMES), device="cpu")
+    return open_classifier(make_model("model", NAMES), device="cpu")
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_nothing_is_said_where_nothing_was_done(
 def test_a_linear_model_goes_on_as_well(source: Path, computed: Computed, tmp_path: Path) -> None:
     texts = pd.read_csv(source)["text"].tolist()
     LinearModel.fit(texts, np.arange(ROWS) % 2, 2, names=NAMES).save(tmp_path / "model")
-    linear = Classifier.load(tmp_path / "model")
+    linear = open_classifier(tmp_path / "model")
     stopped(linear, source, tmp_path / "out.jsonl", computed, 2)
     predict_file(linear, str(source), tmp_path / "out.jsonl")
     assert sum(computed) == ROWS - 2 * WINDOW
@@ -283,10 +284,10 @@ def test_other_work_starts_afresh(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     model, path = make_model("model", NAMES), tmp_path / "out.csv"
-    stopped(Classifier.load(model, device="cpu"), source, path, computed, 3)
+    stopped(open_classifier(model, device="cpu"), source, path, computed, 3)
     options = change(source, model, monkeypatch)
     text = options.pop("text", "text")
-    classifier = Classifier.load(model, device="cpu", **options)
+    classifier = open_classifier(model, device="cpu", **options)
     predict_file(classifier, str(source), path, text)
     assert f"{folder_of(path)} was kept of other work and is removed: not the same {name}" in caplog.messages
     assert sum(computed) == ROWS

@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import understudy
 from understudy.errors import ModelError, UserError
 from understudy.inference.classifier import Classifier
+from understudy.inference.opening import open_classifier
 
 NAMES = ["negative", "neutral", "positive"]
 TEXTS = ["good film", "bad", "the story is dull and the film was awful", "", "never seen words", "very very great"]
@@ -29,7 +30,7 @@ def model(make_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def classifier(model: Path) -> Classifier:
-    return Classifier.load(model, device="cpu")
+    return open_classifier(model, device="cpu")
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -41,12 +42,12 @@ def edit(path: Path, **changes: Any) -> None:
 
 def test_load_is_public(model: Path) -> None:
     assert understudy.load(model, device="cpu").classes == NAMES
-    assert understudy.load(str(model)).predict(["good"]) == Classifier.load(model).predict(["good"])
+    assert understudy.load(str(model)).predict(["good"]) == open_classifier(model).predict(["good"])
 
 
 def test_a_run_directory_opens_its_student(finished: Any) -> None:
-    from_run = Classifier.load(finished.out, device="cpu")
-    from_folder = Classifier.load(finished.out / "student", device="cpu")
+    from_run = open_classifier(finished.out, device="cpu")
+    from_folder = open_classifier(finished.out / "student", device="cpu")
     assert from_run.classes == ["negative", "positive"]
     assert from_run.max_length == from_folder.max_length == 16
     assert np.array_equal(from_run.predict_proba(TEXTS), from_folder.predict_proba(TEXTS))
@@ -55,58 +56,58 @@ def test_a_run_directory_opens_its_student(finished: Any) -> None:
 def test_a_run_without_a_student(finished: Any, tmp_path: Path) -> None:
     shutil.copy(finished.out / "manifest.json", tmp_path)
     with pytest.raises(ModelError, match=r"has no student yet\. Finish it first: understudy run --out"):
-        Classifier.load(tmp_path)
+        open_classifier(tmp_path)
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"No model at .*gone"):
-        Classifier.load(tmp_path / "gone")
+        open_classifier(tmp_path / "gone")
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"expected config\.json and model\.safetensors"):
-        Classifier.load(tmp_path)
+        open_classifier(tmp_path)
 
 
 def test_an_encoder(make_model: Callable[..., Path]) -> None:
     with pytest.raises(ModelError, match=r"is an encoder, not a text classifier\. Fine-tune it first"):
-        Classifier.load(make_model("encoder"))
+        open_classifier(make_model("encoder"))
 
 
 def test_weights_that_could_run_code(model: Path) -> None:
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"pytorch_model\.bin\) can run code"):
-        Classifier.load(model)
+        open_classifier(model)
 
 
 def test_no_tokenizer(model: Path) -> None:
     for path in model.glob("tokenizer*"):
         path.unlink()
     with pytest.raises(ModelError, match="tokenizer"):
-        Classifier.load(model)
+        open_classifier(model)
 
 
 @pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
 def test_other_kinds_of_classifiers(model: Path, problem: str) -> None:
     edit(model / "config.json", problem_type=problem)
     with pytest.raises(ModelError, match=f"problem_type = {problem} and 3 outputs; expected a classifier that gives"):
-        Classifier.load(model)
+        open_classifier(model)
 
 
 def test_a_single_output(make_model: Callable[..., Path]) -> None:
     with pytest.raises(ModelError, match="1 outputs"):
-        Classifier.load(make_model("score", ["score"]))
+        open_classifier(make_model("score", ["score"]))
 
 
 def test_unknown_precision_and_device(model: Path) -> None:
     with pytest.raises(UserError, match="precision = 'int3': expected one of auto, fp32, bf16, fp16"):
-        Classifier.load(model, precision="int3")
+        open_classifier(model, precision="int3")
     with pytest.raises(UserError, match="no such device"):
-        Classifier.load(model, device="abacus")
+        open_classifier(model, device="abacus")
 
 
 def test_labels_without_names(make_model: Callable[..., Path]) -> None:
-    classifier = Classifier.load(make_model("unnamed", ["LABEL_0", "LABEL_1"]), device="cpu")
+    classifier = open_classifier(make_model("unnamed", ["LABEL_0", "LABEL_1"]), device="cpu")
     assert classifier.classes == ["LABEL_0", "LABEL_1"]
     assert set(classifier.predict(TEXTS)) <= {"LABEL_0", "LABEL_1"}
 
@@ -157,7 +158,7 @@ def test_an_answer_does_not_depend_on_its_company(classifier: Classifier) -> Non
 
 def test_a_long_text_is_cut(model: Path) -> None:
     edit(model / "tokenizer_config.json", model_max_length=10)
-    classifier = Classifier.load(model, device="cpu")
+    classifier = open_classifier(model, device="cpu")
     assert classifier.max_length == 10
     words = ["good", "bad", "film", "story", "the", "a", "is", "was"]
     cut = classifier.predict_proba([" ".join([*words, *["awful"] * 1000])])
@@ -166,7 +167,7 @@ def test_a_long_text_is_cut(model: Path) -> None:
 
 def test_a_tokenizer_without_a_limit_takes_the_models(model: Path) -> None:
     edit(model / "tokenizer_config.json", model_max_length=int(1e30))
-    assert Classifier.load(model, device="cpu").max_length == 64
+    assert open_classifier(model, device="cpu").max_length == 64
 
 
 def test_progress_is_told(classifier: Classifier) -> None:
@@ -180,7 +181,7 @@ def test_progress_is_told(classifier: Classifier) -> None:
 
 def test_the_identity_tells_what_decides_the_answers(model: Path, make_model: Callable[..., Path]) -> None:
     def identity(folder: Path, **options: Any) -> dict[str, Any]:
-        return Classifier.load(folder, device="cpu", **options).identity
+        return open_classifier(folder, device="cpu", **options).identity
 
     first = identity(model)
     assert (first["device"], first["dtype"], first["engine"]) == ("cpu", "fp32", "pytorch")

@@ -14,9 +14,9 @@ from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError
 from understudy.hardware import Hardware
 from understudy.inference import engines
-from understudy.inference.classifier import Classifier
 from understudy.inference.engines import OpenVinoEngine, PyTorchEngine, open_engine
 from understudy.inference.logits import predict_logits
+from understudy.inference.opening import open_classifier
 from understudy.models.loading import load_classifier, load_tokenizer
 
 CPU, OPENVINO = Hardware("cpu", 1), Hardware("cpu", 1, "openvino")
@@ -128,8 +128,8 @@ def test_a_classifier_opens_its_engine_once(folder: Path, monkeypatch: pytest.Mo
     opened: list[Any] = []
     plain = engines._converted
     monkeypatch.setattr(engines, "_converted", lambda model: opened.append(model) or plain(model))
-    classifier = Classifier.load(folder, engine="openvino")
-    wanted = Classifier.load(folder, engine="pytorch").predict_proba(TEXTS)
+    classifier = open_classifier(folder, engine="openvino")
+    wanted = open_classifier(folder, engine="pytorch").predict_proba(TEXTS)
     assert not opened
     for _ in range(2):
         np.testing.assert_allclose(classifier.predict_proba(TEXTS), wanted, atol=1e-4)

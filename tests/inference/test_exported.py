@@ -16,8 +16,8 @@ import pytest
 import understudy
 from understudy.artifacts import file_sha256
 from understudy.errors import ModelError, UserError
-from understudy.inference.classifier import Classifier
 from understudy.inference.exported import MANIFEST, available_threads
+from understudy.inference.opening import open_classifier
 
 TEXTS = ["good film", "bad"]
 
@@ -53,13 +53,13 @@ def forge(folder: Path, **changes: Any) -> None:
 
 def refused(folder: Path) -> str:
     with pytest.raises(ModelError) as error:
-        Classifier.load(folder).predict_proba(TEXTS)
+        open_classifier(folder).predict_proba(TEXTS)
     return str(error.value)
 
 
 def test_it_is_a_classifier_like_any_other(exports: dict[str, Path], finished: Any) -> None:
     classifier = understudy.load(exports["openvino"])
-    original = Classifier.load(finished.out, device="cpu")
+    original = open_classifier(finished.out, device="cpu")
     assert classifier.classes == original.classes
     assert classifier.size.parameters == original.size.parameters
     assert classifier.size.bytes == sum(
@@ -83,7 +83,7 @@ def test_long_texts_are_cut(exports: dict[str, Path], caplog: pytest.LogCaptureF
 
 @pytest.mark.parametrize("format", ["openvino", "onnx"])
 def test_threads_do_not_change_the_answers(format: str, exports: dict[str, Path]) -> None:
-    one, two = (Classifier.load(exports[format], threads=threads).predict_proba(TEXTS) for threads in (1, 2))
+    one, two = (open_classifier(exports[format], threads=threads).predict_proba(TEXTS) for threads in (1, 2))
     np.testing.assert_allclose(one, two, atol=1e-6)
     assert available_threads() >= 1
 
@@ -99,13 +99,13 @@ def test_threads_do_not_change_the_answers(format: str, exports: dict[str, Path]
 )
 def test_what_it_was_not_made_for_is_refused(options: dict[str, str], words: str, exports: dict[str, Path]) -> None:
     with pytest.raises(UserError, match=words):
-        Classifier.load(exports["openvino"], **options)  # type: ignore[arg-type]
+        open_classifier(exports["openvino"], **options)  # type: ignore[arg-type]
 
 
 def test_onnx_computes_in_fp32_only(exports: dict[str, Path]) -> None:
-    assert Classifier.load(exports["onnx"], precision="auto", engine="onnxruntime").dtype == "fp32"
+    assert open_classifier(exports["onnx"], precision="auto", engine="onnxruntime").dtype == "fp32"
     with pytest.raises(UserError, match="an ONNX export computes in fp32"):
-        Classifier.load(exports["onnx"], precision="bf16")
+        open_classifier(exports["onnx"], precision="bf16")
 
 
 def test_neither_pytorch_nor_transformers_is_imported(exports: dict[str, Path]) -> None:
@@ -267,6 +267,6 @@ def test_an_onnx_file_that_points_to_others_is_refused(location: str, onnx_folde
 
 
 def test_identity_names_the_files(exports: dict[str, Path], folder: Path) -> None:
-    same = Classifier.load(folder).identity
-    assert same == Classifier.load(exports["openvino"]).identity
-    assert same != Classifier.load(exports["onnx"]).identity
+    same = open_classifier(folder).identity
+    assert same == open_classifier(exports["openvino"]).identity
+    assert same != open_classifier(exports["onnx"]).identity

@@ -16,7 +16,7 @@ from understudy.errors import DataError, GateRefused, ModelError, UserError
 from understudy.exporting.gate import Comparison, Limits, Referee
 from understudy.exporting.graphs import GRAPHS, Graph
 from understudy.exporting.texts import ExportTexts
-from understudy.inference.classifier import Classifier, TransformersClassifier
+from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.engines import Engine, PyTorchEngine, made_up, openvino_dtype
 from understudy.inference.exported import (
     CONFIG,
@@ -29,6 +29,7 @@ from understudy.inference.exported import (
     available_threads,
     is_exported,
 )
+from understudy.inference.opening import open_classifier
 from understudy.models.loading import longest_input
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def export(
     """
     folder, run = _located(Path(model).expanduser())
     target = _target(folder, run, precision, format, None if out is None else Path(out))
-    classifier = Classifier.load(folder, device="cpu", threads=threads)
+    classifier = open_classifier(folder, device="cpu", threads=threads)
     if not isinstance(classifier, TransformersClassifier):
         raise ModelError(
             f"{folder} is no encoder in PyTorch: expected a Hugging Face folder. Linear models and exports run without "

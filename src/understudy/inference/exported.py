@@ -178,7 +178,7 @@ class ExportedClassifier(Classifier):
     def open(
         cls, folder: Path, device: str | None, threads: int | None, precision: str | None, engine: str | None
     ) -> ExportedClassifier:
-        """As `Classifier.load`.
+        """As `open_classifier`.
 
         Raises:
             ModelError: the folder is not what was exported, or cannot be opened.

@@ -1,0 +1,107 @@
+"""A classifier in a Hugging Face folder, computed by PyTorch or by what an engine converts it to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from understudy.data.tokens import tokenise
+from understudy.errors import MissingExtra, ModelError
+from understudy.hardware import Dtype, Hardware, detect
+from understudy.inference.classifier import Classifier, CutTexts, Size
+from understudy.inference.engines import Engine, open_engine
+from understudy.inference.logits import predict_logits, softmax
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_LONGEST = 512
+
+
+@dataclass(frozen=True)
+class TransformersClassifier(Classifier):
+    """An encoder in a Hugging Face folder.
+
+    Attributes:
+        max_length: Tokens after which a text is cut.
+    """
+
+    folder: Path
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    hardware: Hardware
+    dtype: Dtype
+    max_length: int
+    cut: CutTexts = field(default_factory=CutTexts, repr=False, compare=False)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        path: str | Path,
+        device: str | None,
+        threads: int | None,
+        precision: str,
+        engine: str | None,
+    ) -> TransformersClassifier:
+        """As `Classifier.load`, for a folder that messages call `path`."""
+        try:
+            from understudy.models.loading import load_classifier, load_config, load_tokenizer, longest_input, resolve
+        except ImportError:
+            raise MissingExtra("transformers", "distill", "Opening a PyTorch model") from None
+
+        origin = resolve(str(folder.absolute()))
+        _require_classifier(load_config(origin.path), path)
+        hardware = detect(device, threads, engine)
+        dtype = hardware.dtype(precision)
+        model = load_classifier(origin.path)
+        tokenizer = load_tokenizer(origin.path)
+        # A tokenizer that knows no limit says 1e30.
+        longest = min(tokenizer.model_max_length, longest_input(model.config) or _LONGEST)
+        return cls(folder, model, tokenizer, hardware, dtype, longest)
+
+    @property
+    def classes(self) -> list[str]:
+        config: Any = self.model.config
+        return [config.id2label[index] for index in range(config.num_labels)]
+
+    @property
+    def size(self) -> Size:
+        parameters = list(self.model.parameters())
+        return Size(
+            sum(each.numel() for each in parameters), sum(each.numel() * each.element_size() for each in parameters)
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        computed = {"device": self.hardware.kind, "engine": self.hardware.engine_for(self.dtype)}
+        return {**super().identity, **computed}
+
+    def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
+        tokens = tokenise(texts, self.tokenizer, self.max_length)
+        self.cut.look_at(tokens, self.max_length)
+        return softmax(predict_logits(self._engine, tokens, self._pad_id, advance, self.max_length))
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return open_engine(self.model, self.hardware, self.dtype)
+
+    @property
+    def _pad_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+
+def _require_classifier(config: Any, path: str | Path) -> None:
+    if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or []):
+        raise ModelError(f"{path} is an encoder, not a text classifier. Fine-tune it first: understudy run.")
+    if config.problem_type not in (None, "single_label_classification") or config.num_labels < 2:
+        raise ModelError(
+            f"{path} has problem_type = {config.problem_type} and {config.num_labels} outputs; expected a classifier "
+            "that gives a text one label out of two or more. Multi-label classification and regression are not "
+            "supported."
+        )
