@@ -148,7 +148,7 @@ def description() -> dict[str, Any]:
     import torch
     import transformers
 
-    from understudy.hardware import detect, machine
+    from understudy.runtime.hardware import detect, machine
 
     hardware = detect()
     return {

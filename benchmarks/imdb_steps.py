@@ -33,12 +33,12 @@ from student_experiments import RESAMPLES, figures
 from understudy.artifacts import fingerprint, write_json
 from understudy.evaluation.calibration import fit_temperature
 from understudy.evaluation.significance import mcnemar, retention
-from understudy.hardware import Hardware, detect
 from understudy.labelling import Committee, Labeller, opinion_pool
 from understudy.materials import Encoder, Materials, Member, gather
 from understudy.models.linear import LinearModel
 from understudy.recipe import Recipe
 from understudy.recipe_files import merged
+from understudy.runtime.hardware import Hardware, detect
 from understudy.training.linear import distil_linear, linear_fingerprint, train_linear
 from understudy.training.student import control_start, student_start, train_student
 from understudy.training.teacher import teacher_fingerprint, train_teacher

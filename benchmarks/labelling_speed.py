@@ -33,7 +33,7 @@ PREDICT_BATCH = {"cpu": 8}  # elsewhere as many as the pipeline takes
 def pipeline_side(data: Data, options: argparse.Namespace) -> Work:
     from transformers import pipeline
 
-    from understudy.hardware import detect
+    from understudy.runtime.hardware import detect
 
     model, tokenizer = opened(data, options)
     classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device=detect().device)
@@ -56,7 +56,7 @@ def trainer_side(data: Data, options: argparse.Namespace) -> Work:
     from sides import rows_of, set_attention
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
-    from understudy.hardware import detect
+    from understudy.runtime.hardware import detect
 
     model, tokenizer = opened(data, options)
     hardware = detect()
@@ -89,9 +89,9 @@ def trainer_side(data: Data, options: argparse.Namespace) -> Work:
 
 def understudy_side(data: Data, options: argparse.Namespace, engine: str = "auto") -> Work:
     from understudy.data.tokens import tokenise
-    from understudy.hardware import detect
     from understudy.inference.engines import open_engine
     from understudy.inference.logits import predict_logits
+    from understudy.runtime.hardware import detect
 
     model, tokenizer = opened(data, options)
     hardware = detect(engine=engine)

@@ -44,7 +44,7 @@ def textbrewer_side(data: Data, options: argparse.Namespace, autocast: bool) -> 
     from textbrewer import DistillationConfig, GeneralDistiller, TrainingConfig
     from transformers import DataCollatorWithPadding, get_linear_schedule_with_warmup
 
-    from understudy.hardware import detect, torch_dtype
+    from understudy.runtime.hardware import detect, torch_dtype
 
     hardware = detect()
     dtype = hardware.dtype() if autocast else "fp32"
@@ -96,10 +96,10 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
     from sides import BATCH
 
     from understudy.data.tokens import tokenise
-    from understudy.hardware import detect
     from understudy.inference.engines import open_engine
     from understudy.inference.logits import predict_logits
     from understudy.options.training import TrainingOptions
+    from understudy.runtime.hardware import detect
     from understudy.training.objectives import distilled
     from understudy.training.trainer import Examples, train
 

@@ -17,7 +17,7 @@ import torch
 from harness import MODEL, Data
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
-from understudy.hardware import detect
+from understudy.runtime.hardware import detect
 from understudy.training.objectives import Objective
 
 BATCH = 16

@@ -20,9 +20,9 @@ from harness import Data, arguments, description, say, texts_and_labels
 from sides import FineTuned, fine_tuned_by_trainer, fine_tuned_by_understudy
 
 from understudy.data.tokens import tokenise
-from understudy.hardware import detect
 from understudy.inference.engines import open_engine
 from understudy.inference.logits import predict_logits
+from understudy.runtime.hardware import detect
 
 SIDES = {
     "notebook": partial(fine_tuned_by_trainer, best=False, attention="sdpa"),

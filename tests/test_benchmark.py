@@ -17,12 +17,12 @@ from understudy.benchmark import benchmark
 from understudy.errors import DataError, GateRefused, MissingExtra, RunDirectoryError, UserError
 from understudy.evaluation.benchmark import Benchmark
 from understudy.evaluation.speed import BATCH
-from understudy.hardware import Hardware
 from understudy.inference import engines
 from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.ngrams import LinearClassifier
 from understudy.inference.opening import open_classifier
 from understudy.recipe import Recipe
+from understudy.runtime.hardware import Hardware
 
 FEW: dict[str, Any] = {"device": "cpu", "threads": 1, "texts": 8, "latency_texts": 3, "rounds": 1}
 PYTORCH = [

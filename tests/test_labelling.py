@@ -13,10 +13,10 @@ from understudy.data.corpus import Corpus, Split
 from understudy.data.scores import Scores
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import select_unlabelled
-from understudy.hardware import Hardware
 from understudy.inference.logits import softmax
 from understudy.labelling import Labeller, cross_fitted, opinion_pool
 from understudy.models.linear import LinearModel
+from understudy.runtime.hardware import Hardware
 
 CLASSES = ["bad", "good"]
 

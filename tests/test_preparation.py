@@ -15,9 +15,9 @@ from understudy import cli, materials, preparation
 from understudy.artifacts import RunDirectory
 from understudy.data.audit import Audit
 from understudy.errors import DataError, ModelError, RunDirectoryError, UserError
-from understudy.hardware import Hardware
 from understudy.pipeline import distill, examine
 from understudy.recipe import Recipe
+from understudy.runtime.hardware import Hardware
 
 pytestmark = pytest.mark.usefixtures("no_clock")
 

@@ -16,14 +16,12 @@ import numpy as np
 
 from understudy.artifacts import RunDirectory, folder_digest, read_recipe
 from understudy.data.sources import read
-from understudy.environment import variables
 from understudy.errors import DataError, GateRefused, ModelError, RunDirectoryError, UserError
 from understudy.evaluation.benchmark import Benchmark, Runtime, Side, Skipped
 from understudy.evaluation.speed import BATCH, padded_batch
 from understudy.evaluation.tradeoff import Role
 from understudy.evaluation.turns import Contender, take_turns
 from understudy.exporting.export import export
-from understudy.hardware import Dtype, Hardware, detect, machine
 from understudy.inference.classifier import Classifier
 from understudy.inference.exported import ExportManifest, ExportPrecision, is_exported
 from understudy.inference.opening import open_classifier
@@ -32,6 +30,8 @@ from understudy.recipe import Recipe
 from understudy.report.benchmark_plot import draw_benchmark
 from understudy.report.evidence import Evidence
 from understudy.report.rendering import render_run
+from understudy.runtime.environment import variables
+from understudy.runtime.hardware import Dtype, Hardware, detect, machine
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from understudy.data.tokens import Tokens
 from understudy.evaluation.abstention import abstain
 from understudy.evaluation.evaluation import Candidate
 from understudy.evaluation.results import Abstention
-from understudy.hardware import Dtype
 from understudy.inference.logits import softmax
 from understudy.labelling import Committee, Labeller
 from understudy.models.linear import LinearModel, is_linear
 from understudy.models.loading import load_classifier, parameter_count
+from understudy.runtime.hardware import Dtype
 
 
 def teacher_candidate(teacher: Committee, dtype: Dtype) -> Candidate:

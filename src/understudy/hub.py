@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from understudy.environment import variables
 from understudy.errors import HubUnreachable, ModelError
+from understudy.runtime.environment import variables
 
 # What a model is made of on the Hub: config, weights, tokenizer, and no file of a subfolder.
 MODEL_FILES = [

@@ -15,12 +15,12 @@ from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.evaluation.calibration import fit_temperature
-from understudy.hardware import Dtype, Hardware
 from understudy.inference.store import StoredLogits, kept_logits, stored_logits
 from understudy.materials import Encoder, Member
 from understudy.models.linear import LinearModel
 from understudy.models.loading import load_classifier, load_tokenizer
-from understudy.progress import progress
+from understudy.runtime.hardware import Dtype, Hardware
+from understudy.runtime.progress import progress
 
 _FOLDS = 5
 _SMALLEST = 1e-12

@@ -13,7 +13,6 @@ from understudy import artifacts
 from understudy.artifacts import RunDirectory
 from understudy.errors import ModelError
 from understudy.evaluation.results import Metrics
-from understudy.hardware import detect
 from understudy.inference.classifier import Classifier
 from understudy.inference.opening import open_classifier
 from understudy.keys import teacher_keys
@@ -29,6 +28,7 @@ from understudy.preparation import (
 )
 from understudy.recipe import Recipe
 from understudy.report.notebook import run_html
+from understudy.runtime.hardware import detect
 from understudy.stages import Stages
 from understudy.training.tracking import tracking
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from understudy.artifacts import Manifest, RunDirectory, read_recipe, write_text
 from understudy.errors import RunDirectoryError, UserError
-from understudy.hardware import Hardware, machine
 from understudy.inference.exported import is_exported
 from understudy.materials import Encoder, Materials
 from understudy.models.attention import supports_per_text
 from understudy.models.loading import load_config
-from understudy.progress import duration
 from understudy.recipe import Recipe
+from understudy.runtime.hardware import Hardware, machine
+from understudy.runtime.progress import duration
 from understudy.training.estimate import Work, estimate
 from understudy.training.teacher import is_ready_made
 

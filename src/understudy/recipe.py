@@ -12,12 +12,12 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from understudy.errors import RecipeError
-from understudy.markup import preformatted
 from understudy.options.base import LARGEST_SEED, Options, PositiveInt, Seed
 from understudy.options.data import DataOptions
 from understudy.options.evidence import EvaluationOptions, FrontierOptions, ReportOptions
 from understudy.options.training import DistillationOptions, StudentOptions, TeacherOptions
 from understudy.recipe_files import merged, packaged_files, read_options, toml_line
+from understudy.runtime.markup import preformatted
 from understudy.wording import Takes, explain
 
 

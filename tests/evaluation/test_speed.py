@@ -11,7 +11,7 @@ import pytest
 
 from understudy.evaluation import speed
 from understudy.evaluation.speed import BATCH, LATENCY_TEXTS, measure_speed
-from understudy.hardware import Hardware
+from understudy.runtime.hardware import Hardware
 
 CPU = Hardware("cpu", 1)
 TEXTS = [f"good film {'very ' * (row % 7)}bad" for row in range(30)]

@@ -12,12 +12,12 @@ import torch
 
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError
-from understudy.hardware import Hardware
 from understudy.inference import engines
 from understudy.inference.engines import OpenVinoEngine, PyTorchEngine, open_engine
 from understudy.inference.logits import predict_logits
 from understudy.inference.opening import open_classifier
 from understudy.models.loading import load_classifier, load_tokenizer
+from understudy.runtime.hardware import Hardware
 
 CPU, OPENVINO = Hardware("cpu", 1), Hardware("cpu", 1, "openvino")
 TEXTS = ["the story was not very good but fine", "bad", "great film", "dull", "good " * 40]

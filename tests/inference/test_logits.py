@@ -11,10 +11,10 @@ import torch
 from transformers import AutoTokenizer
 
 from understudy.data.tokens import pad, tokenise
-from understudy.hardware import Dtype, Hardware
 from understudy.inference.engines import Engine, OpenVinoEngine, PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.models.loading import load_classifier
+from understudy.runtime.hardware import Dtype, Hardware
 
 CPU = Hardware("cpu", 1)
 TEXTS = ["the story was not very good but fine", "bad", "great film", "dull"]

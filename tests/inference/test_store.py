@@ -10,12 +10,12 @@ import pytest
 from transformers import AutoTokenizer
 
 from understudy.data.tokens import text_ids, tokenise
-from understudy.hardware import Hardware
 from understudy.inference import store as store_module
 from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits
 from understudy.inference.store import LogitsStore, StoredLogits, stored_logits
 from understudy.models.loading import load_classifier
+from understudy.runtime.hardware import Hardware
 
 CPU = Hardware("cpu", 1)
 TEXTS = ["good film", "bad film", "the story was dull", "great", "awful and dull", "fine"]

@@ -15,12 +15,12 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from understudy.data.corpus import Corpus, Split
 from understudy.data.tokens import Tokens, text_ids, tokenise
-from understudy.hardware import Hardware
 from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.models.loading import load_classifier, load_tokenizer, resolve
 from understudy.options.training import TrainingOptions
 from understudy.recipe import Recipe
+from understudy.runtime.hardware import Hardware
 from understudy.training import trainer
 from understudy.training.objectives import distilled
 from understudy.training.student import Start, train_student

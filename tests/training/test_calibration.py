@@ -16,8 +16,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 from understudy.data.corpus import Split
 from understudy.data.tokens import Tokens, text_ids, tokenise
 from understudy.evaluation.metrics import expected_calibration_error
-from understudy.hardware import Hardware
 from understudy.models.loading import load_tokenizer
+from understudy.runtime.hardware import Hardware
 from understudy.training import calibration as module
 from understudy.training.calibration import Calibration, calibrate
 from understudy.training.student import Start

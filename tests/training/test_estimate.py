@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from transformers import DistilBertConfig
 
-from understudy.hardware import Hardware
+from understudy.runtime.hardware import Hardware
 from understudy.training import estimate as module
 from understudy.training.estimate import Work, estimate
 

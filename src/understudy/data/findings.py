@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from understudy.errors import DataError
-from understudy.markup import Cell, table
+from understudy.runtime.markup import Cell, table
 
 if TYPE_CHECKING:
     from understudy.data.tables import Table

@@ -10,7 +10,7 @@ from typing import Literal
 from understudy.artifacts import SCHEMA_VERSION, write_json
 from understudy.evaluation.results import load_results
 from understudy.evaluation.tradeoff import Role
-from understudy.hardware import Dtype
+from understudy.runtime.hardware import Dtype
 
 Runtime = Literal["pytorch", "openvino", "onnxruntime", "ngrams"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]

@@ -16,7 +16,7 @@ from understudy.evaluation.results import Interval, ModelMetrics
 from understudy.evaluation.significance import accuracy_interval
 from understudy.inference.classifier import Classifier
 from understudy.models.loading import unnamed
-from understudy.progress import progress
+from understudy.runtime.progress import progress
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from understudy.evaluation.benchmark import Cost, Measurement, Percentiles, Side
 from understudy.evaluation.speed import seconds_of
-from understudy.progress import duration
+from understudy.runtime.progress import duration
 
 log = logging.getLogger(__name__)
 

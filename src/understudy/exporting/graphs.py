@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from understudy.errors import MissingExtra, ModelError
-from understudy.hardware import Dtype
 from understudy.inference.engines import Batch, Engine, OnnxEngine, OpenVinoEngine, no_telemetry
 from understudy.inference.exported import GRAPH_FILES, Format
+from understudy.runtime.hardware import Dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -20,7 +20,7 @@ from understudy.inference.classifier import Classifier
 from understudy.inference.parts import Parts, parts_folder
 from understudy.inference.rows import STDIN, Window, chunks_of, windows
 from understudy.inference.writers import Types, writer
-from understudy.progress import progress
+from understudy.runtime.progress import progress
 
 if TYPE_CHECKING:
     import pyarrow as pa

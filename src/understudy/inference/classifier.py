@@ -13,8 +13,8 @@ import numpy as np
 
 from understudy.artifacts import file_sha256, fingerprint
 from understudy.data.tokens import Tokens
-from understudy.hardware import Dtype
 from understudy.inference.answers import check_threshold, labels_of
+from understudy.runtime.hardware import Dtype
 
 if TYPE_CHECKING:
     pass

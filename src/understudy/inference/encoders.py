@@ -12,10 +12,10 @@ import numpy as np
 
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError
-from understudy.hardware import Dtype, Hardware, detect
 from understudy.inference.classifier import Classifier, CutTexts, Size
 from understudy.inference.engines import Engine, open_engine
 from understudy.inference.logits import predict_logits, softmax
+from understudy.runtime.hardware import Dtype, Hardware, detect
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from understudy.environment import variables
 from understudy.errors import MissingExtra, ModelError
-from understudy.hardware import Dtype, Hardware, fused_attention, torch_dtype
+from understudy.runtime.environment import variables
+from understudy.runtime.hardware import Dtype, Hardware, fused_attention, torch_dtype
 
 if TYPE_CHECKING:
     import openvino

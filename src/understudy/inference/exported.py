@@ -20,10 +20,10 @@ import numpy as np
 from understudy.artifacts import file_sha256, write_json
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
-from understudy.hardware import Dtype
 from understudy.inference.classifier import Classifier, CutTexts, Size
 from understudy.inference.engines import Engine, OnnxEngine, OpenVinoEngine, openvino_dtype
 from understudy.inference.logits import predict_logits, softmax
+from understudy.runtime.hardware import Dtype
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

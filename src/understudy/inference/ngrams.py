@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from understudy.hardware import Dtype
 from understudy.inference.classifier import CHUNK, Classifier, Size, chunks
 from understudy.models.linear import LinearModel
+from understudy.runtime.hardware import Dtype
 
 
 @dataclass(frozen=True)

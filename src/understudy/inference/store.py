@@ -20,10 +20,10 @@ import numpy as np
 
 from understudy.artifacts import file_sha256, fingerprint, write_file, write_json
 from understudy.data.tokens import Tokens
-from understudy.hardware import Dtype, Hardware
 from understudy.inference.engines import OpenVinoEngine, open_engine
 from understudy.inference.logits import predict_logits
-from understudy.progress import progress
+from understudy.runtime.hardware import Dtype, Hardware
+from understudy.runtime.progress import progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from understudy import markup
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
-from understudy.markup import Cell
 from understudy.report.terminal import findings_table, metrics_table, tradeoff_note, tradeoff_table
+from understudy.runtime import markup
+from understudy.runtime.markup import Cell
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,10 +10,10 @@ from typing import Any
 from understudy.artifacts import Manifest
 from understudy.evaluation.metrics import calibration_bins
 from understudy.evaluation.results import Interval, ModelMetrics, Seeds
-from understudy.progress import duration
 from understudy.report import charts, formats
 from understudy.report.charts import Chart, Table
 from understudy.report.evidence import MODELS, REPORT, Evidence
+from understudy.runtime.progress import duration
 
 _PICTURES = {"Benchmark": "benchmark", "Frontier": "frontier"}
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from understudy.hardware import Dtype, Hardware, torch_dtype
+from understudy.runtime.hardware import Dtype, Hardware, torch_dtype
 
 # Share of the rate of one feed-forward layer, forward and backward, that training MiniLM-L6 reaches; measured on a CPU
 # with AMX. A large matrix product is no measure: there training reaches a quarter of its rate, elsewhere over half.

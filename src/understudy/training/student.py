@@ -12,12 +12,12 @@ import numpy as np
 from understudy.artifacts import fingerprint, folder_digest, write_folder
 from understudy.data.corpus import Corpus
 from understudy.data.tokens import Tokens
-from understudy.hardware import Hardware
 from understudy.models.loading import Origin, load_classifier, load_tokenizer
 from understudy.models.students import from_layers, static_student
 from understudy.models.vocabulary import Vocabulary, prune_embeddings
 from understudy.options.training import LayerChoice
 from understudy.recipe import Recipe
+from understudy.runtime.hardware import Hardware
 from understudy.training.calibration import calibrate
 from understudy.training.objectives import balanced_class_weights, distilled, supervised
 from understudy.training.teacher import TrainedModel, save_model

@@ -16,9 +16,9 @@ from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.errors import ModelError
-from understudy.hardware import Hardware
 from understudy.models.loading import Origin, classifier_labels, load_classifier, load_tokenizer, unnamed
 from understudy.recipe import Recipe
+from understudy.runtime.hardware import Hardware
 from understudy.training.calibration import Calibration, calibrate
 from understudy.training.objectives import balanced_class_weights, supervised
 from understudy.training.tracking import NO_TRACKING, Tracking

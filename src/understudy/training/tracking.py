@@ -24,8 +24,8 @@ from transformers.integrations.integration_utils import (
 )
 
 from understudy.artifacts import write_text
-from understudy.environment import variables
 from understudy.errors import UserError
+from understudy.runtime.environment import variables
 from understudy.training.reporters import Reporters
 from understudy.wording import suggestion
 

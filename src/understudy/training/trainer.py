@@ -28,10 +28,10 @@ from understudy.artifacts import file_sha256, write_json
 from understudy.data.batching import TokenBudgetSampler
 from understudy.data.tokens import Tokens, pad
 from understudy.errors import TrainingDiverged
-from understudy.hardware import Hardware, fused_attention
 from understudy.models.attention import fast_dropout, supports_per_text
 from understudy.options.training import TrainingOptions
-from understudy.progress import progress
+from understudy.runtime.hardware import Hardware, fused_attention
+from understudy.runtime.progress import progress
 from understudy.training.objectives import Objective
 from understudy.training.tracking import NO_TRACKING, PROJECT, Tracking
 

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from understudy import progress as module
-from understudy.progress import duration, progress
+from understudy.runtime import progress as module
+from understudy.runtime.progress import duration, progress
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_in_a_notebook_a_bar_that_is_drawn_anew() -> None:
     """A real kernel: the bar is one output of the cell, the last state of which stays."""
     source = """
 import time
-from understudy.progress import progress
+from understudy.runtime.progress import progress
 with progress("teacher", 10, "steps", already=4) as advance:
     advance(1)
     time.sleep(0.6)

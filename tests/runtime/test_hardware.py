@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from understudy.errors import UserError
-from understudy.hardware import Hardware, detect, fused_attention, machine, torch_dtype
+from understudy.runtime.hardware import Hardware, detect, fused_attention, machine, torch_dtype
 
 CPU, CUDA, MPS = Hardware("cpu", 2), Hardware("cuda", 2), Hardware("mps", 2)
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from understudy.environment import variables
+from understudy.runtime.environment import variables
 
 
 @pytest.mark.parametrize(("keep", "within"), [(False, "wanted"), (True, "before")])

@@ -1,0 +1,1 @@
+"""The machine underneath: devices, threads, environment variables, progress bars; nothing about models or data."""
