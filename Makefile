@@ -27,7 +27,7 @@ acceptance: $(READY)
 	$(BIN)/python -m pytest -m acceptance
 
 docs: $(READY)
-	$(BIN)/python -m understudy.reference > docs/recipe.md
+	$(BIN)/python -m understudy.recipe.reference > docs/recipe.md
 	$(BIN)/python docs/figures.py
 
 # Opens as files, too; its search wants a server: python -m http.server --directory site

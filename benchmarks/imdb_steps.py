@@ -36,8 +36,8 @@ from understudy.evaluation.significance import mcnemar, retention
 from understudy.labelling import Committee, Labeller, opinion_pool
 from understudy.materials import Encoder, Materials, Member, gather
 from understudy.models.linear import LinearModel
-from understudy.recipe import Recipe
-from understudy.recipe_files import merged
+from understudy.recipe.files import merged
+from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware, detect
 from understudy.training.linear import distil_linear, linear_fingerprint, train_linear
 from understudy.training.student import control_start, student_start, train_student

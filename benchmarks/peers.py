@@ -98,7 +98,7 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
     from understudy.data.tokens import tokenise
     from understudy.inference.engines import open_engine
     from understudy.inference.logits import predict_logits
-    from understudy.options.training import TrainingOptions
+    from understudy.recipe.training import TrainingOptions
     from understudy.runtime.hardware import detect
     from understudy.training.objectives import distilled
     from understudy.training.trainer import Examples, train

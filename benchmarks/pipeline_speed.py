@@ -75,7 +75,7 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
     from understudy.data.tokens import text_ids, tokenise_cached, tokenizer_digest
     from understudy.inference.store import stored_logits
     from understudy.models.loading import load_classifier, load_config, load_tokenizer, resolve
-    from understudy.recipe import Recipe
+    from understudy.recipe.recipe import Recipe
     from understudy.runtime.hardware import detect
     from understudy.training.student import Start, train_student
     from understudy.training.teacher import train_teacher

@@ -70,7 +70,7 @@ def fine_tuned_by_understudy(data: Data, max_length: int, seed: int = 0, **chang
     """
     from understudy.data.tokens import tokenise
     from understudy.models.loading import load_classifier, load_tokenizer, resolve
-    from understudy.options.training import TrainingOptions
+    from understudy.recipe.training import TrainingOptions
     from understudy.training.objectives import supervised
     from understudy.training.trainer import Examples, train
 

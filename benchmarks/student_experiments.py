@@ -31,7 +31,7 @@ from understudy.inference.engines import open_engine
 from understudy.inference.logits import predict_logits
 from understudy.models.loading import load_classifier, load_tokenizer, resolve
 from understudy.models.students import from_layers
-from understudy.options.training import DistillationOptions, LayerChoice
+from understudy.recipe.training import DistillationOptions, LayerChoice
 from understudy.runtime.hardware import detect
 from understudy.training.objectives import Objective, distilled, supervised
 from understudy.training.trainer import Examples, train

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from understudy.cli import main
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 

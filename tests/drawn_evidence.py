@@ -10,7 +10,7 @@ import numpy as np
 from understudy.artifacts import Manifest, RunDirectory
 from understudy.data.tokens import text_ids
 from understudy.evaluation.results import Metrics
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.report.evidence import Evidence
 
 HISTORY = [

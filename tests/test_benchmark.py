@@ -21,7 +21,7 @@ from understudy.inference import engines
 from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.ngrams import LinearClassifier
 from understudy.inference.opening import open_classifier
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
 
 FEW: dict[str, Any] = {"device": "cpu", "threads": 1, "texts": 8, "latency_texts": 3, "rounds": 1}

@@ -21,7 +21,7 @@ from understudy.errors import RunDirectoryError
 from understudy.frontier import frontier
 from understudy.inference.opening import open_classifier
 from understudy.pipeline import Run, distill
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.training import student
 
 pytestmark = pytest.mark.usefixtures("no_clock")

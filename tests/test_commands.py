@@ -13,7 +13,7 @@ import pytest
 
 from conftest import user_error
 from understudy.cli import main
-from understudy.recipe import Recipe, presets
+from understudy.recipe.recipe import Recipe, presets
 
 
 def test_recipes_lists_them_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,9 @@ from markdown_it import MarkdownIt
 
 from pages import CHECKED, KINDS, PAGES, ROOT, Block, agrees, blocks, commands, recipe_error
 from understudy.evaluation.results import Metrics
-from understudy.recipe import Recipe
-from understudy.reference import EXAMPLE, reference
-from understudy.wording import options
+from understudy.recipe.recipe import Recipe
+from understudy.recipe.reference import EXAMPLE, reference
+from understudy.recipe.wording import options
 
 FORMULA = "a formula"
 NOT_EXECUTED = {
@@ -52,7 +52,7 @@ def of_kind(*kinds: str) -> list[Any]:
 
 def test_recipe_reference_is_current() -> None:
     written = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
-    assert written == reference(), "run: python -m understudy.reference > docs/recipe.md"
+    assert written == reference(), "run: python -m understudy.recipe.reference > docs/recipe.md"
 
 
 def test_recipe_reference_names_every_option_once() -> None:

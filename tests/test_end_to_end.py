@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 
 from understudy import cli
 from understudy.pipeline import Run, distill
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 
 FILES = {"recipe.toml", "manifest.json", "metrics.json", "predictions.parquet"}
 MODELS = ["teacher", "student", "no_distillation", "linear"]

@@ -9,8 +9,8 @@ import pytest
 
 from understudy.cli import main
 from understudy.commands import COMMANDS, chosen_recipe
-from understudy.recipe import Recipe
-from understudy.wording import options
+from understudy.recipe.recipe import Recipe
+from understudy.recipe.wording import options
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from understudy import frontier as module
 from understudy.errors import GateRefused, ModelError
 from understudy.evaluation.results import Latency, ModelSpeed
 from understudy.frontier import default_students, frontier
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.training import student as training_student
 
 pytestmark = pytest.mark.usefixtures("no_clock")

@@ -20,7 +20,7 @@ from understudy.errors import DataError, ModelError, RunDirectoryError
 from understudy.evaluation.results import Latency, Metrics, ModelSpeed
 from understudy.frontier import frontier
 from understudy.pipeline import Run, distill, examine
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.training import student as training_student
 
 MakeRecipe = Callable[..., Recipe]

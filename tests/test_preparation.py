@@ -16,7 +16,7 @@ from understudy.artifacts import RunDirectory
 from understudy.data.audit import Audit
 from understudy.errors import DataError, ModelError, RunDirectoryError, UserError
 from understudy.pipeline import distill, examine
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
 
 pytestmark = pytest.mark.usefixtures("no_clock")

@@ -14,9 +14,9 @@ from understudy.artifacts import Manifest
 from understudy.cli import main
 from understudy.errors import RunDirectoryError
 from understudy.evaluation.metrics import quality
-from understudy.options.evidence import ReportOptions
 from understudy.pipeline import Run, distill
-from understudy.recipe import Recipe
+from understudy.recipe.evidence import ReportOptions
+from understudy.recipe.recipe import Recipe
 from understudy.report.evidence import Evidence
 from understudy.reporting import compare, report
 

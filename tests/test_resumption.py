@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from understudy.pipeline import Run, distill
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("no_clock")
 

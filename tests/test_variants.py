@@ -20,7 +20,7 @@ from understudy.labelling import opinion_pool
 from understudy.models.linear import LinearModel
 from understudy.models.loading import parameter_count
 from understudy.pipeline import Run, distill
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.training import student as training_student
 
 pytestmark = pytest.mark.usefixtures("no_clock")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from understudy.errors import UnderstudyError, missing_extra
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.errors import RunDirectoryError
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 
 SCHEMA_VERSION = 1
 

@@ -26,7 +26,7 @@ from understudy.inference.classifier import Classifier
 from understudy.inference.exported import ExportManifest, ExportPrecision, is_exported
 from understudy.inference.opening import open_classifier
 from understudy.models.linear import is_linear
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.report.benchmark_plot import draw_benchmark
 from understudy.report.evidence import Evidence
 from understudy.report.rendering import render_run

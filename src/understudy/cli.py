@@ -1,6 +1,6 @@
 """The command line: flags in, one of `commands`, an exit status out.
 
-The recipe's flags and their help are derived from `recipe.py`. Errors and logs go to stderr.
+The recipe's flags and their help are derived from `recipe/`. Errors and logs go to stderr.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from understudy.flags import (
     share,
     thread_count,
 )
-from understudy.wording import suggestion
+from understudy.recipe.wording import suggestion
 
 log = logging.getLogger("understudy")
 

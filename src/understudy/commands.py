@@ -85,7 +85,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _recipes(options: argparse.Namespace) -> None:
-    from understudy.recipe import presets
+    from understudy.recipe.recipe import presets
 
     found = presets()
     if options.json:
@@ -225,7 +225,7 @@ def _push(options: argparse.Namespace) -> None:
 
 def chosen_recipe(options: argparse.Namespace) -> Any:
     """The recipe that a command was given, with what its flags changed."""
-    from understudy.recipe import Recipe
+    from understudy.recipe.recipe import Recipe
 
     return Recipe.load(options.recipe, **options.recipe_flags.given(options))
 

@@ -27,8 +27,8 @@ class RecipeFlags:
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
 
-        from understudy.recipe import Recipe
-        from understudy.wording import options
+        from understudy.recipe.recipe import Recipe
+        from understudy.recipe.wording import options
 
         self._options = {option.name: option for option in options(Recipe)}
         self._top = parser.add_argument_group(

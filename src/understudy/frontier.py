@@ -21,7 +21,7 @@ from understudy.labelling import Committee
 from understudy.materials import Materials
 from understudy.models.loading import load_config
 from understudy.pipeline import prepare
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.report.evidence import Evidence
 from understudy.report.frontier_plot import draw_frontier
 from understudy.report.notebook import frontier_html

@@ -6,7 +6,7 @@ from understudy.artifacts import fingerprint, folder_digest
 from understudy.data.scores import Scores
 from understudy.labelling import Committee
 from understudy.materials import Encoder, Materials, Member
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
 from understudy.training.linear import linear_fingerprint
 from understudy.training.student import Start

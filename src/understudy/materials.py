@@ -22,7 +22,7 @@ from understudy.models.loading import Origin, classifier_labels, load_config, lo
 from understudy.models.loading import unnamed as is_unnamed
 from understudy.models.students import check_layers
 from understudy.models.vocabulary import Vocabulary, prune_vocabulary
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -26,7 +26,7 @@ from understudy.preparation import (
     check_hardware,
     remove_run,
 )
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.report.notebook import run_html
 from understudy.runtime.hardware import detect
 from understudy.stages import Stages

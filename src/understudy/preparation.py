@@ -16,7 +16,7 @@ from understudy.inference.exported import is_exported
 from understudy.materials import Encoder, Materials
 from understudy.models.attention import supports_per_text
 from understudy.models.loading import load_config
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware, machine
 from understudy.runtime.progress import duration
 from understudy.training.estimate import Work, estimate

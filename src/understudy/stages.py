@@ -25,7 +25,7 @@ from understudy.inference.store import StoredLogits
 from understudy.keys import soft_labels_key, student_key
 from understudy.labelling import Committee, Labeller
 from understudy.materials import LINEAR, Encoder, Materials, Member
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.report.card import write_card
 from understudy.report.evidence import Evidence
 from understudy.report.rendering import is_rendered, render_run

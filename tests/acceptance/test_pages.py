@@ -24,7 +24,7 @@ from understudy import pipeline
 from understudy.cli import main
 from understudy.data import sources
 from understudy.materials import Materials, gather
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 
 pytestmark = pytest.mark.acceptance
 

@@ -10,7 +10,7 @@ from understudy.data.corpus import Corpus, Split, build_corpus, read_tables, str
 from understudy.data.tables import Table
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError
-from understudy.options.data import DataOptions
+from understudy.recipe.data import DataOptions
 
 
 def options(**changes: Any) -> DataOptions:

@@ -17,7 +17,7 @@ from understudy.data.tables import Table
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import select_unlabelled
 from understudy.errors import DataError
-from understudy.options.data import DataOptions
+from understudy.recipe.data import DataOptions
 
 
 def chunks(*lists: list[str]) -> Any:

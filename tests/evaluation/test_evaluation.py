@@ -15,7 +15,7 @@ from understudy.data.corpus import Split
 from understudy.data.tokens import text_ids
 from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
 from understudy.evaluation.results import BatchTime, Latency, Metrics, ModelSpeed, Speed
-from understudy.options.evidence import EvaluationOptions
+from understudy.recipe.evidence import EvaluationOptions
 
 SIDE = ModelSpeed(10.0, Latency(1.0, 2.0))
 SPEED = Speed("cpu", 1, "fp32", 16, BatchTime(2.0, 1.0), 2.0, SIDE, SIDE)

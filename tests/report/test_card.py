@@ -10,7 +10,7 @@ import pytest
 
 from cards import Run
 from understudy.evaluation.results import Abstention, Answered, Controls, Metrics
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.report.card import addressed, plain
 
 NASTY = [

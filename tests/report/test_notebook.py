@@ -16,7 +16,7 @@ from understudy.evaluation.results import Latency, Metrics, ModelMetrics, ModelS
 from understudy.evaluation.tradeoff import Point, Tradeoff
 from understudy.frontier import Frontier
 from understudy.pipeline import Run
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 
 
 class _Page(HTMLParser):

@@ -18,8 +18,8 @@ from understudy.data.tokens import Tokens, text_ids, tokenise
 from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.models.loading import load_classifier, load_tokenizer, resolve
-from understudy.options.training import TrainingOptions
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
+from understudy.recipe.training import TrainingOptions
 from understudy.runtime.hardware import Hardware
 from understudy.training import trainer
 from understudy.training.objectives import distilled

@@ -14,7 +14,7 @@ import sklearn  # noqa: F401  # it sets environment variables
 from curves import curves, logged
 from understudy.frontier import frontier
 from understudy.pipeline import distill
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 
 
 def without_clock(path: Path) -> str:

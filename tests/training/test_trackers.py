@@ -17,7 +17,7 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from curves import curves, logged
 from understudy.errors import UserError
 from understudy.pipeline import distill
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.training.tracking import Tracking
 
 # Trackers with a server. Weights & Biases stands for them: its package is replaced by one that writes down what is

@@ -12,7 +12,7 @@ import pytest
 from curves import curves, logged
 from understudy import cli
 from understudy.errors import UserError
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.training.tracking import NO_TRACKING, Tracking, tracking
 
 # Names

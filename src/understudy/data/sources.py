@@ -50,7 +50,7 @@ def read(source: str, text: str = "text", label: str | None = "label") -> Table:
     """Reads a whole source.
 
     Args:
-        source: See `understudy.options.data.DataOptions`.
+        source: See `understudy.recipe.data.DataOptions`.
         text: Name of the text column.
         label: Name of the label column; None reads texts only.
 
@@ -75,7 +75,7 @@ def stream(source: str, text: str = "text") -> Iterator[list[str]]:
     """Yields a source's texts in chunks, in order; files and Hub datasets are not held in memory.
 
     Args:
-        source: See `understudy.options.data.DataOptions`.
+        source: See `understudy.recipe.data.DataOptions`.
         text: Name of the text column.
 
     Raises:

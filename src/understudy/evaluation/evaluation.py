@@ -15,7 +15,7 @@ from understudy.evaluation.repeats import compare_seeds, repeat_name
 from understudy.evaluation.results import Abstention, Controls, Metrics, ModelMetrics, Seeds, Speed
 from understudy.evaluation.significance import gain, mcnemar, retention
 from understudy.evaluation.verdict import Comparisons, judge
-from understudy.options.evidence import EvaluationOptions
+from understudy.recipe.evidence import EvaluationOptions
 
 
 @dataclass(frozen=True)

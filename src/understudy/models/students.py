@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.errors import ModelError
 from understudy.models.loading import load_classifier, load_config
-from understudy.options.training import LayerChoice
+from understudy.recipe.training import LayerChoice
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,7 +14,7 @@ from typing import Any
 
 from understudy.artifacts import Manifest, RunDirectory, read_recipe, write_text
 from understudy.evaluation.results import Metrics
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.report import formats
 from understudy.report.card_metadata import file_name, metadata, model_records, public_source, student_origin
 from understudy.report.figures import comparison, findings

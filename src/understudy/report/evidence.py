@@ -16,7 +16,7 @@ from understudy.errors import RunDirectoryError, UnderstudyError
 from understudy.evaluation.benchmark import Benchmark
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 
 log = logging.getLogger(__name__)
 

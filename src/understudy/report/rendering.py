@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from understudy.artifacts import Manifest, RunDirectory, file_sha256, fingerprint
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.report.dashboard import draw_dashboard
 from understudy.report.evidence import REPORT, Evidence
 from understudy.report.page import write_report

@@ -15,8 +15,8 @@ from understudy.data.tokens import Tokens
 from understudy.models.loading import Origin, load_classifier, load_tokenizer
 from understudy.models.students import from_layers, static_student
 from understudy.models.vocabulary import Vocabulary, prune_embeddings
-from understudy.options.training import LayerChoice
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
+from understudy.recipe.training import LayerChoice
 from understudy.runtime.hardware import Hardware
 from understudy.training.calibration import calibrate
 from understudy.training.objectives import balanced_class_weights, distilled, supervised

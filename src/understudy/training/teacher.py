@@ -17,7 +17,7 @@ from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.errors import ModelError
 from understudy.models.loading import Origin, classifier_labels, load_classifier, load_tokenizer, unnamed
-from understudy.recipe import Recipe
+from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
 from understudy.training.calibration import Calibration, calibrate
 from understudy.training.objectives import balanced_class_weights, supervised

@@ -25,9 +25,9 @@ from transformers.integrations.integration_utils import (
 
 from understudy.artifacts import write_text
 from understudy.errors import UserError
+from understudy.recipe.wording import suggestion
 from understudy.runtime.environment import variables
 from understudy.training.reporters import Reporters
-from understudy.wording import suggestion
 
 PROJECT = "understudy"
 _TENSORBOARD = "tensorboard"

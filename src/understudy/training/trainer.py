@@ -29,7 +29,7 @@ from understudy.data.batching import TokenBudgetSampler
 from understudy.data.tokens import Tokens, pad
 from understudy.errors import TrainingDiverged
 from understudy.models.attention import fast_dropout, supports_per_text
-from understudy.options.training import TrainingOptions
+from understudy.recipe.training import TrainingOptions
 from understudy.runtime.hardware import Hardware, fused_attention
 from understudy.runtime.progress import progress
 from understudy.training.objectives import Objective

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from understudy.options.base import Options, listed
-from understudy.wording import Takes
+from understudy.recipe.base import Options, listed
+from understudy.recipe.wording import Takes
 
 
 class DataOptions(Options):

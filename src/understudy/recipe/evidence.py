@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from understudy.options.base import Options, Precision, listed
-from understudy.wording import Takes
+from understudy.recipe.base import Options, Precision, listed
+from understudy.recipe.wording import Takes
 
 Control = Literal["no_distillation", "linear"]
 _STUDENT = re.compile(r"([1-9]\d{0,3}|static)(/[1-9]\d{0,6})?|linear")

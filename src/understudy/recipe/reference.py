@@ -1,9 +1,9 @@
-"""Writes `docs/recipe.md` from the recipe's models: python -m understudy.reference > docs/recipe.md"""
+"""Writes `docs/recipe.md` from the recipe's models: python -m understudy.recipe.reference > docs/recipe.md"""
 
 from __future__ import annotations
 
-from understudy.recipe import Recipe
-from understudy.wording import Option, documentation, options, sections
+from understudy.recipe.recipe import Recipe
+from understudy.recipe.wording import Option, documentation, options, sections
 
 EXAMPLE = """\
 name = "reviews"
@@ -24,8 +24,8 @@ layers = 3
 _INTRODUCTION = f"""\
 # The recipe
 
-Every option of understudy. This page is made from `recipe.py` and its sections in `options`
-(`python -m understudy.reference`); change it there.
+Every option of understudy. This page is made from the models in `src/understudy/recipe`
+(`python -m understudy.recipe.reference`); change it there.
 
 A recipe is a TOML file: the options at the top first, then one table a section. What is left out takes its default, and
 an option that does not exist is refused.

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from understudy.errors import RecipeError
-from understudy.wording import suggestion
+from understudy.recipe.wording import suggestion
 
 
 def packaged_files() -> dict[str, Any]:
     """The recipes that ship with understudy, by name."""
-    folder = resources.files("understudy") / "recipes"
+    folder = resources.files("understudy.recipe") / "presets"
     files = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
     return dict(sorted(files.items()))
 

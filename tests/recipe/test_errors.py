@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from understudy.errors import RecipeError
-from understudy.recipe import Recipe, presets
-from understudy.wording import Option, options
+from understudy.recipe.recipe import Recipe, presets
+from understudy.recipe.wording import Option, options
 
 VALID: dict[str, Any] = {"data": {"train": "a.csv", "test": "b.csv"}, "student": {"layers": 3}}
 

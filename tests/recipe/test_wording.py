@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from understudy.recipe import Recipe
-from understudy.wording import Takes, documentation, options, sections, suggestion
+from understudy.recipe.recipe import Recipe
+from understudy.recipe.wording import Takes, documentation, options, sections, suggestion
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from understudy.options.base import Options, PositiveInt, Precision, Rate, Seed, listed
-from understudy.wording import Takes
+from understudy.recipe.base import Options, PositiveInt, Precision, Rate, Seed, listed
+from understudy.recipe.wording import Takes
 
 LayerChoice = Literal["spread", "first", "last"] | list[int]
 

@@ -1,7 +1,7 @@
 """The recipe: every option of understudy, declared once.
 
 The command line's flags and help, the TOML files, `docs/recipe.md` and the validation of all three derive from the
-model below and its sections in `options`. An option is a typed field; its docstring is its help.
+model below and its sections beside it. An option is a typed field; its docstring is its help.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from understudy.errors import RecipeError
-from understudy.options.base import LARGEST_SEED, Options, PositiveInt, Seed
-from understudy.options.data import DataOptions
-from understudy.options.evidence import EvaluationOptions, FrontierOptions, ReportOptions
-from understudy.options.training import DistillationOptions, StudentOptions, TeacherOptions
-from understudy.recipe_files import merged, packaged_files, read_options, toml_line
+from understudy.recipe.base import LARGEST_SEED, Options, PositiveInt, Seed
+from understudy.recipe.data import DataOptions
+from understudy.recipe.evidence import EvaluationOptions, FrontierOptions, ReportOptions
+from understudy.recipe.files import merged, packaged_files, read_options, toml_line
+from understudy.recipe.training import DistillationOptions, StudentOptions, TeacherOptions
+from understudy.recipe.wording import Takes, explain
 from understudy.runtime.markup import preformatted
-from understudy.wording import Takes, explain
 
 
 class Recipe(Options):

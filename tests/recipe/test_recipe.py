@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understudy.errors import RecipeError
-from understudy.recipe import Recipe, presets
+from understudy.recipe.recipe import Recipe, presets
 
 PRESETS = ["imdb", "imdb-1k", "imdb-compact", "imdb-minilm", "quickstart"]
 
