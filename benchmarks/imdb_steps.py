@@ -30,7 +30,6 @@ import numpy as np
 from harness import MODEL, description, say
 from student_experiments import RESAMPLES, figures
 
-from understudy.artifacts import fingerprint, write_json
 from understudy.evaluation.calibration import fit_temperature
 from understudy.evaluation.significance import mcnemar, retention
 from understudy.labelling import Committee, Labeller, opinion_pool
@@ -39,6 +38,7 @@ from understudy.models.linear import LinearModel
 from understudy.recipe.files import merged
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware, detect
+from understudy.storage.artifacts import fingerprint, write_json
 from understudy.training.linear import distil_linear, linear_fingerprint, train_linear
 from understudy.training.student import control_start, student_start, train_student
 from understudy.training.teacher import teacher_fingerprint, train_teacher

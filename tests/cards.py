@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from understudy.artifacts import SCHEMA_VERSION, RunDirectory
 from understudy.evaluation.results import Metrics
 from understudy.recipe.recipe import Recipe
 from understudy.report.card import write_card
+from understudy.storage.artifacts import SCHEMA_VERSION, RunDirectory
 
 
 class Card:

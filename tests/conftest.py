@@ -167,9 +167,9 @@ def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
     """The same for fixtures of another scope."""
     from understudy import stages
-    from understudy.artifacts import write_text
     from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
     from understudy.report import rendering
+    from understudy.storage.artifacts import write_text
 
     side = ModelSpeed(10.0, Latency(1.0, 2.0))
     speed = Speed("cpu", 1, "fp32", 16, BatchTime(2.0, 1.0), 2.0, side, side)

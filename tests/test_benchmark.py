@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from understudy import benchmark as module
-from understudy.artifacts import RunDirectory
 from understudy.benchmark import benchmark
 from understudy.errors import DataError, GateRefused, MissingExtra, RunDirectoryError, UserError
 from understudy.evaluation.benchmark import Benchmark
@@ -23,6 +22,7 @@ from understudy.inference.ngrams import LinearClassifier
 from understudy.inference.opening import open_classifier
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
+from understudy.storage.artifacts import RunDirectory
 
 FEW: dict[str, Any] = {"device": "cpu", "threads": 1, "texts": 8, "latency_texts": 3, "rounds": 1}
 PYTORCH = [

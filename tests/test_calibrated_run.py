@@ -16,12 +16,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from conftest import Finished, leave_out_clock
 from understudy import cli
-from understudy.artifacts import RunDirectory, folder_digest
 from understudy.errors import RunDirectoryError
 from understudy.frontier import frontier
 from understudy.inference.opening import open_classifier
 from understudy.pipeline import Run, distill
 from understudy.recipe.recipe import Recipe
+from understudy.storage.artifacts import RunDirectory, folder_digest
 from understudy.training import student
 
 pytestmark = pytest.mark.usefixtures("no_clock")

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from understudy import cli, materials, preparation
-from understudy.artifacts import RunDirectory
 from understudy.data.audit import Audit
 from understudy.errors import DataError, ModelError, RunDirectoryError, UserError
 from understudy.pipeline import distill, examine
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
+from understudy.storage.artifacts import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("no_clock")
 

@@ -18,10 +18,10 @@ import understudy
 from conftest import Finished
 from fake_hub import TOKEN, FakeHub, ask
 from understudy import cli
-from understudy.artifacts import RunDirectory
 from understudy.errors import HubUnreachable, ModelError, RunDirectoryError, UserError
 from understudy.pushing import files_to_push
 from understudy.report.card import addressed
+from understudy.storage.artifacts import RunDirectory
 
 STUDENT = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 FILES = STUDENT | {"metrics.json", "report/dashboard.png"}
@@ -208,7 +208,7 @@ def test_offline_asks_nothing(finished: Finished) -> None:
 def impatient(tmp_path: Path) -> dict[str, str]:
     """An environment in which half a second is long."""
     (tmp_path / "startup").mkdir()
-    code = "import understudy.hub\nunderstudy.hub._PATIENCE = 0.5\n"
+    code = "import understudy.storage.hub\nunderstudy.hub._PATIENCE = 0.5\n"
     (tmp_path / "startup" / "sitecustomize.py").write_text(code)
     return {"PYTHONPATH": os.pathsep.join([str(tmp_path / "startup"), str(Path(cli.__file__).parent.parent)])}
 

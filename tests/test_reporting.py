@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy.artifacts import Manifest
 from understudy.cli import main
 from understudy.errors import RunDirectoryError
 from understudy.evaluation.metrics import quality
@@ -19,6 +18,7 @@ from understudy.recipe.evidence import ReportOptions
 from understudy.recipe.recipe import Recipe
 from understudy.report.evidence import Evidence
 from understudy.reporting import compare, report
+from understudy.storage.artifacts import Manifest
 
 
 @pytest.fixture

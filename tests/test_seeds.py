@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 
 from understudy import cli
-from understudy.artifacts import RunDirectory, folder_digest
 from understudy.evaluation.results import Metrics
 from understudy.frontier import frontier
 from understudy.inference.opening import open_classifier
 from understudy.pipeline import Run, distill
 from understudy.recipe.recipe import Recipe
+from understudy.storage.artifacts import RunDirectory, folder_digest
 from understudy.training import student
 
 pytestmark = pytest.mark.usefixtures("no_clock")

@@ -14,7 +14,6 @@ from typing import get_args
 
 import numpy as np
 
-from understudy.artifacts import RunDirectory, folder_digest, read_recipe
 from understudy.data.sources import read
 from understudy.errors import DataError, GateRefused, ModelError, RunDirectoryError, UserError
 from understudy.evaluation.benchmark import Benchmark, Runtime, Side, Skipped
@@ -32,6 +31,7 @@ from understudy.report.evidence import Evidence
 from understudy.report.rendering import render_run
 from understudy.runtime.environment import variables
 from understudy.runtime.hardware import Dtype, Hardware, detect, machine
+from understudy.storage.artifacts import RunDirectory, folder_digest, read_recipe
 
 log = logging.getLogger(__name__)
 

@@ -165,9 +165,9 @@ def _benchmark(options: argparse.Namespace) -> None:
     if options.engine is not None:
         raise UserError("benchmark got --engine, but it measures every runtime there is. Leave --engine out.")
 
-    from understudy.artifacts import RunDirectory
     from understudy.benchmark import benchmark
     from understudy.report.benchmark_table import show_benchmark
+    from understudy.storage.artifacts import RunDirectory
 
     found = benchmark(
         options.run,

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from understudy.artifacts import RunDirectory, fingerprint
 from understudy.candidates import model_candidate, teacher_candidate
 from understudy.errors import ModelError
 from understudy.evaluation.evaluation import Candidate
@@ -27,6 +26,7 @@ from understudy.report.frontier_plot import draw_frontier
 from understudy.report.notebook import frontier_html
 from understudy.report.rendering import render_run
 from understudy.stages import Stages, Variant
+from understudy.storage.artifacts import RunDirectory, fingerprint
 from understudy.training.linear import distil_linear
 
 log = logging.getLogger(__name__)

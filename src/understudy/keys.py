@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from understudy.artifacts import fingerprint, folder_digest
 from understudy.data.scores import Scores
 from understudy.labelling import Committee
 from understudy.materials import Encoder, Materials, Member
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
+from understudy.storage.artifacts import fingerprint, folder_digest
 from understudy.training.linear import linear_fingerprint
 from understudy.training.student import Start
 from understudy.training.teacher import scores_fingerprint, teacher_fingerprint

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from understudy.artifacts import folder_digest
 from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
@@ -21,6 +20,7 @@ from understudy.models.linear import LinearModel
 from understudy.models.loading import load_classifier, load_tokenizer
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.runtime.progress import progress
+from understudy.storage.artifacts import folder_digest
 
 _FOLDS = 5
 _SMALLEST = 1e-12

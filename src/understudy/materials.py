@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from understudy.artifacts import default_cache
 from understudy.data.audit import Audit, audit, truncation
 from understudy.data.corpus import Corpus, build_corpus, read_tables
 from understudy.data.scores import Scores, read_scores
@@ -23,6 +22,7 @@ from understudy.models.loading import unnamed as is_unnamed
 from understudy.models.students import check_layers
 from understudy.models.vocabulary import Vocabulary, prune_vocabulary
 from understudy.recipe.recipe import Recipe
+from understudy.storage.artifacts import default_cache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from understudy import artifacts
-from understudy.artifacts import RunDirectory
 from understudy.errors import ModelError
 from understudy.evaluation.results import Metrics
 from understudy.inference.classifier import Classifier
@@ -30,6 +28,8 @@ from understudy.recipe.recipe import Recipe
 from understudy.report.notebook import run_html
 from understudy.runtime.hardware import detect
 from understudy.stages import Stages
+from understudy.storage import artifacts
+from understudy.storage.artifacts import RunDirectory
 from understudy.training.tracking import tracking
 
 __all__ = ["Run", "distill", "examine"]

@@ -10,7 +10,6 @@ import logging
 import shutil
 from pathlib import Path
 
-from understudy.artifacts import Manifest, RunDirectory, read_recipe, write_text
 from understudy.errors import RunDirectoryError, UserError
 from understudy.inference.exported import is_exported
 from understudy.materials import Encoder, Materials
@@ -19,6 +18,7 @@ from understudy.models.loading import load_config
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware, machine
 from understudy.runtime.progress import duration
+from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe, write_text
 from understudy.training.estimate import Work, estimate
 from understudy.training.teacher import is_ready_made
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from understudy.artifacts import write_text
 from understudy.data.findings import without_excerpts
 from understudy.errors import UserError
 from understudy.report.comparison import MARK, RunComparison, compare_runs, write_comparison
 from understudy.report.evidence import Evidence
 from understudy.report.rendering import render_run
+from understudy.storage.artifacts import write_text
 
 
 def report(run: str | Path, *, texts: bool | None = None) -> Path:

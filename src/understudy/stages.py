@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from understudy import artifacts
-from understudy.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
 from understudy.candidates import model_candidate, student_abstention, teacher_candidate
 from understudy.data.scores import Scores
 from understudy.evaluation.evaluation import evaluate, write_predictions
@@ -30,6 +28,8 @@ from understudy.report.card import write_card
 from understudy.report.evidence import Evidence
 from understudy.report.rendering import is_rendered, render_run
 from understudy.runtime.hardware import Hardware
+from understudy.storage import artifacts
+from understudy.storage.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
 from understudy.training.linear import linear_fingerprint, train_linear
 from understudy.training.student import Start, control_start, student_start, train_student
 from understudy.training.teacher import TrainedModel, keep_scores, train_teacher

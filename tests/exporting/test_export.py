@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import understudy
-from understudy.artifacts import folder_digest
 from understudy.cli import main
 from understudy.errors import DataError, ModelError, UserError
 from understudy.exporting import export as module
@@ -20,6 +19,7 @@ from understudy.exporting.export import Export, export
 from understudy.exporting.gate import Limits
 from understudy.inference.exported import ExportManifest
 from understudy.inference.opening import open_classifier
+from understudy.storage.artifacts import folder_digest
 
 TEXTS = ["good film", "bad", "the story is dull and the film was awful", "", "never seen words", "very great " * 40]
 
@@ -67,8 +67,8 @@ def test_the_manifest_says_what_the_export_is(exported: Made, finished: Any) -> 
 
 
 def test_calibration_and_comparison_never_see_the_test_texts(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from understudy.artifacts import RunDirectory
     from understudy.exporting.texts import ExportTexts
+    from understudy.storage.artifacts import RunDirectory
 
     texts = ExportTexts.of_run(RunDirectory(finished.out), ["negative", "positive"])
     rows = (Path(finished.recipe.data.train)).read_text().splitlines()[1:]

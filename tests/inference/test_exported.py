@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import understudy
-from understudy.artifacts import file_sha256
 from understudy.errors import ModelError, UserError
 from understudy.inference.exported import MANIFEST, available_threads
 from understudy.inference.opening import open_classifier
+from understudy.storage.artifacts import file_sha256
 
 TEXTS = ["good film", "bad"]
 

@@ -9,10 +9,10 @@ import pytest
 
 from cards import Card
 from conftest import Finished, leave_out_clock
-from understudy.artifacts import RunDirectory, folder_digest
 from understudy.evaluation.results import Metrics
 from understudy.pipeline import distill
 from understudy.report.card import write_card
+from understudy.storage.artifacts import RunDirectory, folder_digest
 
 
 def test_a_finished_run_has_a_card_beside_its_student(finished: Finished) -> None:

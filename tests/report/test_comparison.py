@@ -8,13 +8,13 @@ import numpy as np
 from rich.console import Console
 
 from drawn_evidence import evidence
-from understudy.artifacts import write_text
 from understudy.data.tokens import text_ids
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.significance import gain
 from understudy.report.comparison import compare_runs, write_comparison
 from understudy.report.evidence import Evidence
 from understudy.report.terminal import show_comparison
+from understudy.storage.artifacts import write_text
 
 
 def pair(metrics: Metrics, folder: Path) -> tuple[Evidence, Evidence]:

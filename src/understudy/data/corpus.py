@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 
-from understudy.artifacts import fingerprint
 from understudy.data.labels import NO_LABEL, number_labels
 from understudy.data.sources import read, stream
 from understudy.data.tables import Table
@@ -17,6 +16,7 @@ from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import Unlabelled, select_unlabelled
 from understudy.errors import DataError
 from understudy.recipe.data import DataOptions
+from understudy.storage.artifacts import fingerprint
 
 
 @dataclass(frozen=True)

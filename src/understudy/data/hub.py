@@ -9,7 +9,7 @@ from typing import Any
 from understudy.data.files import CHUNK_ROWS
 from understudy.data.tables import Table, text_of, unlabelled_as_none
 from understudy.errors import DataError, HubUnreachable, MissingExtra
-from understudy.hub import first_line, hub_failure, require_hub
+from understudy.storage.hub import first_line, hub_failure, require_hub
 
 
 def read_hub_dataset(source: str, text: str, label: str | None) -> Table:

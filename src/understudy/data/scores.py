@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from understudy.artifacts import write_file
 from understudy.data.corpus import Corpus
 from understudy.data.files import Chunk, chunks
 from understudy.data.findings import EXAMPLES, Finding, Row, counted, excerpt, listed
@@ -21,6 +20,7 @@ from understudy.data.sources import source_files
 from understudy.data.tables import text_of
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError
+from understudy.storage.artifacts import write_file
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from understudy.artifacts import SCHEMA_VERSION, write_json
 from understudy.evaluation.results import load_results
 from understudy.evaluation.tradeoff import Role
 from understudy.runtime.hardware import Dtype
+from understudy.storage.artifacts import SCHEMA_VERSION, write_json
 
 Runtime = Literal["pytorch", "openvino", "onnxruntime", "ngrams"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from understudy.artifacts import write_file
 from understudy.data.corpus import Split
 from understudy.evaluation.metrics import agreement, quality
 from understudy.evaluation.repeats import compare_seeds, repeat_name
@@ -16,6 +15,7 @@ from understudy.evaluation.results import Abstention, Controls, Metrics, ModelMe
 from understudy.evaluation.significance import gain, mcnemar, retention
 from understudy.evaluation.verdict import Comparisons, judge
 from understudy.recipe.evidence import EvaluationOptions
+from understudy.storage.artifacts import write_file
 
 
 @dataclass(frozen=True)

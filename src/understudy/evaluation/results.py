@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
-from understudy.artifacts import SCHEMA_VERSION, write_json
 from understudy.errors import RunDirectoryError
+from understudy.storage.artifacts import SCHEMA_VERSION, write_json
 
 Results = TypeVar("Results")
 Interval = tuple[float, float]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from understudy.artifacts import SCHEMA_VERSION, write_json
 from understudy.errors import RunDirectoryError
 from understudy.evaluation.results import Interval, Latency, ModelMetrics, ModelSpeed
+from understudy.storage.artifacts import SCHEMA_VERSION, write_json
 
 Role = Literal["teacher", "student", "control"]
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from understudy.artifacts import RunDirectory, file_sha256, folder_digest, write_folder
 from understudy.data.tokens import pad, tokenise
 from understudy.errors import DataError, GateRefused, ModelError, UserError
 from understudy.exporting.gate import Comparison, Limits, Referee
@@ -31,6 +30,7 @@ from understudy.inference.exported import (
 )
 from understudy.inference.opening import open_classifier
 from understudy.models.loading import longest_input
+from understudy.storage.artifacts import RunDirectory, file_sha256, folder_digest, write_folder
 
 log = logging.getLogger(__name__)
 

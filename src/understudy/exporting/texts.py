@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from understudy.artifacts import Manifest, RunDirectory, fingerprint, read_recipe
 from understudy.data.corpus import Split, build_corpus, read_tables
 from understudy.data.sources import read
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError
 from understudy.evaluation.single import matched_labels
+from understudy.storage.artifacts import Manifest, RunDirectory, fingerprint, read_recipe
 
 CALIBRATION_TEXTS = 300
 _SEED = 0

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from understudy.artifacts import file_sha256, write_file
 from understudy.data.files import FORMATS, Chunk, file_format
 from understudy.data.sources import source_files
 from understudy.errors import DataError, UserError
@@ -21,6 +20,7 @@ from understudy.inference.parts import Parts, parts_folder
 from understudy.inference.rows import STDIN, Window, chunks_of, windows
 from understudy.inference.writers import Types, writer
 from understudy.runtime.progress import progress
+from understudy.storage.artifacts import file_sha256, write_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from understudy.artifacts import file_sha256, fingerprint
 from understudy.data.tokens import Tokens
 from understudy.inference.answers import check_threshold, labels_of
 from understudy.runtime.hardware import Dtype
+from understudy.storage.artifacts import file_sha256, fingerprint
 
 if TYPE_CHECKING:
     pass

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from understudy.artifacts import file_sha256, write_json
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
 from understudy.inference.classifier import Classifier, CutTexts, Size
 from understudy.inference.engines import Engine, OnnxEngine, OpenVinoEngine, openvino_dtype
 from understudy.inference.logits import predict_logits, softmax
 from understudy.runtime.hardware import Dtype
+from understudy.storage.artifacts import file_sha256, write_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from understudy.artifacts import RunDirectory
 from understudy.errors import ModelError, UserError
 from understudy.inference.classifier import Classifier
 from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.exported import ExportedClassifier, is_exported
 from understudy.inference.ngrams import LinearClassifier
 from understudy.models.linear import LinearModel, is_linear
+from understudy.storage.artifacts import RunDirectory
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 

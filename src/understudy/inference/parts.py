@@ -19,8 +19,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from understudy.artifacts import fingerprint, write_file, write_json
 from understudy.errors import UserError
+from understudy.storage.artifacts import fingerprint, write_file, write_json
 
 log = logging.getLogger(__name__)
 

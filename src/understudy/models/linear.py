@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from understudy.artifacts import file_sha256, write_file, write_json
 from understudy.errors import ModelError
+from understudy.storage.artifacts import file_sha256, write_file, write_json
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from understudy.artifacts import file_sha256
 from understudy.errors import ModelError
-from understudy.hub import cached_snapshot, download, first_line, has_vocabulary, weight_files
+from understudy.storage.artifacts import file_sha256
+from understudy.storage.hub import cached_snapshot, download, first_line, has_vocabulary, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

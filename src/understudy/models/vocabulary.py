@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from understudy.artifacts import write_text
 from understudy.errors import ModelError
 from understudy.models.loading import load_tokenizer, positions_after_padding
+from understudy.storage.artifacts import write_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from understudy.artifacts import Manifest, RunDirectory, read_recipe, write_text
 from understudy.evaluation.results import Metrics
 from understudy.recipe.recipe import Recipe
 from understudy.report import formats
 from understudy.report.card_metadata import file_name, metadata, model_records, public_source, student_origin
 from understudy.report.figures import comparison, findings
+from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe, write_text
 
 # What Markdown and HTML could take for markup, within a line.
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#]")

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from understudy.artifacts import Manifest
 from understudy.data.sources import hub_dataset
 from understudy.evaluation.results import Metrics
 from understudy.recipe.recipe import Recipe
+from understudy.storage.artifacts import Manifest
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})*|multilingual|code")

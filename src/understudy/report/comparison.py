@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from understudy.artifacts import write_text
 from understudy.evaluation.results import Gain, Interval, Metrics
 from understudy.evaluation.significance import accuracy_interval, gain
 from understudy.report import formats
@@ -26,6 +25,7 @@ from understudy.report.charts import (
 )
 from understudy.report.evidence import Evidence
 from understudy.report.page import environment
+from understudy.storage.artifacts import write_text
 
 MARK = "runs beside each other</title>"
 """What every such page has."""

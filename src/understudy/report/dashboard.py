@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from understudy.artifacts import write_file
 from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
 from understudy.report import formats
 from understudy.report.canvas import HEIGHT, INK, WIDTH, Canvas, drawn_with
+from understudy.storage.artifacts import write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from understudy.artifacts import Manifest, RunDirectory, read_recipe
 from understudy.data.sources import read
 from understudy.data.tokens import text_ids
 from understudy.errors import RunDirectoryError, UnderstudyError
@@ -17,6 +16,7 @@ from understudy.evaluation.benchmark import Benchmark
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.recipe.recipe import Recipe
+from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe
 
 log = logging.getLogger(__name__)
 

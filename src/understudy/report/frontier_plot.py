@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from understudy.artifacts import write_file
 from understudy.evaluation.tradeoff import Point, Tradeoff
 from understudy.report import formats
 from understudy.report.canvas import DPI, FONT, HEIGHT, INK, WIDTH, Canvas
 from understudy.report.dashboard import FAINT, LINEAR, RULE, STUDENT, TEACHER
+from understudy.storage.artifacts import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from understudy.artifacts import write_text
 from understudy.errors import ModelError
 from understudy.evaluation.benchmark import Side
 from understudy.evaluation.significance import accuracy_interval, gain
@@ -16,6 +15,7 @@ from understudy.inference.exported import ExportManifest
 from understudy.report import charts, formats, sections
 from understudy.report.evidence import Evidence
 from understudy.report.figures import benchmark_notes
+from understudy.storage.artifacts import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment

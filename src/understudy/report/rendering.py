@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from understudy.artifacts import Manifest, RunDirectory, file_sha256, fingerprint
 from understudy.recipe.recipe import Recipe
 from understudy.report.dashboard import draw_dashboard
 from understudy.report.evidence import REPORT, Evidence
 from understudy.report.page import write_report
+from understudy.storage.artifacts import Manifest, RunDirectory, file_sha256, fingerprint
 
 
 def is_rendered(run: RunDirectory, recipe: Recipe, manifest: Manifest) -> bool:

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from understudy.artifacts import Manifest
 from understudy.evaluation.metrics import calibration_bins
 from understudy.evaluation.results import Interval, ModelMetrics, Seeds
 from understudy.report import charts, formats
 from understudy.report.charts import Chart, Table
 from understudy.report.evidence import MODELS, REPORT, Evidence
 from understudy.runtime.progress import duration
+from understudy.storage.artifacts import Manifest
 
 _PICTURES = {"Benchmark": "benchmark", "Frontier": "frontier"}
 

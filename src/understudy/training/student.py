@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from understudy.artifacts import fingerprint, folder_digest, write_folder
 from understudy.data.corpus import Corpus
 from understudy.data.tokens import Tokens
 from understudy.models.loading import Origin, load_classifier, load_tokenizer
@@ -18,6 +17,7 @@ from understudy.models.vocabulary import Vocabulary, prune_embeddings
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.training import LayerChoice
 from understudy.runtime.hardware import Hardware
+from understudy.storage.artifacts import fingerprint, folder_digest, write_folder
 from understudy.training.calibration import calibrate
 from understudy.training.objectives import balanced_class_weights, distilled, supervised
 from understudy.training.teacher import TrainedModel, save_model

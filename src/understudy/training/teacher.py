@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from understudy.artifacts import file_sha256, fingerprint, folder_digest, write_folder, write_json
 from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
@@ -19,6 +18,7 @@ from understudy.errors import ModelError
 from understudy.models.loading import Origin, classifier_labels, load_classifier, load_tokenizer, unnamed
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
+from understudy.storage.artifacts import file_sha256, fingerprint, folder_digest, write_folder, write_json
 from understudy.training.calibration import Calibration, calibrate
 from understudy.training.objectives import balanced_class_weights, supervised
 from understudy.training.tracking import NO_TRACKING, Tracking

@@ -23,10 +23,10 @@ from transformers.integrations.integration_utils import (
     is_flytekit_available,
 )
 
-from understudy.artifacts import write_text
 from understudy.errors import UserError
 from understudy.recipe.wording import suggestion
 from understudy.runtime.environment import variables
+from understudy.storage.artifacts import write_text
 from understudy.training.reporters import Reporters
 
 PROJECT = "understudy"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from understudy.artifacts import (
+from understudy.errors import RunDirectoryError
+from understudy.storage.artifacts import (
     Manifest,
     RunDirectory,
     copy_folder,
@@ -20,7 +21,6 @@ from understudy.artifacts import (
     write_json,
     write_text,
 )
-from understudy.errors import RunDirectoryError
 
 
 def names(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fake_hub import TOKEN, FakeHub, ask
-from understudy.hub import first_line, weight_files
+from understudy.storage.hub import first_line, weight_files
 
 
 @pytest.fixture(scope="module")
