@@ -14,8 +14,6 @@ import pytest
 from understudy import benchmark as module
 from understudy.benchmark import benchmark
 from understudy.errors import DataError, GateRefused, MissingExtra, RunDirectoryError, UserError
-from understudy.evaluation.benchmark import Benchmark
-from understudy.evaluation.speed import BATCH
 from understudy.inference import engines
 from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.ngrams import LinearClassifier
@@ -23,6 +21,8 @@ from understudy.inference.opening import open_classifier
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
 from understudy.storage.artifacts import RunDirectory
+from understudy.timing.figures import Benchmark
+from understudy.timing.speed import BATCH
 
 FEW: dict[str, Any] = {"device": "cpu", "threads": 1, "texts": 8, "latency_texts": 3, "rounds": 1}
 PYTORCH = [

@@ -16,10 +16,7 @@ import numpy as np
 
 from understudy.data.sources import read
 from understudy.errors import DataError, GateRefused, ModelError, RunDirectoryError, UserError
-from understudy.evaluation.benchmark import Benchmark, Runtime, Side, Skipped
-from understudy.evaluation.speed import BATCH, padded_batch
 from understudy.evaluation.tradeoff import Role
-from understudy.evaluation.turns import Contender, take_turns
 from understudy.exporting.export import export
 from understudy.inference.classifier import Classifier
 from understudy.inference.exported import ExportManifest, ExportPrecision, is_exported
@@ -32,6 +29,9 @@ from understudy.report.rendering import render_run
 from understudy.runtime.environment import variables
 from understudy.runtime.hardware import Dtype, Hardware, detect, machine
 from understudy.storage.artifacts import RunDirectory, folder_digest, read_recipe
+from understudy.timing.figures import Benchmark, Runtime, Side, Skipped
+from understudy.timing.speed import BATCH, padded_batch
+from understudy.timing.turns import Contender, take_turns
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from understudy.candidates import model_candidate, teacher_candidate
 from understudy.errors import ModelError
 from understudy.evaluation.evaluation import Candidate
 from understudy.evaluation.significance import accuracy_interval, gain
-from understudy.evaluation.speed import measure_models
 from understudy.evaluation.tradeoff import Point, Role, Tradeoff
 from understudy.keys import soft_labels_key
 from understudy.labelling import Committee
@@ -27,6 +26,7 @@ from understudy.report.notebook import frontier_html
 from understudy.report.rendering import render_run
 from understudy.stages import Stages, Variant
 from understudy.storage.artifacts import RunDirectory, fingerprint
+from understudy.timing.speed import measure_models
 from understudy.training.linear import distil_linear
 
 log = logging.getLogger(__name__)

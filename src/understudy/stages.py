@@ -17,7 +17,6 @@ from understudy.candidates import model_candidate, student_abstention, teacher_c
 from understudy.data.scores import Scores
 from understudy.evaluation.evaluation import evaluate, write_predictions
 from understudy.evaluation.repeats import repeat_name
-from understudy.evaluation.speed import measure_speed
 from understudy.inference.exported import is_exported, made_of
 from understudy.inference.store import StoredLogits
 from understudy.keys import soft_labels_key, student_key
@@ -30,6 +29,7 @@ from understudy.report.rendering import is_rendered, render_run
 from understudy.runtime.hardware import Hardware
 from understudy.storage import artifacts
 from understudy.storage.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
+from understudy.timing.speed import measure_speed
 from understudy.training.linear import linear_fingerprint, train_linear
 from understudy.training.student import Start, control_start, student_start, train_student
 from understudy.training.teacher import TrainedModel, keep_scores, train_teacher

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from drawn_evidence import evidence
-from understudy.evaluation.benchmark import Benchmark, Cost, Measurement, Percentiles, Side
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.significance import gain
 from understudy.inference.exported import ExportManifest
 from understudy.report.page import MOST_DISAGREEMENTS, disagreements, render, write_report
+from understudy.timing.figures import Benchmark, Cost, Measurement, Percentiles, Side
 
 VOID = {"meta", "link", "img", "input", "br"}
 MARKUP = '<script>alert(1)</script> & "quotes" <img src=x onerror=alert(1)> </table> {{ 7 * 7 }}'

@@ -9,12 +9,12 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from understudy.evaluation.benchmark import Benchmark, Measurement, Side
 from understudy.report import formats
 from understudy.report.canvas import HEIGHT, WIDTH, Canvas
 from understudy.report.dashboard import FAINT, LINEAR, MARGIN, RULE, STUDENT, TEACHER
 from understudy.report.figures import benchmark_conditions
 from understudy.storage.artifacts import write_file
+from understudy.timing.figures import Benchmark, Measurement, Side
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from understudy.evaluation.benchmark import Benchmark, Measurement
 from understudy.report import formats
 from understudy.report.figures import NOT_MEASURED, benchmark_notes
 from understudy.report.terminal import print_wide
 from understudy.runtime.progress import duration
+from understudy.timing.figures import Benchmark, Measurement
 
 if TYPE_CHECKING:
     from rich.console import Console

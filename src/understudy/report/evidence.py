@@ -12,11 +12,11 @@ import numpy as np
 from understudy.data.sources import read
 from understudy.data.tokens import text_ids
 from understudy.errors import RunDirectoryError, UnderstudyError
-from understudy.evaluation.benchmark import Benchmark
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.recipe.recipe import Recipe
 from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe
+from understudy.timing.figures import Benchmark
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from understudy.evaluation.benchmark import Benchmark
 from understudy.evaluation.results import (
     Abstention,
     Answered,
@@ -16,6 +15,7 @@ from understudy.evaluation.results import (
     Spread,
 )
 from understudy.report import formats
+from understudy.timing.figures import Benchmark
 
 NOT_MEASURED = "-"
 

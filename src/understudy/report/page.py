@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from understudy.errors import ModelError
-from understudy.evaluation.benchmark import Side
 from understudy.evaluation.significance import accuracy_interval, gain
 from understudy.inference.exported import ExportManifest
 from understudy.report import charts, formats, sections
 from understudy.report.evidence import Evidence
 from understudy.report.figures import benchmark_notes
 from understudy.storage.artifacts import write_text
+from understudy.timing.figures import Side
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from understudy.evaluation import turns
-from understudy.evaluation.benchmark import Measurement, Side
-from understudy.evaluation.turns import Contender, take_turns
+from understudy.timing.figures import Measurement, Side
+from understudy.timing.turns import Contender, take_turns
 
 TEXTS = [str(number) for number in range(23)]
 Calls = list[tuple[str, str]]

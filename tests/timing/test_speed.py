@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from understudy.evaluation import speed
-from understudy.evaluation.speed import BATCH, LATENCY_TEXTS, measure_speed
 from understudy.runtime.hardware import Hardware
+from understudy.timing.speed import BATCH, LATENCY_TEXTS, measure_speed
 
 CPU = Hardware("cpu", 1)
 TEXTS = [f"good film {'very ' * (row % 7)}bad" for row in range(30)]

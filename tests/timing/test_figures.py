@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from understudy.errors import RunDirectoryError
-from understudy.evaluation.benchmark import Benchmark, Cost, Measurement, Percentiles, Side, Skipped
+from understudy.timing.figures import Benchmark, Cost, Measurement, Percentiles, Side, Skipped
 
 
 def measurement(name: str = "student", rate: float = 50.0, speedup: float | None = 2.5, **changes: Any) -> Measurement:

@@ -11,9 +11,9 @@ from functools import partial
 
 import numpy as np
 
-from understudy.evaluation.benchmark import Cost, Measurement, Percentiles, Side
-from understudy.evaluation.speed import seconds_of
 from understudy.runtime.progress import duration
+from understudy.timing.figures import Cost, Measurement, Percentiles, Side
+from understudy.timing.speed import seconds_of
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""How fast models are, and the one way to measure it; nothing about how good they are."""
