@@ -168,7 +168,7 @@ def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
     """The same for fixtures of another scope."""
     from understudy import stages
     from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
-    from understudy.report import rendering
+    from understudy.reporting import render
     from understudy.storage.artifacts import write_text
 
     side = ModelSpeed(10.0, Latency(1.0, 2.0))
@@ -179,14 +179,14 @@ def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
         for each in (path, path.with_suffix(".svg")):
             write_text(each, "a picture")
 
-    patch.setattr(rendering, "draw_dashboard", draw)
-    patch.setattr(rendering, "write_report", lambda _, path: write_text(path, "a page"))
+    patch.setattr(render, "draw_dashboard", draw)
+    patch.setattr(render, "write_report", lambda _, path: write_text(path, "a page"))
 
 
 @pytest.fixture
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out of a report what takes time and is the same whatever the figures are."""
-    from understudy.report import charts
+    from understudy.reporting import charts
 
     chart = charts.Chart("<svg></svg>", "A chart.", charts.Table(("a", "b"), (("1", "2"),)))
     for name in ("quality", "reliability", "confusion", "length", "class", "learning"):

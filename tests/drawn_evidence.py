@@ -10,7 +10,7 @@ import numpy as np
 from understudy.data.tokens import text_ids
 from understudy.evaluation.results import Metrics
 from understudy.recipe.recipe import Recipe
-from understudy.report.evidence import Evidence
+from understudy.reporting.evidence import Evidence
 from understudy.storage.artifacts import Manifest, RunDirectory
 
 HISTORY = [

@@ -57,7 +57,7 @@ def test_run_passes_its_flags_on_and_answers_in_json(
         return SimpleNamespace(metrics=_Found(), directory=out, page=out / "report.html")
 
     monkeypatch.setitem(sys.modules, "understudy.pipeline", SimpleNamespace(distill=distill))
-    monkeypatch.setattr("understudy.report.terminal.show_metrics", lambda _, console, title: console.print("table"))
+    monkeypatch.setattr("understudy.reporting.terminal.show_metrics", lambda _, console, title: console.print("table"))
     flags = [
         "--threads",
         "2",
@@ -120,7 +120,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setitem(sys.modules, "understudy.benchmark", SimpleNamespace(benchmark=benchmark))
     monkeypatch.setattr(
-        "understudy.report.benchmark_table.show_benchmark", lambda _, console, title: console.print("table")
+        "understudy.reporting.benchmark_table.show_benchmark", lambda _, console, title: console.print("table")
     )
     return calls
 

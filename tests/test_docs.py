@@ -122,7 +122,7 @@ def test_json_is_an_excerpt_of_the_run_that_is_shown(block: Block) -> None:
 def test_the_table_is_that_of_the_run_that_is_shown() -> None:
     from rich.console import Console
 
-    from understudy.report.terminal import show_metrics
+    from understudy.reporting.terminal import show_metrics
 
     out = io.StringIO()
     show_metrics(Metrics.load(SHOWN), Console(file=out, width=100), "runs/quickstart")

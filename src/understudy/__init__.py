@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from understudy.inference.classifier import Classifier
     from understudy.pipeline import Run, distill, examine
-    from understudy.pushing import push
+    from understudy.reporting.push import push
 
 __all__ = ["Recipe", "Run", "UnderstudyError", "distill", "examine", "load", "push"]
 

@@ -23,9 +23,9 @@ from understudy.inference.exported import ExportManifest, ExportPrecision, is_ex
 from understudy.inference.opening import open_classifier
 from understudy.models.linear import is_linear
 from understudy.recipe.recipe import Recipe
-from understudy.report.benchmark_plot import draw_benchmark
-from understudy.report.evidence import Evidence
-from understudy.report.rendering import render_run
+from understudy.reporting.benchmark_plot import draw_benchmark
+from understudy.reporting.evidence import Evidence
+from understudy.reporting.render import render_run
 from understudy.runtime.environment import variables
 from understudy.runtime.hardware import Dtype, Hardware, detect, machine
 from understudy.storage.artifacts import RunDirectory, folder_digest, read_recipe

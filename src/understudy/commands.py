@@ -24,7 +24,7 @@ def _run(options: argparse.Namespace) -> None:
     recipe = chosen_recipe(options)  # a typo must not wait for PyTorch to be imported
 
     from understudy.pipeline import distill
-    from understudy.report.terminal import show_metrics
+    from understudy.reporting.terminal import show_metrics
 
     run = distill(
         recipe,
@@ -44,7 +44,7 @@ def _frontier(options: argparse.Namespace) -> None:
     recipe = chosen_recipe(options)
 
     from understudy.frontier import frontier
-    from understudy.report.terminal import show_tradeoff
+    from understudy.reporting.terminal import show_tradeoff
 
     found = frontier(
         recipe,
@@ -126,7 +126,7 @@ def _predict(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from understudy.exporting.export import export
     from understudy.exporting.gate import Limits
-    from understudy.report.terminal import show_export
+    from understudy.reporting.terminal import show_export
 
     found = export(
         options.model,
@@ -166,7 +166,7 @@ def _benchmark(options: argparse.Namespace) -> None:
         raise UserError("benchmark got --engine, but it measures every runtime there is. Leave --engine out.")
 
     from understudy.benchmark import benchmark
-    from understudy.report.benchmark_table import show_benchmark
+    from understudy.reporting.benchmark_table import show_benchmark
     from understudy.storage.artifacts import RunDirectory
 
     found = benchmark(
@@ -186,7 +186,7 @@ def _benchmark(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from understudy.reporting import report
+    from understudy.reporting.render import report
 
     page = report(options.run, texts=None if options.texts is None else options.texts == "true")
     log.info("report: %s", page)
@@ -195,8 +195,8 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from understudy.report.terminal import show_comparison
-    from understudy.reporting import compare
+    from understudy.reporting.render import compare
+    from understudy.reporting.terminal import show_comparison
 
     found = compare(options.runs, options.out)
     show_comparison(found, _console())
@@ -215,7 +215,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _push(options: argparse.Namespace) -> None:
-    from understudy.pushing import push
+    from understudy.reporting.push import push
 
     pushed = push(options.run, options.to, private=options.private)
     log.info("pushed: %s, commit %s", pushed.url, pushed.commit)

@@ -20,10 +20,10 @@ from understudy.materials import Materials
 from understudy.models.loading import load_config
 from understudy.pipeline import prepare
 from understudy.recipe.recipe import Recipe
-from understudy.report.evidence import Evidence
-from understudy.report.frontier_plot import draw_frontier
-from understudy.report.notebook import frontier_html
-from understudy.report.rendering import render_run
+from understudy.reporting.evidence import Evidence
+from understudy.reporting.frontier_plot import draw_frontier
+from understudy.reporting.notebook import frontier_html
+from understudy.reporting.render import render_run
 from understudy.stages import Stages, Variant
 from understudy.storage.artifacts import RunDirectory, fingerprint
 from understudy.timing.speed import measure_models

@@ -25,7 +25,7 @@ from understudy.preparation import (
     remove_run,
 )
 from understudy.recipe.recipe import Recipe
-from understudy.report.notebook import run_html
+from understudy.reporting.notebook import run_html
 from understudy.runtime.hardware import detect
 from understudy.stages import Stages
 from understudy.storage import artifacts

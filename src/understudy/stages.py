@@ -23,9 +23,9 @@ from understudy.keys import soft_labels_key, student_key
 from understudy.labelling import Committee, Labeller
 from understudy.materials import LINEAR, Encoder, Materials, Member
 from understudy.recipe.recipe import Recipe
-from understudy.report.card import write_card
-from understudy.report.evidence import Evidence
-from understudy.report.rendering import is_rendered, render_run
+from understudy.reporting.card import write_card
+from understudy.reporting.evidence import Evidence
+from understudy.reporting.render import is_rendered, render_run
 from understudy.runtime.hardware import Hardware
 from understudy.storage import artifacts
 from understudy.storage.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest

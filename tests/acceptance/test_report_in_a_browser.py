@@ -15,8 +15,8 @@ import pytest
 
 from drawn_evidence import evidence
 from understudy.evaluation.results import Metrics
-from understudy.report.evidence import Evidence
-from understudy.report.rendering import render_run
+from understudy.reporting.evidence import Evidence
+from understudy.reporting.render import render_run
 
 pytestmark = pytest.mark.acceptance
 

@@ -11,7 +11,7 @@ from cards import Card
 from conftest import Finished, leave_out_clock
 from understudy.evaluation.results import Metrics
 from understudy.pipeline import distill
-from understudy.report.card import write_card
+from understudy.reporting.card import write_card
 from understudy.storage.artifacts import RunDirectory, folder_digest
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from understudy.evaluation.results import Gain, Interval, Metrics
 from understudy.evaluation.significance import accuracy_interval, gain
-from understudy.report import formats
-from understudy.report.charts import (
+from understudy.reporting import formats
+from understudy.reporting.charts import (
     Chart,
     Table,
     class_chart,
@@ -23,8 +23,8 @@ from understudy.report.charts import (
     points_chart,
     reliability_chart,
 )
-from understudy.report.evidence import Evidence
-from understudy.report.page import environment
+from understudy.reporting.evidence import Evidence
+from understudy.reporting.page import environment
 from understudy.storage.artifacts import write_text
 
 MARK = "runs beside each other</title>"

@@ -9,9 +9,9 @@ from typing import Any
 
 from understudy.evaluation.metrics import calibration_bins
 from understudy.evaluation.results import Interval, ModelMetrics, Seeds
-from understudy.report import charts, formats
-from understudy.report.charts import Chart, Table
-from understudy.report.evidence import MODELS, REPORT, Evidence
+from understudy.reporting import charts, formats
+from understudy.reporting.charts import Chart, Table
+from understudy.reporting.evidence import MODELS, REPORT, Evidence
 from understudy.runtime.progress import duration
 from understudy.storage.artifacts import Manifest
 

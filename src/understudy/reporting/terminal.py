@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
-from understudy.report import formats
-from understudy.report.comparison import RunComparison, quality_table, size_table
-from understudy.report.figures import NOT_MEASURED, comparison, findings
+from understudy.reporting import formats
+from understudy.reporting.comparison import RunComparison, quality_table, size_table
+from understudy.reporting.figures import NOT_MEASURED, comparison, findings
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

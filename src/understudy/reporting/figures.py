@@ -14,7 +14,7 @@ from understudy.evaluation.results import (
     Seeds,
     Spread,
 )
-from understudy.report import formats
+from understudy.reporting import formats
 from understudy.timing.figures import Benchmark
 
 NOT_MEASURED = "-"

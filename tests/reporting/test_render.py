@@ -16,8 +16,8 @@ from understudy.evaluation.metrics import quality
 from understudy.pipeline import Run, distill
 from understudy.recipe.evidence import ReportOptions
 from understudy.recipe.recipe import Recipe
-from understudy.report.evidence import Evidence
-from understudy.reporting import compare, report
+from understudy.reporting.evidence import Evidence
+from understudy.reporting.render import compare, report
 from understudy.storage.artifacts import Manifest
 
 

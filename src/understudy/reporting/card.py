@@ -14,9 +14,9 @@ from typing import Any
 
 from understudy.evaluation.results import Metrics
 from understudy.recipe.recipe import Recipe
-from understudy.report import formats
-from understudy.report.card_metadata import file_name, metadata, model_records, public_source, student_origin
-from understudy.report.figures import comparison, findings
+from understudy.reporting import formats
+from understudy.reporting.card_metadata import file_name, metadata, model_records, public_source, student_origin
+from understudy.reporting.figures import comparison, findings
 from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe, write_text
 
 # What Markdown and HTML could take for markup, within a line.

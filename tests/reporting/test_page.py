@@ -13,7 +13,7 @@ from drawn_evidence import evidence
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.significance import gain
 from understudy.inference.exported import ExportManifest
-from understudy.report.page import MOST_DISAGREEMENTS, disagreements, render, write_report
+from understudy.reporting.page import MOST_DISAGREEMENTS, disagreements, render, write_report
 from understudy.timing.figures import Benchmark, Cost, Measurement, Percentiles, Side
 
 VOID = {"meta", "link", "img", "input", "br"}

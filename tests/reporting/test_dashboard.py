@@ -18,8 +18,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from understudy.evaluation.results import Controls, Metrics, Verdict
-from understudy.report import dashboard
-from understudy.report.dashboard import dashboard_figure, draw_dashboard
+from understudy.reporting import dashboard
+from understudy.reporting.dashboard import dashboard_figure, draw_dashboard
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -273,7 +273,7 @@ def test_verdict_has_the_colour_of_the_model_on_stage_and_its_word(imdb: Metrics
 
 def test_importing_the_reports_loads_nothing_heavy() -> None:
     code = (
-        "import sys, understudy.report.dashboard, understudy.report.terminal; "
+        "import sys, understudy.reporting.dashboard, understudy.reporting.terminal; "
         "print([name for name in ('matplotlib', 'torch', 'rich') if name in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from understudy.report.benchmark_plot import benchmark_figure, draw_benchmark
-from understudy.report.benchmark_table import show_benchmark
+from understudy.reporting.benchmark_plot import benchmark_figure, draw_benchmark
+from understudy.reporting.benchmark_table import show_benchmark
 from understudy.timing.figures import Benchmark, Cost, Measurement, Percentiles, Side, Skipped
 
 LONG = "a-student-whose-name-somebody-chose-in-a-hurry-and-never-changed-" * 2

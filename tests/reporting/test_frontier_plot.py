@@ -8,7 +8,7 @@ from matplotlib.text import Text
 
 from understudy.evaluation.results import Latency, ModelMetrics, ModelSpeed
 from understudy.evaluation.tradeoff import Point, Role, Tradeoff
-from understudy.report.frontier_plot import frontier_figure
+from understudy.reporting.frontier_plot import frontier_figure
 
 
 def point(name: str, accuracy: float, rate: float, role: Role = "student") -> Point:

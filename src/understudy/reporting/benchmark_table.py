@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from understudy.report import formats
-from understudy.report.figures import NOT_MEASURED, benchmark_notes
-from understudy.report.terminal import print_wide
+from understudy.reporting import formats
+from understudy.reporting.figures import NOT_MEASURED, benchmark_notes
+from understudy.reporting.terminal import print_wide
 from understudy.runtime.progress import duration
 from understudy.timing.figures import Benchmark, Measurement
 

@@ -11,9 +11,9 @@ from drawn_evidence import evidence
 from understudy.data.tokens import text_ids
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.significance import gain
-from understudy.report.comparison import compare_runs, write_comparison
-from understudy.report.evidence import Evidence
-from understudy.report.terminal import show_comparison
+from understudy.reporting.comparison import compare_runs, write_comparison
+from understudy.reporting.evidence import Evidence
+from understudy.reporting.terminal import show_comparison
 from understudy.storage.artifacts import write_text
 
 

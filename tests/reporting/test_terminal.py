@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from understudy.evaluation.results import Abstention, Answered, Controls, Metrics, Verdict
-from understudy.report.terminal import show_metrics
+from understudy.reporting.terminal import show_metrics
 
 
 def shown(metrics: Metrics, title: str = "a run", **options: Any) -> str:

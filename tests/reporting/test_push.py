@@ -19,8 +19,8 @@ from conftest import Finished
 from fake_hub import TOKEN, FakeHub, ask
 from understudy import cli
 from understudy.errors import HubUnreachable, ModelError, RunDirectoryError, UserError
-from understudy.pushing import files_to_push
-from understudy.report.card import addressed
+from understudy.reporting.card import addressed
+from understudy.reporting.push import files_to_push
 from understudy.storage.artifacts import RunDirectory
 
 STUDENT = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
@@ -41,7 +41,7 @@ def push(hub: FakeHub, finished: Finished, tmp_path: Path) -> Push:
 
     def call(to: str = "owner/small", run: Path = finished.out, endpoint: str = hub.url, **more: str) -> dict[str, Any]:
         environment = {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", **more}
-        calls = ("understudy.pushing", "push", [str(run), to])
+        calls = ("understudy.reporting.push", "push", [str(run), to])
         (outcome,) = ask(endpoint, tmp_path / "home", calls, **environment)
         return outcome
 
@@ -295,7 +295,7 @@ def test_a_student_of_understudys_own_kind(finished_copy: Finished) -> None:
 
 
 def test_the_command_prints_where_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from understudy import pushing
+    from understudy.reporting.render import push as pushing
 
     given: list[Any] = []
 

@@ -11,7 +11,7 @@ import pytest
 from cards import Run
 from understudy.evaluation.results import Abstention, Answered, Controls, Metrics
 from understudy.recipe.recipe import Recipe
-from understudy.report.card import addressed, plain
+from understudy.reporting.card import addressed, plain
 
 NASTY = [
     "a|b",

@@ -1,16 +1,19 @@
-"""Finished runs shown again: the report of one, and several beside each other."""
+"""Writes a run's report, once it is new or has changed, and puts finished runs beside each other."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from understudy.data.findings import without_excerpts
 from understudy.errors import UserError
-from understudy.report.comparison import MARK, RunComparison, compare_runs, write_comparison
-from understudy.report.evidence import Evidence
-from understudy.report.rendering import render_run
-from understudy.storage.artifacts import write_text
+from understudy.recipe.recipe import Recipe
+from understudy.reporting.comparison import MARK, RunComparison, compare_runs, write_comparison
+from understudy.reporting.dashboard import draw_dashboard
+from understudy.reporting.evidence import REPORT, Evidence
+from understudy.reporting.page import write_report
+from understudy.storage.artifacts import Manifest, RunDirectory, file_sha256, fingerprint, write_text
 
 
 def report(run: str | Path, *, texts: bool | None = None) -> Path:
@@ -64,3 +67,34 @@ def _check_page(path: Path) -> None:
         raise UserError(f"--out {path}: expected the name of a file in a folder. Give one, such as comparison.html.")
     if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
         raise UserError(f"--out {path} is there already and is no page of understudy compare. Give another name.")
+
+
+def is_rendered(run: RunDirectory, recipe: Recipe, manifest: Manifest) -> bool:
+    """Whether the report is there, and shows what the run holds now."""
+    written = {path.name: file_sha256(path) for path in _files(run) if path.is_file()}
+    return manifest.fingerprint(REPORT) == _key(run, recipe) and manifest.details(REPORT).get("files") == written
+
+
+def render_run(evidence: Evidence, manifest: Manifest) -> None:
+    """Draws the dashboard and writes the page.
+
+    Args:
+        evidence: The finished run's.
+        manifest: Of the same run, which is told.
+    """
+    start, run = time.monotonic(), evidence.run
+    draw_dashboard(evidence.metrics, run.dashboard, evidence.recipe.name)
+    write_report(evidence, run.page)
+    files = {path.name: file_sha256(path) for path in _files(run)}
+    manifest.finish(REPORT, _key(run, evidence.recipe), time.monotonic() - start, {"files": files}, made=False)
+
+
+def _files(run: RunDirectory) -> list[Path]:
+    return [run.dashboard, run.dashboard_svg, run.page]
+
+
+def _key(run: RunDirectory, recipe: Recipe) -> str:
+    """What the report shows."""
+    shown = (run.metrics, run.predictions, run.benchmark, run.frontier)
+    files = {path.name: file_sha256(path) for path in shown if path.is_file()}
+    return fingerprint(files=files, options=recipe.report.model_dump(), name=recipe.name)

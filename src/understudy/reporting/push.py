@@ -14,8 +14,8 @@ from pathlib import Path
 
 from understudy.errors import HubUnreachable, ModelError, RunDirectoryError, UserError
 from understudy.models.linear import is_linear
-from understudy.report.card import addressed
-from understudy.report.evidence import REPORT
+from understudy.reporting.card import addressed
+from understudy.reporting.evidence import REPORT
 from understudy.storage.artifacts import Manifest, RunDirectory, file_sha256, folder_digest
 from understudy.storage.hub import MODEL_FILES, asked_once, first_line, has_vocabulary, out_of_reach, weight_files
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy.evaluation.tradeoff import Point, Tradeoff
-from understudy.report import formats
-from understudy.report.canvas import DPI, FONT, HEIGHT, INK, WIDTH, Canvas
-from understudy.report.dashboard import FAINT, LINEAR, RULE, STUDENT, TEACHER
+from understudy.reporting import formats
+from understudy.reporting.canvas import DPI, FONT, HEIGHT, INK, WIDTH, Canvas
+from understudy.reporting.dashboard import FAINT, LINEAR, RULE, STUDENT, TEACHER
 from understudy.storage.artifacts import write_file
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import numpy as np
 from understudy.evaluation.metrics import CALIBRATION_BINS, calibration_bins
 from understudy.evaluation.results import Interval
 from understudy.inference.logits import softmax
-from understudy.report import formats
-from understudy.report.evidence import MODELS, Evidence
-from understudy.report.svg import COLOURS, FAINT, INK, RULE, drawing, explain, name_ticks, text_width
+from understudy.reporting import formats
+from understudy.reporting.evidence import MODELS, Evidence
+from understudy.reporting.svg import COLOURS, FAINT, INK, RULE, drawing, explain, name_ticks, text_width
 
 _MARKERS = {"teacher": "s", "student": "o", "no_distillation": "o", "linear": "D"}
 

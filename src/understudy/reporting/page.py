@@ -11,9 +11,9 @@ import numpy as np
 from understudy.errors import ModelError
 from understudy.evaluation.significance import accuracy_interval, gain
 from understudy.inference.exported import ExportManifest
-from understudy.report import charts, formats, sections
-from understudy.report.evidence import Evidence
-from understudy.report.figures import benchmark_notes
+from understudy.reporting import charts, formats, sections
+from understudy.reporting.evidence import Evidence
+from understudy.reporting.figures import benchmark_notes
 from understudy.storage.artifacts import write_text
 from understudy.timing.figures import Side
 
@@ -210,7 +210,7 @@ def environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     found = Environment(
-        loader=PackageLoader("understudy.report"),
+        loader=PackageLoader("understudy.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,10 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from understudy.report import formats
-from understudy.report.canvas import HEIGHT, WIDTH, Canvas
-from understudy.report.dashboard import FAINT, LINEAR, MARGIN, RULE, STUDENT, TEACHER
-from understudy.report.figures import benchmark_conditions
+from understudy.reporting import formats
+from understudy.reporting.canvas import HEIGHT, WIDTH, Canvas
+from understudy.reporting.dashboard import FAINT, LINEAR, MARGIN, RULE, STUDENT, TEACHER
+from understudy.reporting.figures import benchmark_conditions
 from understudy.storage.artifacts import write_file
 from understudy.timing.figures import Benchmark, Measurement, Side
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
-from understudy.report.terminal import findings_table, metrics_table, tradeoff_note, tradeoff_table
+from understudy.reporting.terminal import findings_table, metrics_table, tradeoff_note, tradeoff_table
 from understudy.runtime import markup
 from understudy.runtime.markup import Cell
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
-from understudy.report import formats
-from understudy.report.canvas import HEIGHT, INK, WIDTH, Canvas, drawn_with
+from understudy.reporting import formats
+from understudy.reporting.canvas import HEIGHT, INK, WIDTH, Canvas, drawn_with
 from understudy.storage.artifacts import write_file
 
 if TYPE_CHECKING:

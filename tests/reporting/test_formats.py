@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from understudy.report import formats
+from understudy.reporting import formats
 
 
 @pytest.mark.parametrize(

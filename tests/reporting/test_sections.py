@@ -8,7 +8,7 @@ import pytest
 
 from drawn_evidence import evidence
 from understudy.evaluation.results import Metrics
-from understudy.report.sections import calibration_table, durations
+from understudy.reporting.sections import calibration_table, durations
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from drawn_evidence import HISTORY, evidence
 from understudy.evaluation.metrics import expected_calibration_error
 from understudy.evaluation.results import Metrics
-from understudy.report import charts
-from understudy.report.charts import Chart
-from understudy.report.evidence import Evidence
-from understudy.report.svg import shortened, text_width
+from understudy.reporting import charts
+from understudy.reporting.charts import Chart
+from understudy.reporting.evidence import Evidence
+from understudy.reporting.svg import shortened, text_width
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from understudy.report.canvas import FONT, drawn_with
+from understudy.reporting.canvas import FONT, drawn_with
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
