@@ -32,11 +32,11 @@ from student_experiments import RESAMPLES, figures
 
 from understudy.evaluation.calibration import fit_temperature
 from understudy.evaluation.significance import mcnemar, retention
-from understudy.labelling import Committee, Labeller, opinion_pool
-from understudy.materials import Encoder, Materials, Member, gather
 from understudy.models.linear import LinearModel
 from understudy.recipe.files import merged
 from understudy.recipe.recipe import Recipe
+from understudy.run.inputs import Encoder, Materials, Member, gather
+from understudy.run.labelling import Committee, Labeller, opinion_pool
 from understudy.runtime.hardware import Hardware, detect
 from understudy.storage.artifacts import fingerprint, write_json
 from understudy.training.linear import distil_linear, linear_fingerprint, train_linear

@@ -143,7 +143,7 @@ class Finished:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, make_recipe: Callable[..., Recipe]) -> Finished:
     """A whole run, to be read only."""
-    from understudy.pipeline import distill
+    from understudy.run.pipeline import distill
 
     folder, recipe = tmp_path_factory.mktemp("finished"), make_recipe()
     distill(recipe, folder / "run", device="cpu", cache_dir=folder / "cache")
@@ -166,9 +166,9 @@ def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
     """The same for fixtures of another scope."""
-    from understudy import stages
     from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
     from understudy.reporting import render
+    from understudy.run import stages
     from understudy.storage.artifacts import write_text
 
     side = ModelSpeed(10.0, Latency(1.0, 2.0))

@@ -135,7 +135,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 
 def test_what_is_logged_goes_to_stderr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    replace(monkeypatch, "recipes", lambda _: logging.getLogger("understudy.pipeline").info("for people"))
+    replace(monkeypatch, "recipes", lambda _: logging.getLogger("understudy.run.pipeline").info("for people"))
     assert main(["recipes"]) == 0
     assert capsys.readouterr() == ("", "for people\n")
 

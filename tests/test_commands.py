@@ -56,7 +56,7 @@ def test_run_passes_its_flags_on_and_answers_in_json(
         calls.append((recipe, out, options))
         return SimpleNamespace(metrics=_Found(), directory=out, page=out / "report.html")
 
-    monkeypatch.setitem(sys.modules, "understudy.pipeline", SimpleNamespace(distill=distill))
+    monkeypatch.setitem(sys.modules, "understudy.run.pipeline", SimpleNamespace(distill=distill))
     monkeypatch.setattr("understudy.reporting.terminal.show_metrics", lambda _, console, title: console.print("table"))
     flags = [
         "--threads",
@@ -91,7 +91,7 @@ def test_a_check_that_finds_errors_answers_and_exits_with_2(
     found = SimpleNamespace(
         findings=[finding], errors=[finding], warnings=[], notes=[], to_json=lambda: [{"code": "leak"}]
     )
-    monkeypatch.setitem(sys.modules, "understudy.pipeline", SimpleNamespace(examine=lambda *_: found))
+    monkeypatch.setitem(sys.modules, "understudy.run.pipeline", SimpleNamespace(examine=lambda *_: found))
     assert main(["check", "--json"]) == 2
     out, err = capsys.readouterr()
     assert json.loads(out) == {"findings": [{"code": "leak"}]}
@@ -118,7 +118,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         calls.append((run, options))
         return _Figures()
 
-    monkeypatch.setitem(sys.modules, "understudy.benchmark", SimpleNamespace(benchmark=benchmark))
+    monkeypatch.setitem(sys.modules, "understudy.run.benchmark", SimpleNamespace(benchmark=benchmark))
     monkeypatch.setattr(
         "understudy.reporting.benchmark_table.show_benchmark", lambda _, console, title: console.print("table")
     )

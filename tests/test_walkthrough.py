@@ -12,7 +12,7 @@ import pytest
 
 import understudy
 from understudy.evaluation.results import Metrics
-from understudy.pipeline import Run
+from understudy.run.pipeline import Run
 
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "walkthrough.ipynb"
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from understudy.inference.classifier import Classifier
-    from understudy.pipeline import Run, distill, examine
     from understudy.reporting.push import push
+    from understudy.run.pipeline import Run, distill, examine
 
 __all__ = ["Recipe", "Run", "UnderstudyError", "distill", "examine", "load", "push"]
 

@@ -23,8 +23,8 @@ log = logging.getLogger("understudy")
 def _run(options: argparse.Namespace) -> None:
     recipe = chosen_recipe(options)  # a typo must not wait for PyTorch to be imported
 
-    from understudy.pipeline import distill
     from understudy.reporting.terminal import show_metrics
+    from understudy.run.pipeline import distill
 
     run = distill(
         recipe,
@@ -43,8 +43,8 @@ def _run(options: argparse.Namespace) -> None:
 def _frontier(options: argparse.Namespace) -> None:
     recipe = chosen_recipe(options)
 
-    from understudy.frontier import frontier
     from understudy.reporting.terminal import show_tradeoff
+    from understudy.run.frontier import frontier
 
     found = frontier(
         recipe,
@@ -70,7 +70,7 @@ def _frontier(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     recipe = chosen_recipe(options)
 
-    from understudy.pipeline import examine
+    from understudy.run.pipeline import examine
 
     found = examine(recipe, options.cache_dir)
     if options.json:
@@ -165,8 +165,8 @@ def _benchmark(options: argparse.Namespace) -> None:
     if options.engine is not None:
         raise UserError("benchmark got --engine, but it measures every runtime there is. Leave --engine out.")
 
-    from understudy.benchmark import benchmark
     from understudy.reporting.benchmark_table import show_benchmark
+    from understudy.run.benchmark import benchmark
     from understudy.storage.artifacts import RunDirectory
 
     found = benchmark(

@@ -20,11 +20,11 @@ import pytest
 from conftest import WORDS, leave_out_clock, write_model
 from fake_hub import CARD, TOKEN, FakeHub
 from pages import CHECKED, PAGES, ROOT, Block, Command, agrees, blocks, commands
-from understudy import pipeline
 from understudy.cli import main
 from understudy.data import sources
-from understudy.materials import Materials, gather
 from understudy.recipe.recipe import Recipe
+from understudy.run import pipeline
+from understudy.run.inputs import Materials, gather
 
 pytestmark = pytest.mark.acceptance
 

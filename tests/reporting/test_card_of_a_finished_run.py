@@ -10,8 +10,8 @@ import pytest
 from cards import Card
 from conftest import Finished, leave_out_clock
 from understudy.evaluation.results import Metrics
-from understudy.pipeline import distill
 from understudy.reporting.card import write_card
+from understudy.run.pipeline import distill
 from understudy.storage.artifacts import RunDirectory, folder_digest
 
 
@@ -58,7 +58,7 @@ def test_a_finished_run_gets_only_a_card_that_is_missing(
 def test_a_card_does_not_outlive_its_figures(
     finished_copy: Finished, no_clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from understudy import stages
+    from understudy.run import stages
 
     def stopped(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

@@ -14,9 +14,9 @@ from understudy.data.findings import Audit, Finding
 from understudy.errors import UnderstudyError
 from understudy.evaluation.results import Latency, Metrics, ModelMetrics, ModelSpeed
 from understudy.evaluation.tradeoff import Point, Tradeoff
-from understudy.frontier import Frontier
-from understudy.pipeline import Run
 from understudy.recipe.recipe import Recipe
+from understudy.run.frontier import Frontier
+from understudy.run.pipeline import Run
 
 
 class _Page(HTMLParser):

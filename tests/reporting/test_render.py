@@ -13,11 +13,11 @@ import pytest
 from understudy.cli import main
 from understudy.errors import RunDirectoryError
 from understudy.evaluation.metrics import quality
-from understudy.pipeline import Run, distill
 from understudy.recipe.evidence import ReportOptions
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.render import compare, report
+from understudy.run.pipeline import Run, distill
 from understudy.storage.artifacts import Manifest
 
 

@@ -12,9 +12,9 @@ import pytest
 import sklearn  # noqa: F401  # it sets environment variables
 
 from curves import curves, logged
-from understudy.frontier import frontier
-from understudy.pipeline import distill
 from understudy.recipe.recipe import Recipe
+from understudy.run.frontier import frontier
+from understudy.run.pipeline import distill
 
 
 def without_clock(path: Path) -> str:
@@ -80,9 +80,9 @@ def test_overwriting_a_run_removes_its_curves(
 def test_members_of_a_committee_repeats_and_the_frontier(
     make_recipe: Callable[..., Recipe], tmp_path: Path, no_clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("understudy.frontier.measure_models", lambda *_, **__: {})
-    monkeypatch.setattr("understudy.frontier.draw_frontier", lambda *_: None)
-    monkeypatch.setattr("understudy.frontier.Tradeoff.save", lambda *_: None)
+    monkeypatch.setattr("understudy.run.frontier.measure_models", lambda *_, **__: {})
+    monkeypatch.setattr("understudy.run.frontier.draw_frontier", lambda *_: None)
+    monkeypatch.setattr("understudy.run.frontier.Tradeoff.save", lambda *_: None)
     encoder = make_recipe().teacher.model
     recipe = make_recipe(
         teacher={"model": [encoder, encoder]},

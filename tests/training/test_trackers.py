@@ -16,8 +16,8 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from curves import curves, logged
 from understudy.errors import UserError
-from understudy.pipeline import distill
 from understudy.recipe.recipe import Recipe
+from understudy.run.pipeline import distill
 from understudy.training.tracking import Tracking
 
 # Trackers with a server. Weights & Biases stands for them: its package is replaced by one that writes down what is

@@ -14,13 +14,13 @@ import pytest
 
 import understudy
 from understudy import cli
-from understudy import frontier as module
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError, ModelError, RunDirectoryError
 from understudy.evaluation.results import Latency, Metrics, ModelSpeed
-from understudy.frontier import frontier
-from understudy.pipeline import Run, distill, examine
 from understudy.recipe.recipe import Recipe
+from understudy.run import frontier as module
+from understudy.run.frontier import frontier
+from understudy.run.pipeline import Run, distill, examine
 from understudy.training import student as training_student
 
 MakeRecipe = Callable[..., Recipe]

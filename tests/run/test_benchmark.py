@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from understudy import benchmark as module
-from understudy.benchmark import benchmark
 from understudy.errors import DataError, GateRefused, MissingExtra, RunDirectoryError, UserError
 from understudy.inference import engines
 from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.ngrams import LinearClassifier
 from understudy.inference.opening import open_classifier
 from understudy.recipe.recipe import Recipe
+from understudy.run import benchmark as module
+from understudy.run.benchmark import benchmark
 from understudy.runtime.hardware import Hardware
 from understudy.storage.artifacts import RunDirectory
 from understudy.timing.figures import Benchmark
@@ -293,7 +293,7 @@ def test_tokenizers_get_no_more_threads_and_then_are_as_before(monkeypatch: pyte
 
 @pytest.mark.acceptance
 def test_another_student_makes_the_figures_stale(finished_copy: Any, make_recipe: Callable[..., Recipe]) -> None:
-    from understudy.pipeline import distill
+    from understudy.run.pipeline import distill
 
     layout = RunDirectory(finished_copy.out)
     for path in (layout.benchmark, layout.benchmark_plot):

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy import labelling
 from understudy.data.corpus import Corpus, Split
 from understudy.data.scores import Scores
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import select_unlabelled
 from understudy.inference.logits import softmax
-from understudy.labelling import Labeller, cross_fitted, opinion_pool
 from understudy.models.linear import LinearModel
+from understudy.run import labelling
+from understudy.run.labelling import Labeller, cross_fitted, opinion_pool
 from understudy.runtime.hardware import Hardware
 
 CLASSES = ["bad", "good"]

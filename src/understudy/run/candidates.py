@@ -9,9 +9,9 @@ from understudy.evaluation.abstention import abstain
 from understudy.evaluation.evaluation import Candidate
 from understudy.evaluation.results import Abstention
 from understudy.inference.logits import softmax
-from understudy.labelling import Committee, Labeller
 from understudy.models.linear import LinearModel, is_linear
 from understudy.models.loading import load_classifier, parameter_count
+from understudy.run.labelling import Committee, Labeller
 from understudy.runtime.hardware import Dtype
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from understudy import cli
 from understudy.evaluation.results import Metrics
-from understudy.frontier import frontier
 from understudy.inference.opening import open_classifier
-from understudy.pipeline import Run, distill
 from understudy.recipe.recipe import Recipe
+from understudy.run.frontier import frontier
+from understudy.run.pipeline import Run, distill
 from understudy.storage.artifacts import RunDirectory, folder_digest
 from understudy.training import student
 
@@ -190,8 +190,8 @@ def test_overwriting_removes_the_repeats(finished_copy: Any, make_recipe: MakeRe
 def test_a_frontier_repeats_the_recipes_own_student_alone(
     finished_copy: Any, make_recipe: MakeRecipe, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from understudy import frontier as module
     from understudy.evaluation.results import Latency, ModelSpeed
+    from understudy.run import frontier as module
 
     monkeypatch.setattr(
         module, "measure_models", lambda models, *_, **__: dict.fromkeys(models, ModelSpeed(1.0, Latency(1.0, 1.0)))

@@ -14,8 +14,8 @@ import pytest
 from scipy.stats import binomtest
 
 from understudy import cli
-from understudy.pipeline import Run, distill
 from understudy.recipe.recipe import Recipe
+from understudy.run.pipeline import Run, distill
 
 FILES = {"recipe.toml", "manifest.json", "metrics.json", "predictions.parquet"}
 MODELS = ["teacher", "student", "no_distillation", "linear"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from understudy.data.scores import Scores
-from understudy.labelling import Committee
-from understudy.materials import Encoder, Materials, Member
 from understudy.recipe.recipe import Recipe
+from understudy.run.inputs import Encoder, Materials, Member
+from understudy.run.labelling import Committee
 from understudy.runtime.hardware import Hardware
 from understudy.storage.artifacts import fingerprint, folder_digest
 from understudy.training.linear import linear_fingerprint

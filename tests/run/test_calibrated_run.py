@@ -17,10 +17,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from conftest import Finished, leave_out_clock
 from understudy import cli
 from understudy.errors import RunDirectoryError
-from understudy.frontier import frontier
 from understudy.inference.opening import open_classifier
-from understudy.pipeline import Run, distill
 from understudy.recipe.recipe import Recipe
+from understudy.run.frontier import frontier
+from understudy.run.pipeline import Run, distill
 from understudy.storage.artifacts import RunDirectory, folder_digest
 from understudy.training import student
 
@@ -193,7 +193,7 @@ def test_repeats_and_the_frontiers_students_have_their_own_temperatures(
 ) -> None:
     recipe = recipe_with(seeds=2, frontier={"students": ["1", "static", "linear"]})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("understudy.frontier.draw_frontier", lambda *_: None)
+        patch.setattr("understudy.run.frontier.draw_frontier", lambda *_: None)
         frontier(recipe, copied.out, device="cpu", cache_dir=copied.cache)
     found = details(copied.out)
     made = ["student", "student_seed_1", "no_distillation_seed_1", "student_1", "student_static"]

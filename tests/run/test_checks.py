@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from understudy import cli, materials, preparation
+from understudy import cli
 from understudy.data.audit import Audit
 from understudy.errors import DataError, ModelError, RunDirectoryError, UserError
-from understudy.pipeline import distill, examine
 from understudy.recipe.recipe import Recipe
+from understudy.run import checks as preparation
+from understudy.run import inputs as materials
+from understudy.run.pipeline import distill, examine
 from understudy.runtime.hardware import Hardware
 from understudy.storage.artifacts import RunDirectory
 
@@ -86,7 +88,7 @@ def test_other_texts_under_the_same_name_are_refused(
 
 
 def test_another_teacher_under_the_same_name_is_refused(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.keys.teacher_fingerprint", lambda *_: "another")
+    monkeypatch.setattr("understudy.run.keys.teacher_fingerprint", lambda *_: "another")
     assert "model, scores, machine or data behind them changed" in refused(finished.recipe, finished)
 
 
@@ -208,7 +210,7 @@ def test_more_layers_than_the_teacher_has(make_recipe: MakeRecipe, tmp_path: Pat
 def test_a_gpu_that_trainer_would_not_take(
     monkeypatch: pytest.MonkeyPatch, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("understudy.pipeline.detect", lambda *_: Hardware("cuda:1", 2))
+    monkeypatch.setattr("understudy.run.pipeline.detect", lambda *_: Hardware("cuda:1", 2))
     with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=1"):
         distill(make_recipe(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -218,7 +220,7 @@ def test_a_gpu_that_trainer_would_not_take(
 def test_attention_that_a_model_does_not_take(
     section: str, monkeypatch: pytest.MonkeyPatch, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("understudy.preparation.supports_per_text", lambda config: False)
+    monkeypatch.setattr("understudy.run.checks.supports_per_text", lambda config: False)
     recipe = make_recipe(**{section: {"attention": "per_text"}})
     with pytest.raises(UserError, match="attention = per_text was asked for with a model of this family"):
         distill(recipe, tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache")

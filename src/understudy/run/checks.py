@@ -12,10 +12,10 @@ from pathlib import Path
 
 from understudy.errors import RunDirectoryError, UserError
 from understudy.inference.exported import is_exported
-from understudy.materials import Encoder, Materials
 from understudy.models.attention import supports_per_text
 from understudy.models.loading import load_config
 from understudy.recipe.recipe import Recipe
+from understudy.run.inputs import Encoder, Materials
 from understudy.runtime.hardware import Hardware, machine
 from understudy.runtime.progress import duration
 from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe, write_text

@@ -13,19 +13,19 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from understudy.candidates import model_candidate, student_abstention, teacher_candidate
 from understudy.data.scores import Scores
 from understudy.evaluation.evaluation import evaluate, write_predictions
 from understudy.evaluation.repeats import repeat_name
 from understudy.inference.exported import is_exported, made_of
 from understudy.inference.store import StoredLogits
-from understudy.keys import soft_labels_key, student_key
-from understudy.labelling import Committee, Labeller
-from understudy.materials import LINEAR, Encoder, Materials, Member
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.card import write_card
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.render import is_rendered, render_run
+from understudy.run.candidates import model_candidate, student_abstention, teacher_candidate
+from understudy.run.inputs import LINEAR, Encoder, Materials, Member
+from understudy.run.keys import soft_labels_key, student_key
+from understudy.run.labelling import Committee, Labeller
 from understudy.runtime.hardware import Hardware
 from understudy.storage import artifacts
 from understudy.storage.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest

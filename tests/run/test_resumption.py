@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from understudy.pipeline import Run, distill
 from understudy.recipe.recipe import Recipe
+from understudy.run.pipeline import Run, distill
 
 pytestmark = pytest.mark.usefixtures("no_clock")
 
@@ -283,7 +283,7 @@ def test_a_run_that_broke_off_before_its_recipe_was_written_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("understudy.preparation.write_text", interrupted)
+        patch.setattr("understudy.run.checks.write_text", interrupted)
         with pytest.raises(KeyboardInterrupt):
             distill(recipe, tmp_path / "run", device="cpu", cache_dir=finished.cache)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["manifest.json"]

@@ -16,11 +16,11 @@ from sklearn.metrics import f1_score
 from understudy.errors import ModelError, RunDirectoryError
 from understudy.inference.logits import softmax
 from understudy.inference.opening import open_classifier
-from understudy.labelling import opinion_pool
 from understudy.models.linear import LinearModel
 from understudy.models.loading import parameter_count
-from understudy.pipeline import Run, distill
 from understudy.recipe.recipe import Recipe
+from understudy.run.labelling import opinion_pool
+from understudy.run.pipeline import Run, distill
 from understudy.training import student as training_student
 
 pytestmark = pytest.mark.usefixtures("no_clock")

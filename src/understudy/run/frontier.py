@@ -9,22 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from understudy.candidates import model_candidate, teacher_candidate
 from understudy.errors import ModelError
 from understudy.evaluation.evaluation import Candidate
 from understudy.evaluation.significance import accuracy_interval, gain
 from understudy.evaluation.tradeoff import Point, Role, Tradeoff
-from understudy.keys import soft_labels_key
-from understudy.labelling import Committee
-from understudy.materials import Materials
 from understudy.models.loading import load_config
-from understudy.pipeline import prepare
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.frontier_plot import draw_frontier
 from understudy.reporting.notebook import frontier_html
 from understudy.reporting.render import render_run
-from understudy.stages import Stages, Variant
+from understudy.run.candidates import model_candidate, teacher_candidate
+from understudy.run.inputs import Materials
+from understudy.run.keys import soft_labels_key
+from understudy.run.labelling import Committee
+from understudy.run.pipeline import prepare
+from understudy.run.stages import Stages, Variant
 from understudy.storage.artifacts import RunDirectory, fingerprint
 from understudy.timing.speed import measure_models
 from understudy.training.linear import distil_linear

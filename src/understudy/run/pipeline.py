@@ -13,9 +13,9 @@ from understudy.errors import ModelError
 from understudy.evaluation.results import Metrics
 from understudy.inference.classifier import Classifier
 from understudy.inference.opening import open_classifier
-from understudy.keys import teacher_keys
-from understudy.materials import Materials, examine, gather
-from understudy.preparation import (
+from understudy.recipe.recipe import Recipe
+from understudy.reporting.notebook import run_html
+from understudy.run.checks import (
     announce,
     begin,
     check_attention,
@@ -24,10 +24,10 @@ from understudy.preparation import (
     check_hardware,
     remove_run,
 )
-from understudy.recipe.recipe import Recipe
-from understudy.reporting.notebook import run_html
+from understudy.run.inputs import Materials, examine, gather
+from understudy.run.keys import teacher_keys
+from understudy.run.stages import Stages
 from understudy.runtime.hardware import detect
-from understudy.stages import Stages
 from understudy.storage import artifacts
 from understudy.storage.artifacts import RunDirectory
 from understudy.training.tracking import tracking

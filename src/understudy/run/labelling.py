@@ -15,9 +15,9 @@ from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.evaluation.calibration import fit_temperature
 from understudy.inference.store import StoredLogits, kept_logits, stored_logits
-from understudy.materials import Encoder, Member
 from understudy.models.linear import LinearModel
 from understudy.models.loading import load_classifier, load_tokenizer
+from understudy.run.inputs import Encoder, Member
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.runtime.progress import progress
 from understudy.storage.artifacts import folder_digest

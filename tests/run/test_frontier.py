@@ -13,11 +13,11 @@ import pytest
 
 import understudy
 from understudy import cli
-from understudy import frontier as module
 from understudy.errors import GateRefused, ModelError
 from understudy.evaluation.results import Latency, ModelSpeed
-from understudy.frontier import default_students, frontier
 from understudy.recipe.recipe import Recipe
+from understudy.run import frontier as module
+from understudy.run.frontier import default_students, frontier
 from understudy.training import student as training_student
 
 pytestmark = pytest.mark.usefixtures("no_clock")
