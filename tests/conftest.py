@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy.cli import main
+from understudy.cli.main import main
 from understudy.recipe.recipe import Recipe
 
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from understudy.cli import main
+from understudy.cli.main import main
 from understudy.inference import bulk
 from understudy.inference.rows import windows
 

@@ -25,8 +25,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from understudy import cli
-from understudy.commands import chosen_recipe
+from understudy.cli import main as cli
+from understudy.cli.commands import chosen_recipe
 from understudy.errors import UserError
 
 ROOT = Path(__file__).parent.parent

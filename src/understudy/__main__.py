@@ -1,3 +1,3 @@
-from understudy.cli import main
+from understudy.cli.main import main
 
 raise SystemExit(main())

@@ -20,7 +20,7 @@ import pytest
 from conftest import WORDS, leave_out_clock, write_model
 from fake_hub import CARD, TOKEN, FakeHub
 from pages import CHECKED, PAGES, ROOT, Block, Command, agrees, blocks, commands
-from understudy.cli import main
+from understudy.cli.main import main
 from understudy.data import sources
 from understudy.recipe.recipe import Recipe
 from understudy.run import pipeline

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import understudy
-from understudy.cli import main
+from understudy.cli.main import main
 from understudy.errors import DataError, ModelError, UserError
 from understudy.exporting import export as module
 from understudy.exporting.export import Export, export

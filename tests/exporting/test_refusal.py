@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy.cli import main
+from understudy.cli.main import main
 from understudy.errors import GateRefused, ModelError
 from understudy.exporting.export import export
 from understudy.exporting.gate import Limits, Referee

@@ -18,7 +18,7 @@ import pytest
 
 import killing
 from conftest import WORDS
-from understudy.cli import main
+from understudy.cli.main import main
 from understudy.data import files
 from understudy.errors import DataError
 from understudy.inference import bulk

@@ -119,7 +119,7 @@ class Refuse:
             raise ImportError(f"{{name}} is not there")
 
 sys.meta_path.insert(0, Refuse())
-from understudy.cli import main
+from understudy.cli.main import main
 sys.exit(main(["predict", {str(exports["openvino"])!r}, "good film", "--json"]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

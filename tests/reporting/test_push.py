@@ -17,7 +17,7 @@ import pytest
 import understudy
 from conftest import Finished
 from fake_hub import TOKEN, FakeHub, ask
-from understudy import cli
+from understudy.cli import main as cli
 from understudy.errors import HubUnreachable, ModelError, RunDirectoryError, UserError
 from understudy.reporting.card import addressed
 from understudy.reporting.push import files_to_push
@@ -103,7 +103,7 @@ def test_a_second_push_is_another_commit_and_sends_no_weights(hub: FakeHub, push
 def test_a_private_repository_is_private_or_nothing_is_sent(hub: FakeHub, finished: Finished, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     hub.add("owner/public", tmp_path / "there")
-    code = "import sys; from understudy import cli; sys.exit(cli.main(sys.argv[1:]))"
+    code = "import sys; from understudy.cli import main as cli; sys.exit(cli.main(sys.argv[1:]))"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
 
@@ -210,7 +210,7 @@ def impatient(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "startup").mkdir()
     code = "import understudy.storage.hub\nunderstudy.hub._PATIENCE = 0.5\n"
     (tmp_path / "startup" / "sitecustomize.py").write_text(code)
-    return {"PYTHONPATH": os.pathsep.join([str(tmp_path / "startup"), str(Path(cli.__file__).parent.parent)])}
+    return {"PYTHONPATH": os.pathsep.join([str(tmp_path / "startup"), str(Path(cli.__file__).parents[2])])}
 
 
 @pytest.mark.parametrize("word", ["create", "preupload", "/lfs/", "commit"])

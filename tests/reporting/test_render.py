@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy.cli import main
+from understudy.cli.main import main
 from understudy.errors import RunDirectoryError
 from understudy.evaluation.metrics import quality
 from understudy.recipe.evidence import ReportOptions

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from conftest import Finished, leave_out_clock
-from understudy import cli
+from understudy.cli import main as cli
 from understudy.errors import RunDirectoryError
 from understudy.inference.opening import open_classifier
 from understudy.recipe.recipe import Recipe

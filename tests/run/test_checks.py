@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from understudy import cli
+from understudy.cli import main as cli
 from understudy.data.audit import Audit
 from understudy.errors import DataError, ModelError, RunDirectoryError, UserError
 from understudy.recipe.recipe import Recipe

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from understudy import cli
+from understudy.cli import main as cli
 from understudy.recipe.recipe import Recipe
 from understudy.run.pipeline import Run, distill
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import understudy
-from understudy import cli
+from understudy.cli import main as cli
 from understudy.errors import GateRefused, ModelError
 from understudy.evaluation.results import Latency, ModelSpeed
 from understudy.recipe.recipe import Recipe

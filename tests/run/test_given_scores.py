@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import understudy
-from understudy import cli
+from understudy.cli import main as cli
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError, ModelError, RunDirectoryError
 from understudy.evaluation.results import Latency, Metrics, ModelSpeed

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from understudy import cli
+from understudy.cli import main as cli
 from understudy.evaluation.results import Metrics
 from understudy.inference.opening import open_classifier
 from understudy.recipe.recipe import Recipe

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from curves import curves, logged
-from understudy import cli
+from understudy.cli import main as cli
 from understudy.errors import UserError
 from understudy.recipe.recipe import Recipe
 from understudy.training.tracking import NO_TRACKING, Tracking, tracking

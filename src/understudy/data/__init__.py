@@ -1,0 +1,1 @@
+"""A text enters here: sources, labels, audit, tokens; nothing about models but their tokenizers."""

@@ -1,0 +1,1 @@
+"""Finished models and what they answer, kept or written; nothing is trained."""

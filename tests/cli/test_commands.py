@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import user_error
-from understudy.cli import main
+from understudy.cli.main import main
 from understudy.recipe.recipe import Recipe, presets
 
 

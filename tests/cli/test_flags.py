@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from understudy.cli import main
-from understudy.commands import COMMANDS, chosen_recipe
+from understudy.cli.commands import COMMANDS, chosen_recipe
+from understudy.cli.main import main
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.wording import options
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from conftest import user_error
-from understudy import commands
-from understudy.cli import main
+from understudy.cli import commands
+from understudy.cli.main import main
 from understudy.errors import DataError, GateRefused, UnderstudyError
 
 COMMANDS = [
@@ -67,7 +67,7 @@ def test_these_answer_without_the_heavy_packages(arguments: list[str], status: i
     heavy = ["torch", "transformers", "datasets", "pandas", "sklearn", "matplotlib"]
     heavy += [] if arguments[0] == "run" else ["pydantic_settings"]
     code = (
-        f"import sys; from understudy.cli import main; status = main({arguments}); "
+        f"import sys; from understudy.cli.main import main; status = main({arguments}); "
         f"loaded = [name for name in {heavy} if name in sys.modules]; print(status, loaded, file=sys.stderr)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -128,7 +128,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     """As in `understudy recipes | head -0`: no traceback, and nothing from Python's own flush at exit."""
     code = (
         "import os, sys; read, write = os.pipe(); os.close(read); os.dup2(write, 1); "
-        "from understudy.cli import main; sys.exit(main(['recipes']))"
+        "from understudy.cli.main import main; sys.exit(main(['recipes']))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (found.returncode, found.stderr) == (0, "")

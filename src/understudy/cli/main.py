@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from understudy.commands import COMMANDS
-from understudy.errors import UnderstudyError, UserError, missing_extra
-from understudy.flags import (
+from understudy.cli.commands import COMMANDS
+from understudy.cli.flags import (
     Parser,
     RecipeFlags,
     VersionAction,
@@ -29,6 +28,7 @@ from understudy.flags import (
     share,
     thread_count,
 )
+from understudy.errors import UnderstudyError, UserError, missing_extra
 from understudy.recipe.wording import suggestion
 
 log = logging.getLogger("understudy")
