@@ -295,7 +295,7 @@ def test_a_student_of_understudys_own_kind(finished_copy: Finished) -> None:
 
 
 def test_the_command_prints_where_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from understudy.reporting.render import push as pushing
+    from understudy.reporting import push as pushing
 
     given: list[Any] = []
 
