@@ -1,29 +1,30 @@
 """The sentences of a Markdown text, for tests that count their words.
 
-Paragraphs, list items and block quotes have sentences; code blocks, tables, headings and HTML have none. A piece of code
-within a line is one word.
+Paragraphs, list items and block quotes contain sentences. Code blocks, tables, headings and HTML are ignored. Inline
+code counts as one word.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-# Where a sentence may end: a full stop, a question mark or an exclamation mark, with what closes behind it.
-_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s)")
+# A sentence may end at a full stop, question mark or exclamation mark, with closing quotes and brackets.
+_END = re.compile(r"[.!?][\"'”)\]]*(?=\s)")
 _WITHIN = {"e.g.", "i.e.", "vs.", "cf.", "approx.", "ca.", "Dr."}
 _BEFORE_DIGITS = {"p.", "pp.", "no.", "fig.", "sec.", "eq.", "vol.", "ch."}
 _BEFORE_LOWER_CASE = {"etc.", "al.", "...", "…"}
-# Code keeps its spaces and full stops from the splitter by wearing others.
+# Stand-ins for spaces and full stops in code, so that code is neither split nor counted as several words.
 _MASK = str.maketrans({" ": "\ue000", ".": "\ue001", "!": "\ue002", "?": "\ue003"})
 _UNMASK = str.maketrans({"\ue000": " ", "\ue001": ".", "\ue002": "!", "\ue003": "?"})
 
 
 def sentences(markdown: str) -> list[str]:
-    """All sentences, in their order, as they read without markup."""
+    """All sentences, in order, without markup."""
     return [sentence.translate(_UNMASK) for sentence in _masked(markdown)]
 
 
@@ -34,7 +35,7 @@ def long_sentences(markdown: str, most: int = 30) -> list[str]:
 
 def _masked(markdown: str) -> Iterator[str]:
     tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for before, token in pairwise(tokens):
         if token.type == "inline" and before.type == "paragraph_open":
             yield from _split(_text(token.children or []))
 
@@ -63,7 +64,7 @@ def _split(text: str) -> Iterator[str]:
 
 def _goes_on(last: str, following: str) -> bool:
     """Whether a sentence does not end with the word `last`, because it is an abbreviation."""
-    opening = "\"'“‘(["
+    opening = "\"'“(["
     last, first = last.lstrip(opening), following.lstrip(opening)[:1]
     if last.lower() in _BEFORE_DIGITS:
         return first.isdigit()
@@ -73,5 +74,5 @@ def _goes_on(last: str, following: str) -> bool:
 
 
 def _words(sentence: str) -> list[str]:
-    """Words and numbers; what is punctuation alone does not count."""
+    """Words and numbers; punctuation alone does not count."""
     return [word for word in sentence.split() if any(map(str.isalnum, word))]

@@ -17,7 +17,7 @@ PAGES = [
     NOTEBOOK,
 ]
 NOT_YET = {"docs/recipe.md"}
-"""Pages that may still have longer sentences: this one is made from docstrings, which have to be rewritten first."""
+"""Pages that may still have longer sentences. This one is generated from docstrings that are not rewritten yet."""
 
 
 def markdown(page: str) -> str:
@@ -29,7 +29,7 @@ def markdown(page: str) -> str:
 
 
 def marked(page: str) -> object:
-    marks = [pytest.mark.xfail(reason="its docstrings are to be rewritten", strict=False)] if page in NOT_YET else []
+    marks = [pytest.mark.xfail(reason="its docstrings are not rewritten yet", strict=False)] if page in NOT_YET else []
     return pytest.param(page, marks=marks)
 
 
