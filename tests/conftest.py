@@ -168,12 +168,12 @@ def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
     """The same for fixtures of another scope."""
     from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
     from understudy.reporting import render
-    from understudy.run import stages
+    from understudy.run import testing
     from understudy.storage.artifacts import write_text
 
     side = ModelSpeed(10.0, Latency(1.0, 2.0))
     speed = Speed("cpu", 1, "fp32", 16, BatchTime(2.0, 1.0), 2.0, side, side)
-    patch.setattr(stages, "measure_speed", lambda *_, **__: speed)
+    patch.setattr(testing, "measure_speed", lambda *_, **__: speed)
 
     def draw(_: object, path: Path, __: str) -> None:
         for each in (path, path.with_suffix(".svg")):
@@ -202,7 +202,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     train = student.train
 
     def counted(*arguments: Any, **options: Any) -> Any:
-        done.append(options["description"])
+        done.append(options["context"].description)
         return train(*arguments, **options)
 
     monkeypatch.setattr(student, "train", counted)

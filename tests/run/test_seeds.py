@@ -174,7 +174,7 @@ def test_a_damaged_repeat_is_made_again(
     with caplog.at_level(logging.WARNING, "understudy"):
         again(finished_copy, recipe)
     assert trained == ["student_seed_1"]
-    assert "seed-1 was changed since it was made" in caplog.text
+    assert "seed-1 has changed since it was made" in caplog.text
     assert (evidence(finished_copy.out), digests(finished_copy.out)) == (figures, before)
 
 

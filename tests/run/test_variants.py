@@ -19,8 +19,8 @@ from understudy.inference.opening import open_classifier
 from understudy.models.linear import LinearModel
 from understudy.models.loading import parameter_count
 from understudy.recipe.recipe import Recipe
-from understudy.run.labelling import opinion_pool
 from understudy.run.pipeline import Run, distill
+from understudy.run.teacher import opinion_pool
 from understudy.training import student as training_student
 
 pytestmark = pytest.mark.usefixtures("no_clock")
@@ -129,7 +129,7 @@ def test_a_teacher_without_class_names_is_matched_by_number(
     teacher = make_model("classifier", ["LABEL_0", "LABEL_1"], layers=4)
     with caplog.at_level(logging.WARNING, "understudy"):
         found = run(teacher={"model": str(teacher)})
-    assert "matched by number with negative, positive" in caplog.text
+    assert "matching them by index with negative, positive" in caplog.text
     assert found.teacher.classes == ["negative", "positive"]
 
 
