@@ -38,7 +38,7 @@ from understudy.recipe.recipe import Recipe
 from understudy.run.inputs import Encoder, Materials, Member, gather
 from understudy.run.labelling import Committee, Labeller, opinion_pool
 from understudy.runtime.hardware import Hardware, detect
-from understudy.storage.artifacts import fingerprint, write_json
+from understudy.storage.files import fingerprint, write_json
 from understudy.training.linear import distil_linear, linear_fingerprint, train_linear
 from understudy.training.student import control_start, student_start, train_student
 from understudy.training.teacher import teacher_fingerprint, train_teacher

@@ -17,7 +17,7 @@ import understudy
 from understudy.errors import ModelError, UserError
 from understudy.inference.exported import MANIFEST, available_threads
 from understudy.inference.opening import open_classifier
-from understudy.storage.artifacts import file_sha256
+from understudy.storage.files import file_sha256
 
 TEXTS = ["good film", "bad"]
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from understudy.models.loading import resolve
-from understudy.storage.artifacts import folder_digest
+from understudy.storage.files import folder_digest
 from understudy.training import teacher as module
 from understudy.training.teacher import is_ready_made, teacher_fingerprint
 

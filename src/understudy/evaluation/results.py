@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 from understudy.errors import RunDirectoryError
-from understudy.storage.artifacts import SCHEMA_VERSION, write_json
+from understudy.storage.files import write_json
+from understudy.storage.layout import SCHEMA_VERSION
 
 Results = TypeVar("Results")
 Interval = tuple[float, float]

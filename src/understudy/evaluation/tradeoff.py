@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from understudy.errors import RunDirectoryError
 from understudy.evaluation.results import Interval, Latency, ModelMetrics, ModelSpeed
-from understudy.storage.artifacts import SCHEMA_VERSION, write_json
+from understudy.storage.files import write_json
+from understudy.storage.layout import SCHEMA_VERSION
 
 Role = Literal["teacher", "student", "control"]
 

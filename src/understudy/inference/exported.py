@@ -23,7 +23,7 @@ from understudy.inference.classifier import Classifier, CutTexts, Size
 from understudy.inference.engines import Engine, OnnxEngine, OpenVinoEngine, openvino_dtype
 from understudy.inference.logits import predict_logits, softmax
 from understudy.runtime.hardware import Dtype
-from understudy.storage.artifacts import file_sha256, write_json
+from understudy.storage.files import file_sha256, write_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from understudy.errors import UserError
-from understudy.storage.artifacts import fingerprint, write_file, write_json
+from understudy.storage.files import fingerprint, write_file, write_json
 
 log = logging.getLogger(__name__)
 

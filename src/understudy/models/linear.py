@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from understudy.errors import ModelError
-from understudy.storage.artifacts import file_sha256, write_file, write_json
+from understudy.storage.files import file_sha256, write_file, write_json
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -18,7 +18,9 @@ from understudy.recipe.recipe import Recipe
 from understudy.run.inputs import Encoder, Materials
 from understudy.runtime.hardware import Hardware, machine
 from understudy.runtime.progress import duration
-from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe, write_text
+from understudy.storage.files import write_text
+from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.manifest import Manifest
 from understudy.training.estimate import Work, estimate
 from understudy.training.teacher import is_ready_made
 

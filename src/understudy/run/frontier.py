@@ -25,7 +25,8 @@ from understudy.run.keys import soft_labels_key
 from understudy.run.labelling import Committee
 from understudy.run.pipeline import prepare
 from understudy.run.stages import Stages, Variant
-from understudy.storage.artifacts import RunDirectory, fingerprint
+from understudy.storage.files import fingerprint
+from understudy.storage.layout import RunDirectory
 from understudy.timing.speed import measure_models
 from understudy.training.linear import distil_linear
 

@@ -22,7 +22,7 @@ from understudy.models.loading import unnamed as is_unnamed
 from understudy.models.students import check_layers
 from understudy.models.vocabulary import Vocabulary, prune_vocabulary
 from understudy.recipe.recipe import Recipe
-from understudy.storage.artifacts import default_cache
+from understudy.storage.layout import default_cache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

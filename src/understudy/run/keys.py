@@ -7,7 +7,7 @@ from understudy.recipe.recipe import Recipe
 from understudy.run.inputs import Encoder, Materials, Member
 from understudy.run.labelling import Committee
 from understudy.runtime.hardware import Hardware
-from understudy.storage.artifacts import fingerprint, folder_digest
+from understudy.storage.files import fingerprint, folder_digest
 from understudy.training.linear import linear_fingerprint
 from understudy.training.student import Start
 from understudy.training.teacher import scores_fingerprint, teacher_fingerprint

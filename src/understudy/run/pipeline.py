@@ -28,8 +28,7 @@ from understudy.run.inputs import Materials, examine, gather
 from understudy.run.keys import teacher_keys
 from understudy.run.stages import Stages
 from understudy.runtime.hardware import detect
-from understudy.storage import artifacts
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory, default_cache, read_recipe
 from understudy.training.tracking import tracking
 
 __all__ = ["Run", "distill", "examine"]
@@ -49,7 +48,7 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        return artifacts.read_recipe(self._layout)
+        return read_recipe(self._layout)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -162,7 +161,7 @@ def prepare(
     changed = check_directory(run, recipe, overwrite)
     hardware = detect(device, threads, engine)
     check_hardware(recipe, hardware)
-    cache = Path(cache_dir) if cache_dir is not None else artifacts.default_cache()
+    cache = Path(cache_dir) if cache_dir is not None else default_cache()
     materials = gather(recipe, cache)
     for finding in materials.findings.warnings:
         log.warning("%s: %s", finding.code, finding.message)

@@ -27,8 +27,9 @@ from understudy.run.inputs import LINEAR, Encoder, Materials, Member
 from understudy.run.keys import soft_labels_key, student_key
 from understudy.run.labelling import Committee, Labeller
 from understudy.runtime.hardware import Hardware
-from understudy.storage import artifacts
-from understudy.storage.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
+from understudy.storage.files import copy_folder, file_sha256, fingerprint, folder_digest, write_json
+from understudy.storage.layout import RunDirectory
+from understudy.storage.manifest import Manifest
 from understudy.timing.speed import measure_speed
 from understudy.training.linear import linear_fingerprint, train_linear
 from understudy.training.student import Start, control_start, student_start, train_student
@@ -146,7 +147,7 @@ class Stages:
                 }
                 for member, folder, temperature in zip(members, folders, teacher.temperatures, strict=True)
             ]
-            artifacts.write_json(self.run.teacher / "committee.json", {"members": described})
+            write_json(self.run.teacher / "committee.json", {"members": described})
         return teacher
 
     def _fine_tuned(self, member: Member, encoder: Encoder, folder: Path) -> TrainedModel:

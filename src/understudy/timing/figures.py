@@ -10,7 +10,8 @@ from typing import Literal
 from understudy.evaluation.results import load_results
 from understudy.evaluation.tradeoff import Role
 from understudy.runtime.hardware import Dtype
-from understudy.storage.artifacts import SCHEMA_VERSION, write_json
+from understudy.storage.files import write_json
+from understudy.storage.layout import SCHEMA_VERSION
 
 Runtime = Literal["pytorch", "openvino", "onnxruntime", "ngrams"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]

@@ -13,7 +13,7 @@ from understudy.data.corpus import Corpus
 from understudy.errors import ModelError
 from understudy.inference.logits import softmax
 from understudy.models.linear import LinearModel
-from understudy.storage.artifacts import copy_folder, fingerprint, folder_digest, write_folder, write_json
+from understudy.storage.files import copy_folder, fingerprint, folder_digest, write_folder, write_json
 from understudy.training.teacher import TrainedModel
 
 log = logging.getLogger(__name__)

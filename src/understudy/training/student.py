@@ -17,7 +17,7 @@ from understudy.models.vocabulary import Vocabulary, prune_embeddings
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.training import LayerChoice
 from understudy.runtime.hardware import Hardware
-from understudy.storage.artifacts import fingerprint, folder_digest, write_folder
+from understudy.storage.files import fingerprint, folder_digest, write_folder
 from understudy.training.calibration import calibrate
 from understudy.training.objectives import balanced_class_weights, distilled, supervised
 from understudy.training.teacher import TrainedModel, save_model

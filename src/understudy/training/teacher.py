@@ -18,7 +18,7 @@ from understudy.errors import ModelError
 from understudy.models.loading import Origin, classifier_labels, load_classifier, load_tokenizer, unnamed
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
-from understudy.storage.artifacts import file_sha256, fingerprint, folder_digest, write_folder, write_json
+from understudy.storage.files import file_sha256, fingerprint, folder_digest, write_folder, write_json
 from understudy.training.calibration import Calibration, calibrate
 from understudy.training.objectives import balanced_class_weights, supervised
 from understudy.training.tracking import NO_TRACKING, Tracking

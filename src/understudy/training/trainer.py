@@ -31,7 +31,7 @@ from understudy.models.attention import fast_dropout, supports_per_text
 from understudy.recipe.training import TrainingOptions
 from understudy.runtime.hardware import Hardware, fused_attention
 from understudy.runtime.progress import progress
-from understudy.storage.artifacts import file_sha256, write_json
+from understudy.storage.files import file_sha256, write_json
 from understudy.training.objectives import Objective
 from understudy.training.tracking import NO_TRACKING, PROJECT, Tracking
 

@@ -1,0 +1,79 @@
+"""The run's manifest: what is finished, and what it was made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from understudy.errors import RunDirectoryError
+from understudy.storage.files import write_json
+from understudy.storage.layout import SCHEMA_VERSION
+
+
+class Manifest:
+    """What a run has finished: per stage its fingerprint, what that was made of, and its seconds.
+
+    Saved after every stage, so it never claims more than is on disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.maker: dict[str, Any] = {}  # goes into the manifest when it has made something
+        self.content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "stages": {}}
+        if path.is_file():
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                for stage in content["stages"].values():
+                    stage["fingerprint"], stage["seconds"], stage["details"].items()
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise RunDirectoryError(
+                    f"{path} is no manifest of understudy's. Give another --out, or --overwrite to start afresh."
+                ) from None
+            if content.get("schema_version") != SCHEMA_VERSION:
+                raise RunDirectoryError(
+                    f"{path} has schema version {content.get('schema_version')}, this understudy writes "
+                    f"{SCHEMA_VERSION}. Give another --out, or --overwrite to start afresh."
+                )
+            self.content = content
+
+    def fingerprint(self, stage: str) -> str | None:
+        return self.content["stages"].get(stage, {}).get("fingerprint")
+
+    def seconds(self) -> dict[str, float]:
+        return {name: stage["seconds"] for name, stage in self.content["stages"].items()}
+
+    def details(self, stage: str) -> dict[str, Any]:
+        return self.content["stages"].get(stage, {}).get("details", {})
+
+    def machines(self, stages: Iterable[str]) -> list[tuple[dict[str, Any], list[str]]]:
+        """The machines on which stages were done, each with those that were; a run can go on on another machine."""
+        found: list[tuple[dict[str, Any], list[str]]] = []
+        for stage in stages:
+            machine = self.content["stages"][stage].get("machine") or self.content.get("machine", {})
+            known = next((names for each, names in found if each == machine), None)
+            if known is None:
+                found.append((machine, [stage]))
+            else:
+                known.append(stage)
+        return found
+
+    def finish(self, stage: str, fingerprint: str, seconds: float, details: dict[str, Any], made: bool = True) -> None:
+        """Notes a stage, and with what and where if it `made` something and does not only show what others made."""
+        if made:
+            self.content |= self.maker
+        self.content["stages"][stage] = {
+            "fingerprint": fingerprint,
+            "seconds": round(seconds, 2),
+            "machine": self.maker.get("machine", {}),
+            "details": details,
+        }
+        self.save()
+
+    def forget(self, stage: str) -> None:
+        if self.content["stages"].pop(stage, None) is not None:
+            self.save()
+
+    def save(self) -> None:
+        write_json(self.path, self.content)
