@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from understudy.errors import RunDirectoryError
 from understudy.recipe.recipe import Recipe
 
@@ -123,11 +125,9 @@ class RunDirectory:
 
 
 def default_cache() -> Path:
-    """`$UNDERSTUDY_CACHE`, else `understudy` in the user's cache folder."""
+    """`$UNDERSTUDY_CACHE`, else `understudy` in the user's cache folder (on Linux `$XDG_CACHE_HOME` or `~/.cache`)."""
     chosen = os.environ.get("UNDERSTUDY_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "understudy"
+    return Path(chosen) if chosen else platformdirs.user_cache_path("understudy", appauthor=False)
 
 
 def read_recipe(run: RunDirectory) -> Recipe:

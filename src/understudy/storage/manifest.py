@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from understudy.errors import RunDirectoryError
 from understudy.storage.files import write_json
 from understudy.storage.layout import SCHEMA_VERSION
+from understudy.storage.records import read_record
+
+
+@dataclass(frozen=True)
+class _Stage:
+    fingerprint: str
+    seconds: float
+    details: dict[str, Any]
+    machine: dict[str, Any] = field(default_factory=dict)  # manifests from before stages named theirs have none
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What `manifest.json` holds; only `stages` is there from the start."""
+
+    stages: dict[str, _Stage]
+    understudy: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""
+    models: dict[str, Any] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
+    audit: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Manifest:
@@ -23,29 +47,21 @@ class Manifest:
         self.maker: dict[str, Any] = {}  # goes into the manifest when it has made something
         self.content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "stages": {}}
         if path.is_file():
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-                for stage in content["stages"].values():
-                    stage["fingerprint"], stage["seconds"], stage["details"].items()
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise RunDirectoryError(
-                    f"{path} is no manifest of understudy's. Give another --out, or --overwrite to start afresh."
-                ) from None
-            if content.get("schema_version") != SCHEMA_VERSION:
-                raise RunDirectoryError(
-                    f"{path} has schema version {content.get('schema_version')}, this understudy writes "
-                    f"{SCHEMA_VERSION}. Give another --out, or --overwrite to start afresh."
-                )
-            self.content = content
+            remedy = "Give another --out, or --overwrite to start afresh."
+            read_record(_Content, path, error=RunDirectoryError, remedy=remedy)
+            # The JSON itself is kept, so that saving it again leaves the rest of the file as it is.
+            self.content = json.loads(path.read_text(encoding="utf-8"))
 
     def fingerprint(self, stage: str) -> str | None:
-        return self.content["stages"].get(stage, {}).get("fingerprint")
+        found: str | None = self.content["stages"].get(stage, {}).get("fingerprint")
+        return found
 
     def seconds(self) -> dict[str, float]:
         return {name: stage["seconds"] for name, stage in self.content["stages"].items()}
 
     def details(self, stage: str) -> dict[str, Any]:
-        return self.content["stages"].get(stage, {}).get("details", {})
+        found: dict[str, Any] = self.content["stages"].get(stage, {}).get("details", {})
+        return found
 
     def machines(self, stages: Iterable[str]) -> list[tuple[dict[str, Any], list[str]]]:
         """The machines on which stages were done, each with those that were; a run can go on on another machine."""

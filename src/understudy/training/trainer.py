@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from understudy.recipe.training import TrainingOptions
 from understudy.runtime.hardware import Hardware, fused_attention
 from understudy.runtime.progress import progress
 from understudy.storage.files import file_sha256, write_json
+from understudy.storage.records import load_record
 from understudy.training.objectives import Objective
 from understudy.training.tracking import NO_TRACKING, PROJECT, Tracking
 
@@ -157,7 +157,7 @@ def train(
         progress(description, steps, "steps", already=state.global_step) as advance,
         tracking.stage(description, checkpoints, state.global_step, main_process) as reporters,
     ):
-        guard = _Guard(advance, sampler, _read_marker(resume)["seconds"] if resume else 0.0)
+        guard = _Guard(advance, sampler, load_record(_Marker, resume / _MARKER).seconds if resume else 0.0)
         trainer = _Trainer(
             model=model,
             args=arguments,
@@ -201,15 +201,18 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
 
 def _is_whole(checkpoint: Path) -> bool:
     try:
-        files = _read_marker(checkpoint)["files"]
+        files = load_record(_Marker, checkpoint / _MARKER).files
         return _STATE in files and all(file_sha256(checkpoint / name) == digest for name, digest in files.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return False
 
 
-def _read_marker(checkpoint: Path) -> dict[str, Any]:
-    marker = json.loads((checkpoint / _MARKER).read_text(encoding="utf-8"))
-    return {"seconds": float(marker["seconds"]), "files": dict(marker["files"])}
+@dataclass(frozen=True)
+class _Marker:
+    """What marks a checkpoint as whole: the seconds of training before it, and the SHA-256 of each of its files."""
+
+    seconds: float
+    files: dict[str, str]
 
 
 def _epochs_since_best(history: list[dict[str, Any]]) -> int:
@@ -332,7 +335,7 @@ class _Guard(TrainerCallback):
         checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != _MARKER)
         sums = {path.relative_to(checkpoint).as_posix(): file_sha256(path) for path in files}
-        write_json(checkpoint / _MARKER, {"seconds": self.seconds(), "files": sums})
+        write_json(checkpoint / _MARKER, asdict(_Marker(self.seconds(), sums)))
 
 
 def _printer() -> type[TrainerCallback]:
