@@ -39,7 +39,7 @@ from understudy.run.labelling import Labeller
 from understudy.run.members import Member, Workplace
 from understudy.run.teacher import Teacher, opinion_pool
 from understudy.runtime.hardware import Hardware, detect
-from understudy.storage.artifacts import fingerprint, write_json
+from understudy.storage.files import fingerprint, write_json
 from understudy.training.linear import distil_linear, train_linear
 from understudy.training.student import Lesson, control_start, student_start, train_student
 from understudy.training.trainer import TrainingContext

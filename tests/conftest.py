@@ -169,7 +169,7 @@ def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
     from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
     from understudy.reporting import render
     from understudy.run import testing
-    from understudy.storage.artifacts import write_text
+    from understudy.storage.files import write_text
 
     side = ModelSpeed(10.0, Latency(1.0, 2.0))
     speed = Speed("cpu", 1, "fp32", 16, BatchTime(2.0, 1.0), 2.0, side, side)

@@ -253,9 +253,17 @@ def test_a_file_that_is_something_else(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"agreement": None}, {"extra": 1}, {"teacher": 3}, {"teacher": {"accuracy": 0.9}}, {"controls": {"other": {}}}],
+    ("changes", "problem"),
+    [
+        ({"agreement": None}, "agreement: missing"),
+        ({"extra": 1}, "extra: unknown key"),
+        ({"teacher": 3}, "teacher: expected an object, got 3"),
+        ({"teacher": {"accuracy": 0.9}}, "teacher.f1: missing; teacher.auc: missing; teacher.ece: missing; 2 more"),
+        ({"controls": {"other": {}}}, "controls.other: unknown key"),
+    ],
 )
-def test_other_keys_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(RunDirectoryError, match="is not what schema version 1 holds"):
-        Metrics.load(change(tmp_path, **changes))
+def test_other_keys_are_refused(changes: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    path = change(tmp_path, **changes)
+    with pytest.raises(RunDirectoryError) as caught:
+        Metrics.load(path)
+    assert str(caught.value) == f"{path}: {problem}. Run it again."

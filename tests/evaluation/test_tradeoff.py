@@ -92,6 +92,15 @@ def test_when_none_will_do_the_nearest_are_named(tradeoff: Tradeoff) -> None:
     assert "The most accurate, 6, has 0.9400 at 50 ms; the quickest, static, 0.8800 at 0.2 ms" in message
 
 
+def test_what_was_saved_loads_equal(tradeoff: Tradeoff, tmp_path: Path) -> None:
+    teacher, *others = tradeoff.points
+    unknown = dataclasses.replace(teacher.metrics, parameters=None, bytes=None)
+    given = dataclasses.replace(teacher, metrics=unknown, speed=None, gain=None, p_value=None)
+    for found in (tradeoff, Tradeoff((given, *others), 7)):
+        found.save(tmp_path / "frontier.json")
+        assert Tradeoff.load(tmp_path / "frontier.json") == found
+
+
 def test_a_student_may_be_called_like_a_control(tradeoff: Tradeoff, tmp_path: Path) -> None:
     tradeoff.save(tmp_path / "frontier.json")
     content = json.loads((tmp_path / "frontier.json").read_text())

@@ -19,7 +19,7 @@ from understudy.exporting.export import Export, export
 from understudy.exporting.gate import Limits
 from understudy.inference.exported import ExportManifest
 from understudy.inference.opening import open_classifier
-from understudy.storage.artifacts import folder_digest
+from understudy.storage.files import folder_digest
 
 TEXTS = ["good film", "bad", "the story is dull and the film was awful", "", "never seen words", "very great " * 40]
 
@@ -68,7 +68,7 @@ def test_the_manifest_says_what_the_export_is(exported: Made, finished: Any) -> 
 
 def test_calibration_and_comparison_never_see_the_test_texts(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from understudy.exporting.texts import ExportTexts
-    from understudy.storage.artifacts import RunDirectory
+    from understudy.storage.layout import RunDirectory
 
     texts = ExportTexts.of_run(RunDirectory(finished.out), ["negative", "positive"])
     rows = (Path(finished.recipe.data.train)).read_text().splitlines()[1:]

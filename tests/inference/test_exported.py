@@ -17,7 +17,7 @@ import understudy
 from understudy.errors import ModelError, UserError
 from understudy.inference.exported import MANIFEST, available_threads
 from understudy.inference.opening import open_classifier
-from understudy.storage.artifacts import file_sha256
+from understudy.storage.files import file_sha256
 
 TEXTS = ["good film", "bad"]
 
@@ -157,16 +157,19 @@ def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> No
     "changes, words",
     [
         ({"files": {"../../../etc/passwd": "0"}}, "expected the files"),
-        ({"files": ["openvino_model.xml"]}, "expected a checksum for each file"),
-        ({"format": "pickle"}, "is not known"),
-        ({"classes": "negative"}, "expected the names of two or more classes"),
-        ({"classes": ["one"]}, "expected the names of two or more classes"),
-        ({"max_length": "16"}, "expected a number for max_length"),
+        ({"files": ["openvino_model.xml"]}, "files: expected an object"),
+        ({"files": {"config.json": 1}}, "files.config.json: expected text"),
+        ({"format": "pickle"}, "format: expected 'openvino' or 'onnx', got 'pickle'"),
+        ({"precision": "int4"}, "precision: expected 'fp32' or 'int8', got 'int4'"),
+        ({"classes": "negative"}, "classes: expected a list, got 'negative'"),
+        ({"classes": ["one"]}, "classes: expected 2 or more items, got ['one']"),
+        ({"max_length": "16"}, "max_length: expected a whole number, got '16'"),
+        ({"max_length": -1}, "max_length: expected 0 or more, got -1"),
         ({"max_length": 2}, "2 special tokens leave nothing of texts of 2"),
         ({"classes": ["a", "b", "c"]}, "expected (2, 3), for the manifest names 3 classes"),
-        ({"pad_id": True}, "expected a number for pad_id"),
+        ({"pad_id": True}, "pad_id: expected a whole number, got True"),
         ({"schema_version": 99}, "schema version 99"),
-        ({"surprise": 1}, "is not what schema version 1 holds"),
+        ({"surprise": 1}, "surprise: unknown key"),
     ],
 )
 def test_a_manifest_that_no_export_has_is_refused(changes: dict[str, Any], words: str, folder: Path) -> None:
@@ -178,7 +181,7 @@ def test_a_manifest_that_no_export_has_is_refused(changes: dict[str, Any], words
 @pytest.mark.parametrize("content", ["", "[]", "null", "{", "\x00\x01"])
 def test_a_manifest_that_is_none_is_refused(content: str, folder: Path) -> None:
     (folder / MANIFEST).write_text(content)
-    assert "is no manifest of an export" in refused(folder)
+    assert "is not a understudy.json that understudy wrote" in refused(folder)
 
 
 # Files that fit their manifest and are hostile all the same
@@ -231,7 +234,7 @@ def test_a_graph_that_is_none_is_refused(content: bytes, folder: Path) -> None:
 
 def test_a_manifest_nested_without_end_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text('{"schema_version":' + "[" * 100_000 + "]" * 100_000 + "}")
-    assert "is no manifest of an export" in refused(folder)
+    assert "is not a understudy.json that understudy wrote" in refused(folder)
 
 
 def test_weights_that_are_too_few_are_refused(folder: Path) -> None:

@@ -12,7 +12,8 @@ from conftest import Finished, leave_out_clock
 from understudy.evaluation.results import Metrics
 from understudy.reporting.card import write_card
 from understudy.run.pipeline import distill
-from understudy.storage.artifacts import RunDirectory, folder_digest
+from understudy.storage.files import folder_digest
+from understudy.storage.layout import RunDirectory
 
 
 def test_a_finished_run_has_a_card_beside_its_student(finished: Finished) -> None:

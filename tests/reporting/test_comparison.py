@@ -14,7 +14,7 @@ from understudy.evaluation.significance import gain
 from understudy.reporting.comparison import compare_runs, write_comparison
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.terminal import show_comparison
-from understudy.storage.artifacts import write_text
+from understudy.storage.files import write_text
 
 
 def pair(metrics: Metrics, folder: Path) -> tuple[Evidence, Evidence]:

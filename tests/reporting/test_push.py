@@ -21,7 +21,7 @@ from understudy.cli import main as cli
 from understudy.errors import HubUnreachable, ModelError, RunDirectoryError, UserError
 from understudy.reporting.card import addressed
 from understudy.reporting.push import files_to_push
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory
 
 STUDENT = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 FILES = STUDENT | {"metrics.json", "report/dashboard.png"}

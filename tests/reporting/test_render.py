@@ -18,7 +18,7 @@ from understudy.recipe.recipe import Recipe
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.render import compare, report
 from understudy.run.pipeline import Run, distill
-from understudy.storage.artifacts import Manifest
+from understudy.storage.manifest import Manifest
 
 
 @pytest.fixture

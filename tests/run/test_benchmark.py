@@ -20,7 +20,7 @@ from understudy.recipe.recipe import Recipe
 from understudy.run import benchmark as module
 from understudy.run.benchmark import benchmark
 from understudy.runtime.hardware import Hardware
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory
 from understudy.timing.figures import Benchmark
 from understudy.timing.speed import BATCH
 

@@ -19,7 +19,7 @@ from understudy.run import checks as preparation
 from understudy.run import inputs as materials
 from understudy.run.pipeline import distill, examine
 from understudy.runtime.hardware import Hardware
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("no_clock")
 

@@ -164,7 +164,7 @@ def test_no_byte_of_a_marker_can_do_harm(broken: Path) -> None:
     for position in range(0, len(content), 3):
         marker.write_bytes(content[:position] + bytes([content[position] ^ 2]) + content[position + 1 :])
         if last_whole_checkpoint(broken) == broken / "checkpoint-6":
-            assert isinstance(checkpoints.read_marker(broken / "checkpoint-6")["seconds"], float)
+            assert isinstance(checkpoints.read_marker(broken / "checkpoint-6").seconds, float)
         else:
             shutil.copytree(spare, broken / "checkpoint-6")
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from understudy.models.loading import resolve
-from understudy.storage.artifacts import folder_digest
+from understudy.storage.files import folder_digest
 from understudy.training import student as module
 from understudy.training.student import Start, control_start, student_start
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from understudy.models.loading import resolve
 from understudy.run.keys import teacher_key
-from understudy.storage.artifacts import folder_digest
+from understudy.storage.files import folder_digest
 from understudy.training import teacher as module
 from understudy.training.teacher import is_ready_made
 
@@ -81,6 +81,10 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def change(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -92,8 +96,23 @@ def flip(path: Path) -> None:
         lambda entry: (entry / "training.json").write_text("{"),
         lambda entry: (entry / "training.json").write_text("[]"),
         lambda entry: (entry / "training.json").write_text('{"digest": "x"}'),
+        lambda entry: change(entry / "training.json", seconds="3"),
+        lambda entry: change(entry / "training.json", history=None),
+        lambda entry: change(entry / "training.json", calibration={"temperature": 2.0}),
     ],
-    ids=["weights", "tokenizer", "config", "model", "record", "broken record", "list", "short record"],
+    ids=[
+        "weights",
+        "tokenizer",
+        "config",
+        "model",
+        "record",
+        "broken record",
+        "list",
+        "short record",
+        "seconds",
+        "history",
+        "calibration",
+    ],
 )
 def test_a_damaged_cache_entry_is_made_again(
     workshop: Any,

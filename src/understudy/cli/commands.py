@@ -167,7 +167,7 @@ def _benchmark(options: argparse.Namespace) -> None:
 
     from understudy.reporting.benchmark_table import show_benchmark
     from understudy.run.benchmark import benchmark
-    from understudy.storage.artifacts import RunDirectory
+    from understudy.storage.layout import RunDirectory
 
     found = benchmark(
         options.run,

@@ -15,7 +15,7 @@ from understudy.evaluation.results import Abstention, Controls, Metrics, ModelMe
 from understudy.evaluation.significance import gain, mcnemar, retention
 from understudy.evaluation.verdict import Comparisons, judge
 from understudy.recipe.evidence import EvaluationOptions
-from understudy.storage.artifacts import write_file
+from understudy.storage.files import write_file
 
 
 @dataclass(frozen=True)

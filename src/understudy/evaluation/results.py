@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+from typing import ClassVar, Literal
 
 from understudy.errors import RunDirectoryError
-from understudy.storage.artifacts import SCHEMA_VERSION, write_json
+from understudy.storage.files import write_json
+from understudy.storage.layout import SCHEMA_VERSION
+from understudy.storage.records import read_record
 
-Results = TypeVar("Results")
 Interval = tuple[float, float]
 """Lower and upper end of a 95 % interval."""
 
@@ -261,48 +261,5 @@ class Metrics:
         Raises:
             RunDirectoryError: it is missing, or another schema than this version's.
         """
-        return load_results(cls, path, "the run is not finished. Start it again to go on.", "Run it again.")
-
-
-def load_results(kind: type[Results], path: Path, missing: str, remedy: str) -> Results:
-    """Reads a file of results into the dataclass that wrote it.
-
-    Args:
-        kind: The dataclass.
-        path: The file.
-        missing: What it means that there is none, and what to do.
-        remedy: What to do where it is another's, or of another version.
-
-    Raises:
-        RunDirectoryError: it is missing, or another schema than this version's.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("schema_version")
-    except FileNotFoundError:
-        raise RunDirectoryError(f"No {path}: {missing}") from None
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise RunDirectoryError(f"{path} is not a {path.name} that understudy wrote. {remedy}") from None
-    if version != SCHEMA_VERSION:
-        raise RunDirectoryError(
-            f"{path} has schema version {version}, this understudy reads {SCHEMA_VERSION}. {remedy}"
-        )
-    try:
-        return _build(kind, content)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise RunDirectoryError(
-            f"{path} is not what schema version {SCHEMA_VERSION} holds ({error}). {remedy}"
-        ) from None
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """Turns JSON into the dataclass (or tuple of some, or optional one) that a type hint names."""
-    if dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{name: _build(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
-    options = [option for option in getattr(kind, "__args__", ()) if dataclasses.is_dataclass(option)]
-    if isinstance(value, list) and options:
-        return tuple(_build(options[0], item) for item in value)
-    if value is not None and options:
-        return _build(options[0], value)
-    return tuple(value) if isinstance(value, list) else value
+        missing = "the run is not finished. Start it again to resume."
+        return read_record(cls, path, error=RunDirectoryError, missing=missing, remedy="Run it again.")

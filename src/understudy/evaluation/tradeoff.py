@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from understudy.errors import RunDirectoryError
-from understudy.evaluation.results import Interval, Latency, ModelMetrics, ModelSpeed
-from understudy.storage.artifacts import SCHEMA_VERSION, write_json
+from understudy.evaluation.results import Interval, ModelMetrics, ModelSpeed
+from understudy.storage.files import write_json
+from understudy.storage.layout import SCHEMA_VERSION
+from understudy.storage.records import read_record
 
 Role = Literal["teacher", "student", "control"]
 
@@ -159,15 +160,8 @@ class Tradeoff:
         Raises:
             RunDirectoryError: it is no such file, or another schema than this version's.
         """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["schema_version"] != SCHEMA_VERSION:
-                raise ValueError(f"schema version {content['schema_version']}")
-            return cls(tuple(map(_point, content["models"].values())), content["texts"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunDirectoryError(
-                f"{path} is not what this version's understudy frontier writes ({error}). Measure the frontier again."
-            ) from None
+        found = read_record(_File, path, error=RunDirectoryError, remedy="Measure the frontier again.")
+        return cls(tuple(map(_point, found.models.values())), found.texts)
 
     def _frontier(self, merit: dict[str, float]) -> list[Point]:
         best: list[Point] = []
@@ -177,18 +171,42 @@ class Tradeoff:
         return best
 
 
+@dataclass(frozen=True)
+class _Row(ModelMetrics):
+    """A point as `frontier.json` has it: the metrics stand among its other keys."""
+
+    name: str
+    role: Role
+    folder: str
+    accuracy_ci95: Interval
+    speed: ModelSpeed | None
+    gain: float | None
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The names of the students on the frontier, by what they are compared in."""
+
+    documents_per_second: list[str]
+    bytes: list[str]
+
+
+@dataclass(frozen=True)
+class _File:
+    """What `frontier.json` holds; `frontier` and `dominated_by_linear` follow from the models."""
+
+    texts: int
+    models: dict[str, _Row]
+    frontier: _Best
+    dominated_by_linear: list[str]
+
+
 def _plain(point: Point) -> dict[str, object]:
     content = dataclasses.asdict(point)
     return {**content.pop("metrics"), **content}
 
 
-def _point(content: dict[str, Any]) -> Point:
-    own = {field.name for field in dataclasses.fields(ModelMetrics)}
-    rest = {name: value for name, value in content.items() if name not in own}
-    speed = rest.pop("speed")
-    return Point(
-        metrics=ModelMetrics(**{name: content[name] for name in own}),
-        accuracy_ci95=tuple(rest.pop("accuracy_ci95")),
-        speed=speed and ModelSpeed(speed["documents_per_second"], Latency(**speed["latency_ms"])),
-        **rest,
-    )
+def _point(row: _Row) -> Point:
+    metrics = ModelMetrics(**{field.name: getattr(row, field.name) for field in dataclasses.fields(ModelMetrics)})
+    return Point(row.name, row.role, row.folder, metrics, row.accuracy_ci95, row.speed, row.gain, row.p_value)

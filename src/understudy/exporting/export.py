@@ -30,7 +30,8 @@ from understudy.inference.exported import (
 )
 from understudy.inference.opening import open_classifier
 from understudy.models.loading import longest_input
-from understudy.storage.artifacts import RunDirectory, file_sha256, folder_digest, write_folder
+from understudy.storage.files import file_sha256, folder_digest, write_folder
+from understudy.storage.layout import RunDirectory
 
 log = logging.getLogger(__name__)
 

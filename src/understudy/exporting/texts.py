@@ -12,7 +12,9 @@ from understudy.data.sources import read
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError
 from understudy.evaluation.single import matched_labels
-from understudy.storage.artifacts import Manifest, RunDirectory, fingerprint, read_recipe
+from understudy.storage.files import fingerprint
+from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.manifest import Manifest
 
 CALIBRATION_TEXTS = 300
 _SEED = 0

@@ -20,7 +20,7 @@ from understudy.inference.parts import Parts, parts_folder
 from understudy.inference.rows import STDIN, Window, chunks_of, windows
 from understudy.inference.writers import Types, writer
 from understudy.runtime.progress import progress
-from understudy.storage.artifacts import file_sha256, write_file
+from understudy.storage.files import file_sha256, write_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,7 @@ import numpy as np
 from understudy.data.tokens import Tokens
 from understudy.inference.answers import check_threshold, labels_of
 from understudy.runtime.hardware import Dtype
-from understudy.storage.artifacts import file_sha256, fingerprint
+from understudy.storage.files import file_sha256, fingerprint
 
 if TYPE_CHECKING:
     pass

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, NonNegativeInt
 
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
@@ -23,7 +24,8 @@ from understudy.inference.classifier import Classifier, CutTexts, Size
 from understudy.inference.engines import Engine, OnnxEngine, OpenVinoEngine, openvino_dtype
 from understudy.inference.logits import predict_logits, softmax
 from understudy.runtime.hardware import Dtype
-from understudy.storage.artifacts import file_sha256, write_json
+from understudy.storage.files import file_sha256, write_json
+from understudy.storage.records import read_record
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -63,14 +65,14 @@ class ExportManifest:
 
     format: Format
     precision: ExportPrecision
-    classes: list[str]
-    max_length: int
-    pad_id: int
-    parameters: int
+    classes: Annotated[list[str], Field(min_length=2)]
+    max_length: NonNegativeInt
+    pad_id: NonNegativeInt
+    parameters: NonNegativeInt
     source: dict[str, Any]
     calibration: dict[str, Any] | None
     gate: dict[str, Any] | None
-    bytes: int
+    bytes: NonNegativeInt
     files: dict[str, str]
     versions: dict[str, str]
 
@@ -82,46 +84,15 @@ class ExportManifest:
         """Reads and checks the manifest; the files that it names are looked at by `check_files`.
 
         Raises:
-            ModelError: it is none, or says what cannot be.
+            ModelError: the manifest is missing, damaged, has another schema version or names other files.
         """
-        path = folder / MANIFEST
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            version = content.pop("schema_version")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise ModelError(f"{path} is no manifest of an export. Export the model again.") from None
-        if version != _SCHEMA_VERSION:
-            raise ModelError(
-                f"{path} has schema version {version}, this understudy reads {_SCHEMA_VERSION}. Export the model again."
-            )
-        try:
-            manifest = cls(**content)
-        except TypeError as error:
-            raise ModelError(
-                f"{path} is not what schema version {_SCHEMA_VERSION} holds ({error}). Export it again."
-            ) from None
-        problem = manifest._problem()
-        if problem:
-            raise ModelError(f"{path}: {problem}. Export the model again.")
+        path, remedy = folder / MANIFEST, "Export the model again."
+        manifest = read_record(cls, path, error=ModelError, remedy=remedy, version=_SCHEMA_VERSION)
+        wanted = {*GRAPH_FILES[manifest.format], TOKENIZER, CONFIG}
+        if set(manifest.files) != wanted:
+            expected, got = (", ".join(sorted(names)) for names in (wanted, manifest.files))
+            raise ModelError(f"{path}: files: expected {expected}, got {got}. {remedy}")
         return manifest
-
-    def _problem(self) -> str | None:
-        """What the manifest says that no export of ours would."""
-        if self.format not in get_args(Format) or self.precision not in get_args(ExportPrecision):
-            return f"format {self.format!r} in {self.precision!r} is not known"
-        names = self.classes
-        if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
-            return f"expected the names of two or more classes, got {names!r}"
-        for name in ("max_length", "pad_id", "parameters", "bytes"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                return f"expected a number for {name}, got {value!r}"
-        if not isinstance(self.files, dict) or not all(isinstance(item, str) for item in self.files.values()):
-            return "expected a checksum for each file"
-        wanted = {*GRAPH_FILES[self.format], TOKENIZER, CONFIG}
-        if set(self.files) != wanted:
-            return f"expected the files {', '.join(sorted(wanted))}, got {', '.join(sorted(map(str, self.files)))}"
-        return None
 
     def check_files(self, folder: Path) -> None:
         """Compares every file with its checksum.

@@ -10,7 +10,7 @@ from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.exported import ExportedClassifier, is_exported
 from understudy.inference.ngrams import LinearClassifier
 from understudy.models.linear import LinearModel, is_linear
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 

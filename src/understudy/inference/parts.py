@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -20,7 +19,8 @@ from typing import IO, Any
 import numpy as np
 
 from understudy.errors import UserError
-from understudy.storage.artifacts import fingerprint, write_file, write_json
+from understudy.storage.files import fingerprint, write_file, write_json
+from understudy.storage.records import load_record
 
 log = logging.getLogger(__name__)
 
@@ -170,15 +170,15 @@ def _is_at(file: IO[str], path: Path) -> bool:
         return False
 
 
-def _description(folder: Path) -> Any:
+def _description(folder: Path) -> dict[str, Any] | None:
     try:
-        return json.loads((folder / _WORK).read_text(encoding="utf-8"))
+        return load_record(dict[str, Any], folder / _WORK)
     except (OSError, ValueError):
         return None
 
 
-def _difference(earlier: Any, work: dict[str, Any]) -> str:
-    if not isinstance(earlier, dict):
+def _difference(earlier: dict[str, Any] | None, work: dict[str, Any]) -> str:
+    if earlier is None:
         return "its description cannot be read"
     return f"not the same {', '.join(name for name in work if earlier.get(name) != work[name]) or 'options'}"
 

@@ -23,7 +23,7 @@ from understudy.inference.engines import OpenVinoEngine, open_engine
 from understudy.inference.logits import predict_logits
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.runtime.progress import progress
-from understudy.storage.artifacts import file_sha256, fingerprint, write_file, write_json
+from understudy.storage.files import file_sha256, fingerprint, write_file, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -13,7 +13,7 @@ from understudy.reporting import formats
 from understudy.reporting.canvas import HEIGHT, WIDTH, Canvas
 from understudy.reporting.dashboard import FAINT, LINEAR, MARGIN, RULE, STUDENT, TEACHER
 from understudy.reporting.figures import benchmark_conditions
-from understudy.storage.artifacts import write_file
+from understudy.storage.files import write_file
 from understudy.timing.figures import Benchmark, Measurement, Side
 
 if TYPE_CHECKING:

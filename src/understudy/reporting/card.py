@@ -17,7 +17,9 @@ from understudy.recipe.recipe import Recipe
 from understudy.reporting import formats
 from understudy.reporting.card_metadata import file_name, metadata, model_records, public_source, student_origin
 from understudy.reporting.figures import comparison, findings
-from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe, write_text
+from understudy.storage.files import write_text
+from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.manifest import Manifest
 
 # What Markdown and HTML could take for markup, within a line.
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#]")

@@ -12,7 +12,7 @@ from typing import Any
 from understudy.data.sources import hub_dataset
 from understudy.evaluation.results import Metrics
 from understudy.recipe.recipe import Recipe
-from understudy.storage.artifacts import Manifest
+from understudy.storage.manifest import Manifest
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})*|multilingual|code")

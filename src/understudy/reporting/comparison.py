@@ -25,7 +25,7 @@ from understudy.reporting.charts import (
 )
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.page import environment
-from understudy.storage.artifacts import write_text
+from understudy.storage.files import write_text
 
 MARK = "runs beside each other</title>"
 """What every such page has."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
 from understudy.reporting import formats
 from understudy.reporting.canvas import HEIGHT, INK, WIDTH, Canvas, drawn_with
-from understudy.storage.artifacts import write_file
+from understudy.storage.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,8 @@ from understudy.errors import RunDirectoryError, UnderstudyError
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.recipe.recipe import Recipe
-from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe
+from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.manifest import Manifest
 from understudy.timing.figures import Benchmark
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from understudy.evaluation.tradeoff import Point, Tradeoff
 from understudy.reporting import formats
 from understudy.reporting.canvas import DPI, FONT, HEIGHT, INK, WIDTH, Canvas
 from understudy.reporting.dashboard import FAINT, LINEAR, RULE, STUDENT, TEACHER
-from understudy.storage.artifacts import write_file
+from understudy.storage.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from understudy.inference.exported import ExportManifest
 from understudy.reporting import charts, formats, sections
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.figures import benchmark_notes
-from understudy.storage.artifacts import write_text
+from understudy.storage.files import write_text
 from understudy.timing.figures import Side
 
 if TYPE_CHECKING:

@@ -16,8 +16,10 @@ from understudy.errors import HubUnreachable, ModelError, RunDirectoryError, Use
 from understudy.models.linear import is_linear
 from understudy.reporting.card import addressed
 from understudy.reporting.evidence import REPORT
-from understudy.storage.artifacts import Manifest, RunDirectory, file_sha256, folder_digest
+from understudy.storage.files import file_sha256, folder_digest
 from understudy.storage.hub import MODEL_FILES, asked_once, first_line, has_vocabulary, out_of_reach, weight_files
+from understudy.storage.layout import RunDirectory
+from understudy.storage.manifest import Manifest
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,9 @@ from understudy.reporting.comparison import MARK, RunComparison, compare_runs, w
 from understudy.reporting.dashboard import draw_dashboard
 from understudy.reporting.evidence import REPORT, Evidence
 from understudy.reporting.page import write_report
-from understudy.storage.artifacts import Manifest, RunDirectory, file_sha256, fingerprint, write_text
+from understudy.storage.files import file_sha256, fingerprint, write_text
+from understudy.storage.layout import RunDirectory
+from understudy.storage.manifest import Manifest
 
 
 def report(run: str | Path, *, texts: bool | None = None) -> Path:

@@ -13,7 +13,7 @@ from understudy.reporting import charts, formats
 from understudy.reporting.charts import Chart, Table
 from understudy.reporting.evidence import MODELS, REPORT, Evidence
 from understudy.runtime.progress import duration
-from understudy.storage.artifacts import Manifest
+from understudy.storage.manifest import Manifest
 
 _PICTURES = {"Benchmark": "benchmark", "Frontier": "frontier"}
 

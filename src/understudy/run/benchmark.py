@@ -28,7 +28,8 @@ from understudy.reporting.evidence import Evidence
 from understudy.reporting.render import render_run
 from understudy.runtime.environment import variables
 from understudy.runtime.hardware import Dtype, Hardware, detect, machine
-from understudy.storage.artifacts import RunDirectory, folder_digest, read_recipe
+from understudy.storage.files import folder_digest
+from understudy.storage.layout import RunDirectory, read_recipe
 from understudy.timing.figures import Benchmark, Runtime, Side, Skipped
 from understudy.timing.speed import BATCH, padded_batch
 from understudy.timing.turns import Contender, take_turns

@@ -18,7 +18,9 @@ from understudy.run.inputs import Materials
 from understudy.run.settings import Settings
 from understudy.runtime.hardware import Hardware, machine
 from understudy.runtime.progress import duration
-from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe, write_text
+from understudy.storage.files import write_text
+from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.manifest import Manifest
 from understudy.training.estimate import Work, estimate
 
 log = logging.getLogger(__name__)

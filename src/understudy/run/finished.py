@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from understudy.inference.exported import is_exported, made_of
-from understudy.storage.artifacts import Manifest, RunDirectory, file_sha256, folder_digest
+from understudy.storage.files import file_sha256, folder_digest
+from understudy.storage.layout import RunDirectory
+from understudy.storage.manifest import Manifest
 from understudy.training.teacher import TrainedModel
 
 log = logging.getLogger(__name__)

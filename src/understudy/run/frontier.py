@@ -25,7 +25,7 @@ from understudy.run.pipeline import prepare
 from understudy.run.settings import Settings, SettingsArguments, chosen
 from understudy.run.stages import Stages, Variant
 from understudy.run.teacher import Teacher
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory
 from understudy.timing.speed import measure_models
 
 log = logging.getLogger(__name__)

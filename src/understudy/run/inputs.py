@@ -23,7 +23,7 @@ from understudy.models.students import check_layers
 from understudy.models.vocabulary import Vocabulary, prune_vocabulary
 from understudy.recipe.recipe import Recipe
 from understudy.run.members import LINEAR, EncoderMember, LinearMember, Member, ScoresMember
-from understudy.storage.artifacts import default_cache
+from understudy.storage.layout import default_cache
 from understudy.training.teacher import Encoder
 
 if TYPE_CHECKING:

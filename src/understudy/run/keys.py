@@ -11,7 +11,7 @@ from understudy.data.tokens import tokenizer_digest
 from understudy.models.loading import Origin, load_tokenizer
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
-from understudy.storage.artifacts import file_sha256, fingerprint, folder_digest
+from understudy.storage.files import file_sha256, fingerprint, folder_digest
 from understudy.training.student import Start
 from understudy.training.teacher import is_ready_made
 

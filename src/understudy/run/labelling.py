@@ -17,7 +17,7 @@ from understudy.models.linear import LinearModel
 from understudy.models.loading import load_classifier, load_tokenizer
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.runtime.progress import progress
-from understudy.storage.artifacts import folder_digest
+from understudy.storage.files import folder_digest
 
 _FOLDS = 5
 _SMALLEST = 1e-12

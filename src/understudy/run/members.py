@@ -18,7 +18,7 @@ from understudy.recipe.recipe import Recipe
 from understudy.run.keys import linear_key, scores_key, teacher_key
 from understudy.run.labelling import Labeller
 from understudy.runtime.hardware import Dtype, Hardware
-from understudy.storage.artifacts import copy_folder
+from understudy.storage.files import copy_folder
 from understudy.training.estimate import Work
 from understudy.training.linear import train_linear
 from understudy.training.teacher import Encoder, TrainedModel, is_ready_made, keep_scores, train_teacher

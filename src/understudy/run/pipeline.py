@@ -28,8 +28,7 @@ from understudy.run.checks import (
 from understudy.run.inputs import Materials, examine, gather
 from understudy.run.settings import Settings, SettingsArguments, chosen
 from understudy.run.stages import Stages
-from understudy.storage import artifacts
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory, read_recipe
 from understudy.training.tracking import tracking
 
 __all__ = ["Run", "distill", "examine"]
@@ -52,7 +51,7 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        return artifacts.read_recipe(self._layout)
+        return read_recipe(self._layout)
 
     @cached_property
     def metrics(self) -> Metrics:

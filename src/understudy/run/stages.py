@@ -27,8 +27,9 @@ from understudy.run.settings import Settings
 from understudy.run.teacher import Teacher
 from understudy.run.testing import Testing
 from understudy.runtime.hardware import Hardware
-from understudy.storage import artifacts
-from understudy.storage.artifacts import Manifest, RunDirectory
+from understudy.storage.files import write_json
+from understudy.storage.layout import RunDirectory
+from understudy.storage.manifest import Manifest
 from understudy.training.linear import distil_linear, train_linear
 from understudy.training.student import Lesson, Start, control_start, student_start, train_student
 from understudy.training.teacher import TrainedModel
@@ -158,7 +159,7 @@ class Stages:
         dtype = self.hardware.dtype(self.recipe.teacher.precision)
         teacher = Teacher(members, tuple(folders), self.labeller, dtype)
         if len(members) > 1:
-            artifacts.write_json(self.run.teacher / "committee.json", {"members": teacher.record()})
+            write_json(self.run.teacher / "committee.json", {"members": teacher.record()})
         return teacher
 
     def soft_labels(self, teacher: Teacher) -> StoredLogits:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from understudy.evaluation.results import load_results
+from understudy.errors import RunDirectoryError
 from understudy.evaluation.tradeoff import Role
 from understudy.runtime.hardware import Dtype
-from understudy.storage.artifacts import SCHEMA_VERSION, write_json
+from understudy.storage.files import write_json
+from understudy.storage.layout import SCHEMA_VERSION
+from understudy.storage.records import read_record
 
 Runtime = Literal["pytorch", "openvino", "onnxruntime", "ngrams"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
@@ -191,4 +193,5 @@ class Benchmark:
             RunDirectoryError: it is missing, or another schema than this version's.
         """
         measure = f"Measure first: understudy benchmark {path.parent}"
-        return load_results(cls, path, f"nothing was measured yet. {measure}", measure)
+        missing = f"nothing was measured yet. {measure}"
+        return read_record(cls, path, error=RunDirectoryError, missing=missing, remedy=measure)

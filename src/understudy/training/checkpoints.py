@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from transformers import TrainerState
 
-from understudy.storage.artifacts import file_sha256, write_json
+from understudy.storage.files import file_sha256, write_json
+from understudy.storage.records import load_record
 
 log = logging.getLogger(__name__)
 
 STATE = "trainer_state.json"  # Trainer's name for it
 _MARKER = "complete.json"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What marks a checkpoint as whole.
+
+    Attributes:
+        seconds: Training time before it.
+        files: SHA-256 of each of its files, by name.
+    """
+
+    seconds: float
+    files: dict[str, str]
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
@@ -38,15 +51,20 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
 
 def _is_whole(checkpoint: Path) -> bool:
     try:
-        files = read_marker(checkpoint)["files"]
+        files = read_marker(checkpoint).files
         return STATE in files and all(file_sha256(checkpoint / name) == digest for name, digest in files.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return False
 
 
-def read_marker(checkpoint: Path) -> dict[str, Any]:
-    marker = json.loads((checkpoint / _MARKER).read_text(encoding="utf-8"))
-    return {"seconds": float(marker["seconds"]), "files": dict(marker["files"])}
+def read_marker(checkpoint: Path) -> Marker:
+    """The marker of a checkpoint.
+
+    Raises:
+        OSError: There is none.
+        ValueError: It is damaged.
+    """
+    return load_record(Marker, checkpoint / _MARKER)
 
 
 def mark_as_whole(checkpoint: Path, seconds: float) -> None:
@@ -58,4 +76,4 @@ def mark_as_whole(checkpoint: Path, seconds: float) -> None:
     """
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != _MARKER)
     sums = {path.relative_to(checkpoint).as_posix(): file_sha256(path) for path in files}
-    write_json(checkpoint / _MARKER, {"seconds": seconds, "files": sums})
+    write_json(checkpoint / _MARKER, asdict(Marker(seconds, sums)))

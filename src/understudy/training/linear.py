@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from understudy.data.corpus import Corpus
 from understudy.errors import ModelError
 from understudy.inference.logits import softmax
 from understudy.models.linear import LinearModel
-from understudy.storage.artifacts import copy_folder, folder_digest, write_folder, write_json
+from understudy.storage.files import copy_folder, folder_digest, write_folder, write_json
+from understudy.storage.records import load_record
 from understudy.training.teacher import TrainedModel
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def train_linear(corpus: Corpus, entry: Path, folder: Path, description: str) ->
         seconds = round(time.monotonic() - start, 2)
         with write_folder(entry) as temporary:
             model.save(temporary / "model")
-            write_json(temporary / "training.json", {"seconds": seconds})
+            write_json(temporary / "training.json", asdict(_Record(seconds)))
     copy_folder(entry / "model", folder)
     return TrainedModel(folder, folder_digest(folder), seconds, reused, [])
 
@@ -58,13 +59,20 @@ def distil_linear(corpus: Corpus, soft_labels: np.ndarray, folder: Path) -> Trai
     return TrainedModel(folder, folder_digest(folder), time.monotonic() - start, False, [])
 
 
+@dataclass(frozen=True)
+class _Record:
+    """What `training.json` holds, next to a model in the cache."""
+
+    seconds: float
+
+
 def _from_cache(entry: Path) -> float | None:
     """The seconds that it took to fit the model in an entry; None if there is no undamaged one."""
     if not entry.is_dir():
         return None
     try:
         LinearModel.load(entry / "model")
-        return float(json.loads((entry / "training.json").read_text(encoding="utf-8"))["seconds"])
-    except (ModelError, OSError, ValueError, KeyError, TypeError):
+        return load_record(_Record, entry / "training.json").seconds
+    except (ModelError, OSError, ValueError):
         log.warning("%s is damaged; making it again", entry)
         return None

@@ -16,7 +16,7 @@ from understudy.models.students import from_layers, static_student
 from understudy.models.vocabulary import Vocabulary, prune_embeddings
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.training import DistillationOptions, LayerChoice
-from understudy.storage.artifacts import write_folder
+from understudy.storage.files import write_folder
 from understudy.training.calibration import calibrate_trained
 from understudy.training.objectives import Objective, balanced_class_weights, distilled, supervised
 from understudy.training.teacher import TrainedModel, save_model

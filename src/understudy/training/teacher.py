@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import shutil
 import time
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens
-from understudy.errors import ModelError
 from understudy.models.loading import Origin, classifier_labels, load_classifier, load_tokenizer, unnamed
 from understudy.recipe.recipe import Recipe
-from understudy.storage.artifacts import folder_digest, write_folder, write_json
+from understudy.storage.files import folder_digest, write_folder, write_json
+from understudy.storage.records import load_record
 from understudy.training.calibration import Calibration, calibrate_trained
 from understudy.training.objectives import balanced_class_weights, supervised
 from understudy.training.trainer import Examples, Method, TrainingContext, TrainingLog, train
@@ -119,13 +118,8 @@ def train_teacher(
             calibration = calibrate_trained(model, validation, recipe.teacher, tokenizer.pad_token_id, context)
     with write_folder(entry) as folder:
         digest = save_model(model, tokenizer, folder / "model", recipe.data.max_length)
-        record = {
-            "digest": digest,
-            "seconds": round(training.seconds, 2),
-            "history": training.history,
-            "calibration": calibration and asdict(calibration),
-        }
-        write_json(folder / "training.json", record)
+        record = _Record(digest, round(training.seconds, 2), training.history, calibration)
+        write_json(folder / "training.json", asdict(record))
     shutil.rmtree(context.checkpoints, ignore_errors=True)
     return TrainedModel(entry / "model", digest, training.seconds, False, training.history, calibration)
 
@@ -151,16 +145,25 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     return folder_digest(folder)
 
 
+@dataclass(frozen=True)
+class _Record:
+    """What `training.json` holds, next to a model in the cache."""
+
+    digest: str
+    seconds: float
+    history: list[dict[str, Any]]
+    calibration: Calibration | None
+
+
 def _from_cache(entry: Path) -> TrainedModel | None:
     try:
         if not entry.exists():
             return None
-        record = json.loads((entry / "training.json").read_text(encoding="utf-8"))
-        if folder_digest(entry / "model") != record["digest"]:
-            raise ModelError("checksum")
-        calibration = record["calibration"] and Calibration(**record["calibration"])
-        return TrainedModel(entry / "model", record["digest"], record["seconds"], True, record["history"], calibration)
-    except (ModelError, OSError, ValueError, KeyError, TypeError):
+        record = load_record(_Record, entry / "training.json")
+        if folder_digest(entry / "model") != record.digest:
+            raise ValueError("checksum")
+        return TrainedModel(entry / "model", record.digest, record.seconds, True, record.history, record.calibration)
+    except (OSError, ValueError):
         log.warning("%s is damaged; making it again", entry)
         shutil.rmtree(entry, ignore_errors=True)
         return None

@@ -26,7 +26,7 @@ from transformers.integrations.integration_utils import (
 from understudy.errors import UserError
 from understudy.recipe.wording import suggestion
 from understudy.runtime.environment import variables
-from understudy.storage.artifacts import write_text
+from understudy.storage.files import write_text
 from understudy.training.reporters import Reporters
 
 PROJECT = "understudy"

@@ -104,7 +104,7 @@ class _Resumption:
         found = last_whole_checkpoint(checkpoints)
         if found is None:
             return cls(None, TrainerState(), 0.0)
-        return cls(found, TrainerState.load_from_json(str(found / STATE)), read_marker(found)["seconds"])
+        return cls(found, TrainerState.load_from_json(str(found / STATE)), read_marker(found).seconds)
 
 
 def train(
