@@ -29,7 +29,7 @@ from understudy.run.labelling import Committee, Labeller
 from understudy.runtime.hardware import Hardware
 from understudy.storage import artifacts
 from understudy.storage.artifacts import Manifest, RunDirectory, copy_folder, file_sha256, fingerprint, folder_digest
-from understudy.timing.speed import measure_speed
+from understudy.timing.speed import Workload, measure_speed
 from understudy.training.linear import linear_fingerprint, train_linear
 from understudy.training.student import Start, control_start, student_start, train_student
 from understudy.training.teacher import TrainedModel, keep_scores, train_teacher
@@ -290,12 +290,9 @@ class Stages:
         speed = measure_speed(
             teacher.models,
             [folders["student"]],
-            corpus.test.texts,
-            max_length=self.recipe.data.max_length,
-            sample=options.speed_texts,
-            hardware=self.hardware,
-            dtype=dtype,
-            seed=self.recipe.seed,
+            Workload(corpus.test.texts, options.speed_texts, self.recipe.data.max_length, self.recipe.seed),
+            self.hardware,
+            dtype,
         )
         # A control that an earlier recipe asked for keeps its place in the manifest; here it has none.
         spent = self.manifest.seconds().items()
