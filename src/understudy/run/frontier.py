@@ -26,7 +26,7 @@ from understudy.run.settings import Settings, SettingsArguments, chosen
 from understudy.run.stages import Stages, Variant
 from understudy.run.teacher import Teacher
 from understudy.storage.layout import RunDirectory
-from understudy.timing.speed import measure_models
+from understudy.timing.speed import Workload, measure_models
 
 log = logging.getLogger(__name__)
 
@@ -173,12 +173,9 @@ def _compared(
         )
     speeds = measure_models(
         {":".join(key): folders for key, (folders, _) in found.items() if folders},
-        test.texts,
-        max_length=stages.recipe.data.max_length,
-        sample=options.speed_texts,
-        hardware=stages.hardware,
-        dtype=dtype,
-        seed=stages.recipe.seed,
+        Workload(test.texts, options.speed_texts, stages.recipe.data.max_length, stages.recipe.seed),
+        stages.hardware,
+        dtype,
     )
     linear = found.get(("control", "linear"))
 

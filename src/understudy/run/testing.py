@@ -18,7 +18,7 @@ from understudy.run.inputs import Materials
 from understudy.run.keys import evaluation_key
 from understudy.run.teacher import Teacher
 from understudy.runtime.hardware import Dtype
-from understudy.timing.speed import measure_speed
+from understudy.timing.speed import Workload, measure_speed
 
 log = logging.getLogger(__name__)
 
@@ -95,16 +95,10 @@ class Testing:
         return student_abstention(self.materials.corpus, target, asked.logits, tested)
 
     def _speed(self) -> Speed:
-        return measure_speed(
-            self.teacher.models,
-            [self.folders["student"]],
-            self.materials.corpus.test.texts,
-            max_length=self.recipe.data.max_length,
-            sample=self.recipe.evaluation.speed_texts,
-            hardware=self.teacher.labeller.hardware,
-            dtype=self._dtype,
-            seed=self.recipe.seed,
-        )
+        recipe, texts = self.recipe, self.materials.corpus.test.texts
+        workload = Workload(texts, recipe.evaluation.speed_texts, recipe.data.max_length, recipe.seed)
+        student = [self.folders["student"]]
+        return measure_speed(self.teacher.models, student, workload, self.teacher.labeller.hardware, self._dtype)
 
     def _metrics(
         self, candidates: dict[str, Candidate], abstention: Abstention | None, speed: Speed, seconds: float
