@@ -30,8 +30,8 @@ import numpy as np
 from harness import MODEL, description, say
 from student_experiments import RESAMPLES, figures
 
-from understudy.evaluation.calibration import fit_temperature
 from understudy.evaluation.significance import mcnemar, retention
+from understudy.evaluation.temperature import fit_temperature
 from understudy.models.linear import LinearModel
 from understudy.recipe.files import merged
 from understudy.recipe.recipe import Recipe

@@ -13,7 +13,7 @@ import numpy as np
 from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
-from understudy.evaluation.calibration import fit_temperature
+from understudy.evaluation.temperature import fit_temperature
 from understudy.inference.store import StoredLogits, kept_logits, stored_logits
 from understudy.models.linear import LinearModel
 from understudy.models.loading import load_classifier, load_tokenizer

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from understudy.evaluation.calibration import at_an_end, fit_temperature
+from understudy.evaluation.temperature import at_an_end, fit_temperature
 from understudy.inference.logits import softmax
 
 
