@@ -30,7 +30,7 @@ import numpy as np
 from harness import MODEL, description, say
 from student_experiments import RESAMPLES, figures
 
-from understudy.evaluation.significance import mcnemar, retention
+from understudy.evaluation.significance import Resampling, mcnemar, retention
 from understudy.evaluation.temperature import fit_temperature
 from understudy.models.linear import LinearModel
 from understudy.recipe.files import merged
@@ -398,7 +398,7 @@ def _against_teacher(answers: list[dict[str, Any]], texts: int) -> dict[str, Any
     labels = np.zeros(texts, dtype=np.int64)
     wrong = {which: [np.isin(np.arange(texts), each[which]) for each in answers] for which in ("teacher", "student")}
     teacher = wrong["teacher"][0].astype(np.int64)
-    kept = [retention(teacher, each.astype(np.int64), labels, 2, RESAMPLES, 0) for each in wrong["student"]]
+    kept = [retention(teacher, each.astype(np.int64), labels, 2, Resampling(RESAMPLES)) for each in wrong["student"]]
     return {
         "teacher": round(1 - float(teacher.mean()), 5),
         "retention": [round(each.accuracy, 4) for each in kept],

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number makes probabilities honest and changes no predicted label."""
+"""Temperature scaling: brings a model's confidence into line with its accuracy and changes no predicted label."""
 
 from __future__ import annotations
 

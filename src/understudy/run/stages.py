@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from understudy.data.scores import Scores
-from understudy.evaluation.evaluation import evaluate, write_predictions
+from understudy.evaluation.evaluation import Plan, evaluate, write_predictions
 from understudy.evaluation.repeats import repeat_name
 from understudy.inference.exported import is_exported, made_of
 from understudy.inference.store import StoredLogits
@@ -304,13 +304,10 @@ class Stages:
         metrics = evaluate(
             corpus.test,
             candidates,
-            options,
-            len(corpus.classes),
-            self.recipe.seed,
-            speed,
-            seconds,
-            self.recipe.student_seeds,
-            abstention,
+            Plan(options, len(corpus.classes), self.recipe.seed, tuple(self.recipe.student_seeds)),
+            speed=speed,
+            seconds=seconds,
+            abstention=abstention,
         )
         write_predictions(self.run.predictions, corpus.test, candidates, corpus.classes, options.texts)
         metrics.save(self.run.metrics)
