@@ -10,7 +10,7 @@ import numpy as np
 from imdb_recipes import STEPS
 from student_experiments import RESAMPLES, figures
 
-from understudy.evaluation.significance import mcnemar, retention
+from understudy.evaluation.significance import Resampling, mcnemar, retention
 
 
 def table(root: Path, texts: int, compare: list[tuple[str, str]]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _against_teacher(answers: list[dict[str, Any]], texts: int) -> dict[str, Any
     labels = np.zeros(texts, dtype=np.int64)
     wrong = {which: [np.isin(np.arange(texts), each[which]) for each in answers] for which in ("teacher", "student")}
     teacher = wrong["teacher"][0].astype(np.int64)
-    kept = [retention(teacher, each.astype(np.int64), labels, 2, RESAMPLES, 0) for each in wrong["student"]]
+    kept = [retention(teacher, each.astype(np.int64), labels, 2, Resampling(RESAMPLES, 0)) for each in wrong["student"]]
     return {
         "teacher": round(1 - float(teacher.mean()), 5),
         "retention": [round(each.accuracy, 4) for each in kept],

@@ -30,7 +30,7 @@ from harness import description, say
 from imdb_recipes import STEPS, recipe
 from imdb_results import table
 
-from understudy.evaluation.calibration import fit_temperature
+from understudy.evaluation.temperature import fit_temperature
 from understudy.models.linear import LinearModel
 from understudy.recipe.recipe import Recipe
 from understudy.run.inputs import Materials, gather

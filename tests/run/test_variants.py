@@ -86,8 +86,8 @@ def test_without_controls_the_verdict_says_so(run: Callable[..., Run]) -> None:
     assert found.metrics.controls.linear is None
     assert found.metrics.distillation_gain is None
     assert found.metrics.verdict.distillation == "unproven"
-    assert "the control without a teacher was left out" in found.metrics.verdict.text
-    assert "the linear control was left out" in found.metrics.verdict.text
+    assert "the recipe leaves out the no_distillation control" in found.metrics.verdict.text
+    assert "the recipe leaves out the linear control" in found.metrics.verdict.text
     assert not (found.directory / "controls").exists()
 
 

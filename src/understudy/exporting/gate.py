@@ -12,7 +12,7 @@ import numpy as np
 from understudy.data.tokens import Tokens, pad
 from understudy.evaluation.metrics import expected_calibration_error
 from understudy.evaluation.results import Gain
-from understudy.evaluation.significance import gain
+from understudy.evaluation.significance import Resampling, gain
 from understudy.inference.engines import Batch, Engine
 from understudy.inference.logits import predict_logits, softmax
 
@@ -130,7 +130,7 @@ class Referee:
             flips=float((predicted != source).mean()),
             accuracy=float((predicted == self.labels).mean()),
             source_accuracy=float((source == self.labels).mean()),
-            change=gain(predicted, source, self.labels, self.resamples, seed=0),
+            change=gain(predicted, source, self.labels, Resampling(self.resamples)),
             ece=expected_calibration_error(softmax(logits), self.labels),
             source_ece=expected_calibration_error(softmax(self._logits), self.labels),
             batch_texts=batch_texts,

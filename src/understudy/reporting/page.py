@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from understudy.errors import ModelError
-from understudy.evaluation.significance import accuracy_interval, gain
+from understudy.evaluation.significance import Resampling, accuracy_interval, gain
 from understudy.inference.exported import ExportManifest
 from understudy.reporting import charts, formats, sections
 from understudy.reporting.evidence import Evidence
@@ -68,7 +68,7 @@ def render(evidence: Evidence) -> str:
     """The page's HTML; the same evidence gives the same page."""
     options = evidence.recipe.evaluation
     intervals = {
-        name: accuracy_interval(predicted, evidence.labels, options.resamples, evidence.recipe.seed)
+        name: accuracy_interval(predicted, evidence.labels, Resampling(options.resamples, evidence.recipe.seed))
         for name, predicted in evidence.predicted.items()
     }
     compared = [name for name in ("teacher", "student") if name in evidence.probabilities]
@@ -150,8 +150,8 @@ def _why_no_texts(evidence: Evidence) -> str | None:
 
 def _lost(evidence: Evidence) -> tuple[str, str]:
     """What a swap costs, in a figure and a sentence."""
-    resamples, seed = evidence.recipe.evaluation.resamples, evidence.recipe.seed
-    change = gain(evidence.predicted["student"], evidence.predicted["teacher"], evidence.labels, resamples, seed)
+    resampling = Resampling(evidence.recipe.evaluation.resamples, evidence.recipe.seed)
+    change = gain(evidence.predicted["student"], evidence.predicted["teacher"], evidence.labels, resampling)
     before, after = evidence.metrics.teacher.accuracy, evidence.metrics.student.accuracy
     lost = "Nothing" if change.accuracy >= 0 else f"{formats.points(-change.accuracy).removeprefix('+')} points"
     return (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from understudy.evaluation.calibration import fit_temperature
+from understudy.evaluation.temperature import fit_temperature
 from understudy.inference.store import StoredLogits
 from understudy.run.labelling import Labeller
 from understudy.run.members import Member

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
+from understudy.evaluation.evaluation import Candidate, Plan, evaluate, write_predictions
 from understudy.evaluation.results import Abstention, Metrics, Speed
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.card import write_card
@@ -106,14 +106,12 @@ class Testing:
         # A control that an earlier recipe asked for keeps its place in the manifest; here it has none.
         spent = self.finished.manifest.seconds().items()
         by_stage = {stage: value for stage, value in spent if stage in {"data", "soft_labels", *self._models}}
+        classes = len(self.materials.corpus.classes)
         return evaluate(
             self.materials.corpus.test,
             candidates,
-            self.recipe.evaluation,
-            len(self.materials.corpus.classes),
-            self.recipe.seed,
-            speed,
-            {**by_stage, EVALUATION: seconds},
-            self.recipe.student_seeds,
-            abstention,
+            Plan(self.recipe.evaluation, classes, self.recipe.seed, tuple(self.recipe.student_seeds)),
+            speed=speed,
+            seconds={**by_stage, EVALUATION: seconds},
+            abstention=abstention,
         )

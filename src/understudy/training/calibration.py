@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from understudy.data.tokens import pad
-from understudy.evaluation.calibration import FEWEST_TEXTS, at_an_end, fit_temperature
 from understudy.evaluation.metrics import expected_calibration_error
+from understudy.evaluation.temperature import FEWEST_TEXTS, at_an_end, fit_temperature
 from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.models.folding import fold_temperature
