@@ -37,26 +37,30 @@ _IRRELEVANT = {
 _FIXED = {"data", "teacher", "seed"}
 
 
-def check_directory(run: RunDirectory, recipe: Recipe, overwrite: bool) -> list[str]:
-    """Refuses a folder that holds something else; returns the options in which its earlier run differs.
+def check_place(run: RunDirectory) -> None:
+    """Refuses a run directory that is a file, or a folder that holds something else.
 
     Raises:
-        RunDirectoryError: The path is no folder, holds something other than a run, or holds a run with other data or
-            another teacher.
+        RunDirectoryError: The path is no folder, or holds something other than a run.
     """
     place = _nearest(run.root)
     if not place.is_dir():
         raise RunDirectoryError(f"--out {run.root}: {place} is a file; expected a folder or a new name.")
-    if not run.is_run():
-        foreign = sorted(path.name for path in run.root.iterdir()) if run.root.is_dir() else []
-        if foreign:
-            raise RunDirectoryError(
-                f"--out {run.root} is not empty ({', '.join(foreign[:3])}) and is not a run directory. Give another "
-                "folder."
-            )
-        return []
+    foreign = [] if run.is_run() or not run.root.is_dir() else sorted(path.name for path in run.root.iterdir())
+    if foreign:
+        raise RunDirectoryError(
+            f"--out {run.root} is not empty ({', '.join(foreign[:3])}) and is not a run directory. Give another folder."
+        )
+
+
+def check_recipe(run: RunDirectory, recipe: Recipe, overwrite: bool) -> list[str]:
+    """Refuses a run with other data or another teacher; returns the options that differ from the earlier run's.
+
+    Raises:
+        RunDirectoryError: The run's data or teacher differ, and it may not be overwritten.
+    """
     # A run without its recipe was interrupted at the very start; `check_fingerprints` still sees what it finished.
-    if overwrite or not run.recipe.is_file():
+    if overwrite or not run.is_run() or not run.recipe.is_file():
         return []
     earlier = read_recipe(run)
     differences = {name: values for name, values in recipe.differences(earlier).items() if name not in _IRRELEVANT}
@@ -119,8 +123,16 @@ def check_attention(recipe: Recipe, materials: Materials, hardware: Hardware) ->
         hardware.attention(options.attention, hardware.dtype(options.precision), training=True, per_text=per_text)
 
 
-def remove_run(run: RunDirectory) -> None:
-    """Removes what a run wrote and nothing else; the manifest goes last, because it marks the folder as a run."""
+def remove_run(run: RunDirectory, keep: Recipe) -> None:
+    """Removes what a run wrote and nothing else; the manifest goes last, because it marks the folder as a run.
+
+    Args:
+        run: The run.
+        keep: The recipe of the next run, whose data files stay.
+    """
+    for path in run.data.glob("*.parquet"):
+        if str(path) not in map(str, keep.data.model_dump().values()):
+            path.unlink()
     several = [run.control("linear").parent, run.another_student("linear").parent]
     folders = [run.teacher, run.student, *several, run.dashboard.parent, run.checkpoints, run.tracking]
     folders += [export for export in run.exports() if is_exported(export)]

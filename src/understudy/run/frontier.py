@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -22,7 +23,8 @@ from understudy.reporting.render import render_run
 from understudy.run.candidates import model_candidate, teacher_candidate
 from understudy.run.inputs import Materials
 from understudy.run.pipeline import prepare
-from understudy.run.settings import Settings, SettingsArguments, chosen
+from understudy.run.request import Arguments, asked, settings_of
+from understudy.run.settings import Settings
 from understudy.run.stages import Stages, Variant
 from understudy.run.teacher import Teacher
 from understudy.storage.layout import RunDirectory
@@ -58,11 +60,11 @@ class Frontier:
 
 
 def frontier(
-    recipe: Recipe | str | Path = "quickstart",
-    out: str | Path | None = None,
+    recipe: Any = "quickstart",
+    out: str | os.PathLike[str] | None = None,
     *,
     settings: Settings | None = None,
-    **arguments: Unpack[SettingsArguments],
+    **arguments: Unpack[Arguments],
 ) -> Frontier:
     """Runs a recipe, then distils the students of its `frontier` section from the same soft labels.
 
@@ -71,16 +73,18 @@ def frontier(
 
     Arguments and errors are those of `understudy.distill`.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     variants: dict[str, Variant | None] = {}
     stages = prepare(
-        recipe, out, chosen(settings, arguments), check=lambda *place: variants.update(_variants(recipe, *place))
+        asked(recipe, arguments),
+        out,
+        settings_of(settings, arguments),
+        check=lambda *place: variants.update(_variants(*place)),
     )
     teacher = stages.execute()
     folders = {name: _distilled(stages, teacher, name, variant) for name, variant in variants.items()}
     tradeoff = _compared(stages, teacher, variants, folders)
     tradeoff.save(stages.run.frontier)
-    draw_frontier(tradeoff, stages.run.frontier_plot, recipe.name)
+    draw_frontier(tradeoff, stages.run.frontier_plot, stages.recipe.name)
     render_run(Evidence.read(stages.run.root), stages.manifest)
     stages.tidy()
     return Frontier(stages.run.root, tradeoff)

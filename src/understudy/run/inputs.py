@@ -23,7 +23,6 @@ from understudy.models.students import check_layers
 from understudy.models.vocabulary import Vocabulary, prune_vocabulary
 from understudy.recipe.recipe import Recipe
 from understudy.run.members import LINEAR, EncoderMember, LinearMember, Member, ScoresMember
-from understudy.storage.layout import default_cache
 from understudy.training.teacher import Encoder
 
 if TYPE_CHECKING:
@@ -77,12 +76,8 @@ class Materials:
         return sizes if self.corpus.unlabelled is None else {**sizes, "unlabelled": len(self.corpus.unlabelled)}
 
 
-def examine(recipe: Recipe, cache_dir: str | Path | None = None) -> Audit:
-    """Finds everything that `distill` would find wrong with data and recipe before it trains.
-
-    Args:
-        recipe: Says where data and models are.
-        cache_dir: Where tokenised data is kept; by default `$UNDERSTUDY_CACHE` or the user's cache folder.
+def look_over(recipe: Recipe, cache: Path) -> Audit:
+    """What is wrong with data and recipe.
 
     Raises:
         DataError: A source cannot be read at all.
@@ -92,7 +87,6 @@ def examine(recipe: Recipe, cache_dir: str | Path | None = None) -> Audit:
     texts = _Texts.read(recipe, models)
     if texts.findings.errors:
         return texts.findings
-    cache = Path(cache_dir) if cache_dir is not None else default_cache()
     return _materials(recipe, models, texts, cache).findings
 
 

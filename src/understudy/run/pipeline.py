@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
+from understudy.data.findings import Audit
 from understudy.errors import ModelError
 from understudy.evaluation.results import Metrics
 from understudy.inference.classifier import Classifier
@@ -20,13 +23,15 @@ from understudy.run.checks import (
     announce,
     begin,
     check_attention,
-    check_directory,
     check_fingerprints,
     check_hardware,
+    check_place,
+    check_recipe,
     remove_run,
 )
-from understudy.run.inputs import Materials, examine, gather
-from understudy.run.settings import Settings, SettingsArguments, chosen
+from understudy.run.inputs import Materials, gather, look_over
+from understudy.run.request import Arguments, DataArguments, Request, asked, settings_of
+from understudy.run.settings import Settings
 from understudy.run.stages import Stages
 from understudy.storage.layout import RunDirectory, read_recipe
 from understudy.training.tracking import tracking
@@ -92,68 +97,107 @@ class Run:
 
 
 def distill(
-    recipe: Recipe | str | Path = "quickstart",
-    out: str | Path | None = None,
+    recipe: Any = "quickstart",
+    out: str | os.PathLike[str] | None = None,
     *,
     settings: Settings | None = None,
-    **arguments: Unpack[SettingsArguments],
+    **arguments: Unpack[Arguments],
 ) -> Run:
     """Runs a recipe. Finished work is found and not done again.
 
     Args:
-        recipe: A recipe, a preset's name or a TOML file's path.
+        recipe: A recipe, a preset's name or the path of a TOML file. Or training data, which is run with the settings
+            of `quickstart`: a data file, the name of a Hub data set, a pandas or Polars data frame, an Arrow table, a
+            `datasets.Dataset`, a mapping of columns to lists, a list of rows, or a pair `(texts, labels)`.
         out: The run directory; by default `runs/<recipe name>`.
         settings: What to run with, instead of the keyword arguments.
-        **arguments: The fields of `Settings`: `device`, `threads`, `engine`, `cache_dir`, `overwrite`, `report_to`.
+        **arguments: Options of the data: `test`, `validation` and `unlabelled` (sources or data in memory), `text` and
+            `label` (columns). And the fields of `Settings`: `device`, `threads`, `engine`, `cache_dir`, `overwrite`,
+            `report_to`.
 
     Raises:
         RecipeError: An option is wrong.
+        TypeError: An argument is unknown, or data in memory has an unsupported type.
         UserError: A tracker is unknown or not installed.
         DataError: A source cannot be read, or its audit found errors.
         ModelError: A model is missing or cannot be used.
         RunDirectoryError: `out` holds something else.
         TrainingDiverged: A loss is no longer finite.
     """
-    stages = prepare(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), out, chosen(settings, arguments))
+    stages = prepare(asked(recipe, arguments), out, settings_of(settings, arguments))
     stages.execute()
     stages.tidy()
     return Run(stages.run.root)
 
 
+def examine(
+    recipe: Any = "quickstart",
+    cache_dir: str | os.PathLike[str] | None = None,
+    *,
+    settings: Settings | None = None,
+    **arguments: Unpack[DataArguments],
+) -> Audit:
+    """Finds everything that `distill` would find wrong with data and recipe before it trains.
+
+    Args:
+        recipe: A recipe or training data, as `distill` takes it.
+        cache_dir: Where tokenised data is kept; by default `$UNDERSTUDY_CACHE` or the user's cache folder.
+        settings: What to run with, instead of `cache_dir`.
+        **arguments: Options of the data, as `distill` takes them.
+
+    Raises:
+        RecipeError: An option is wrong.
+        DataError: A source cannot be read at all.
+        ModelError: A model is missing or cannot be used.
+    """
+    cache = settings or Settings(cache_dir=None if cache_dir is None else Path(cache_dir))
+    settings_of(None, arguments)
+    with tempfile.TemporaryDirectory() as folder, asked(recipe, arguments).written_to(Path(folder)) as written:
+        return look_over(written, cache.cache)
+
+
 def prepare(
-    recipe: Recipe,
-    out: str | Path | None,
+    request: Request,
+    out: str | os.PathLike[str] | None,
     settings: Settings,
-    check: Callable[[RunDirectory, Materials, Path], object] = lambda *_: None,
+    check: Callable[[Recipe, RunDirectory, Materials, Path], object] = lambda *_: None,
 ) -> Stages:
     """Does all that comes before the teacher: reads and checks everything, and begins the run directory.
 
     Errors are those of `distill`, apart from what training raises.
 
     Args:
-        recipe: What to do.
+        request: What to do.
         out: The run directory; by default `runs/<recipe name>`.
         settings: What to run with.
-        check: Takes run directory, materials and cache; raises what else stands in the way, before anything is written.
+        check: Takes recipe, run directory, materials and cache; raises what else stands in the way, before the run
+            directory is begun.
     """
     started = time.monotonic()
-    run = RunDirectory(Path(out) if out is not None else Path("runs") / recipe.name)
+    run = RunDirectory(Path(out) if out is not None else Path("runs") / request.recipe.name)
     tracking(settings.report_to, run.root.resolve().name, run.tracking)
-    changed = check_directory(run, recipe, settings.overwrite)
-    hardware = settings.hardware
-    check_hardware(recipe, hardware)
-    materials = gather(recipe, settings.cache)
-    for finding in materials.findings.warnings:
-        log.warning("%s: %s", finding.code, finding.message)
-    check_attention(recipe, materials, hardware)
-    keys = {member.stage: member.fingerprint(recipe, materials.corpus, hardware) for member in materials.members}
-    if not settings.overwrite:
-        check_fingerprints(run, {"data": materials.corpus.digest, **keys})
-    check(run, materials, settings.cache)
-    announce(recipe, materials, run, settings)
+    check_place(run)
+    with request.written_to(run.data) as recipe:
+        changed = check_recipe(run, recipe, settings.overwrite)
+        check_hardware(recipe, settings.hardware)
+        materials = gather(recipe, settings.cache)
+        for finding in materials.findings.warnings:
+            log.warning("%s: %s", finding.code, finding.message)
+        check_attention(recipe, materials, settings.hardware)
+        keys = _teacher_keys(recipe, materials, settings)
+        if not settings.overwrite:
+            check_fingerprints(run, {"data": materials.corpus.digest, **keys})
+        check(recipe, run, materials, settings.cache)
+        announce(recipe, materials, run, settings)
     if settings.overwrite:
-        remove_run(run)
+        remove_run(run, keep=recipe)
     if changed:
         log.info("changed since the last run: %s; what depends on these is done again", ", ".join(changed))
-    manifest = begin(recipe, run, hardware, materials, time.monotonic() - started)
+    manifest = begin(recipe, run, settings.hardware, materials, time.monotonic() - started)
     return Stages(recipe, run, settings, materials, manifest, keys)
+
+
+def _teacher_keys(recipe: Recipe, materials: Materials, settings: Settings) -> dict[str, str]:
+    """The fingerprints of the teacher's members, by stage."""
+    corpus, hardware = materials.corpus, settings.hardware
+    return {member.stage: member.fingerprint(recipe, corpus, hardware) for member in materials.members}

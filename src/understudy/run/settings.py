@@ -56,16 +56,3 @@ class SettingsArguments(TypedDict, total=False):
     cache_dir: str | Path | None
     overwrite: bool
     report_to: str | Sequence[str]
-
-
-def chosen(settings: Settings | None, arguments: SettingsArguments) -> Settings:
-    """The settings of a public function, which takes them whole or as keyword arguments.
-
-    Raises:
-        TypeError: Both were given.
-    """
-    if settings is None:
-        return Settings(**arguments)
-    if arguments:
-        raise TypeError(f"got settings and {', '.join(arguments)}; give one or the other")
-    return settings
