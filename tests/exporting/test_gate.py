@@ -12,7 +12,7 @@ import pytest
 from understudy.data.tokens import Tokens
 from understudy.evaluation.results import Gain
 from understudy.exporting.gate import Comparison, Limits, Referee
-from understudy.inference.engines import Batch, Engine
+from understudy.inference.engine import Batch, Engine
 
 LIMITS = Limits(flips=0.1, accuracy_loss=0.05, ece_rise=0.2, batch_flips=0)
 GOOD = Comparison(

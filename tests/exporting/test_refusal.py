@@ -15,7 +15,7 @@ from understudy.errors import GateRefused, ModelError
 from understudy.exporting.export import export
 from understudy.exporting.gate import Limits, Referee
 from understudy.exporting.graphs import OpenVinoGraph
-from understudy.inference.engines import OpenVinoEngine
+from understudy.inference.openvino_engine import OpenVinoEngine
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, wrong: list[bool]) -> list[str]:

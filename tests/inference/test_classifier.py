@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +52,14 @@ def test_a_run_directory_opens_its_student(finished: Any) -> None:
     assert from_run.classes == ["negative", "positive"]
     assert from_run.max_length == from_folder.max_length == 16
     assert np.array_equal(from_run.predict_proba(TEXTS), from_folder.predict_proba(TEXTS))
+
+
+def test_a_classifier_counts_as_the_path_of_its_folder(model: Path, classifier: Classifier) -> None:
+    assert os.fspath(classifier) == str(model) and Path(classifier) == model
+    assert np.array_equal(
+        open_classifier(classifier, device="cpu").predict_proba(TEXTS), classifier.predict_proba(TEXTS)
+    )
+    assert understudy.load(classifier, device="cpu").folder == model
 
 
 def test_a_run_without_a_student(finished: Any, tmp_path: Path) -> None:

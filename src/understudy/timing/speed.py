@@ -14,8 +14,8 @@ import numpy as np
 
 from understudy.data.tokens import Tokens, pad, tokenise
 from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
-from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits
+from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.linear import LinearModel, is_linear
 from understudy.models.loading import load_classifier, load_tokenizer
 from understudy.runtime.hardware import Dtype, Hardware
