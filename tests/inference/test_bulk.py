@@ -178,7 +178,7 @@ def test_the_text_column_can_be_named(classifier: Classifier, tmp_path: Path) ->
     source = write(tmp_path / "in.csv", pd.DataFrame({"review": TEXTS}))
     predict_file(classifier, source, tmp_path / "out.csv", "review")
     assert read(tmp_path / "out.csv")["label"].tolist() == classifier.predict(TEXTS)
-    with pytest.raises(DataError, match=r"no column 'text'; its columns are: review\. Name it with --text"):
+    with pytest.raises(DataError, match=r"no column 'text'; its columns are: review\. Name one with --text"):
         predict_file(classifier, source, tmp_path / "out.csv")
 
 
@@ -269,11 +269,11 @@ def test_an_odd_threshold_is_refused_before_any_work(classifier: Classifier, tmp
     [
         ("out.txt", "expected a file that ends in"),
         ("out", "expected a file that ends in"),
-        ("out.csv.gz", r"packed output \(\.gz\) is not written; end the name in \.csv"),
-        ("out.parquet.zst", r"packed output \(\.zst\)"),
-        ("folder.csv", "is a folder: expected the name of a file"),
+        ("out.csv.gz", r"no compressed files \(\.gz\)\. End the name in \.csv"),
+        ("out.parquet.zst", r"no compressed files \(\.zst\)"),
+        ("folder.csv", "is a folder. Name a file, such as"),
         ("in.csv", "is the input itself"),
-        ("in.csv/out.csv", "is a file; expected a folder there"),
+        ("in.csv/out.csv", "is a file, not a folder"),
     ],
 )
 def test_odd_outputs_are_refused_before_any_work(

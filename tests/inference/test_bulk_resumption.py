@@ -289,7 +289,7 @@ def test_other_work_starts_afresh(
     text = options.pop("text", "text")
     classifier = open_classifier(model, device="cpu", **options)
     predict_file(classifier, str(source), path, text)
-    assert f"{folder_of(path)} was kept of other work and is removed: not the same {name}" in caplog.messages
+    assert f"{folder_of(path)} belongs to other work and is removed: different {name}" in caplog.messages
     assert sum(computed) == ROWS
     assert path.read_bytes() == undisturbed(classifier, source, path, computed, text)
 
@@ -305,7 +305,7 @@ def test_an_input_that_changes_meanwhile_is_refused(
         return answer(self, texts, *rest)
 
     monkeypatch.setattr(Classifier, "predict_proba", changing)
-    with pytest.raises(DataError, match=r"in\.csv was changed while it was read"):
+    with pytest.raises(DataError, match=r"in\.csv changed while it was read"):
         predict_file(classifier, str(source), tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
     assert not folder_of(tmp_path / "out.csv").exists()
@@ -322,7 +322,7 @@ def test_a_second_process_is_refused(
     command = ["predict", str(make_model("model", NAMES)), "--input", str(source), "--device", "cpu", "--output"]
     with parts_folder(tmp_path / "out.csv"):
         assert main([*command, str(tmp_path / "out.csv")]) == 2
-    assert f"another process ({os.getpid()}) is working on it" in capsys.readouterr().err
+    assert f"another process ({os.getpid()}) is writing it" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "out.csv")]) == 0
 
 

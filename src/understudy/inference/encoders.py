@@ -108,6 +108,6 @@ def _require_classifier(config: Any, folder: Path) -> None:
         raise ModelError(f"{folder} is an encoder, not a text classifier. Fine-tune it first: understudy run.")
     if config.problem_type not in (None, "single_label_classification") or config.num_labels < 2:
         raise ModelError(
-            f"{folder} has problem_type = {config.problem_type} and {config.num_labels} outputs. Give a classifier that "
-            "picks one of two or more labels; multi-label classification and regression are not supported."
+            f"{folder} has problem_type = {config.problem_type} and {config.num_labels} outputs. Expected a classifier "
+            "that picks one of two or more labels; multi-label classification and regression are not supported."
         )

@@ -247,8 +247,8 @@ def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: 
         raise ModelError(f"The graph in {folder} cannot be opened: {reason}. Export the model again.") from None
     if shape != (2, classes):
         raise ModelError(
-            f"The graph in {folder} computes logits of shape {shape} for two texts; expected {(2, classes)}, because the "
-            f"manifest names {classes} classes. Export the model again."
+            f"The graph in {folder} computes logits of shape {shape} for two texts; expected {(2, classes)}, because "
+            f"the manifest names {classes} classes. Export the model again."
         )
     return engine
 
