@@ -99,9 +99,7 @@ def test_no_tokenizer(model: Path) -> None:
 @pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
 def test_other_kinds_of_classifiers(model: Path, problem: str) -> None:
     edit(model / "config.json", problem_type=problem)
-    with pytest.raises(
-        ModelError, match=f"problem_type = {problem} and 3 outputs. Expected a classifier"
-    ):
+    with pytest.raises(ModelError, match=f"problem_type = {problem} and 3 outputs. Expected a classifier"):
         open_classifier(model)
 
 
