@@ -73,7 +73,7 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
 
     from understudy.data.corpus import Corpus, Split
     from understudy.data.tokens import text_ids, tokenise_cached, tokenizer_digest
-    from understudy.inference.store import stored_logits
+    from understudy.inference.store import Answering, stored_logits
     from understudy.models.loading import load_classifier, load_config, load_tokenizer, resolve
     from understudy.recipe.recipe import Recipe
     from understudy.runtime.hardware import detect
@@ -111,18 +111,17 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
         )
         finished = []
         for seed, recipe in enumerate(recipes):
+            answering = Answering(
+                teacher.digest,
+                tokenizer_digest(tokenizer),
+                options.max_length,
+                tokenizer.pad_token_id,
+                hardware,
+                hardware.dtype(),
+            )
+            model = load_classifier(teacher.folder)
             soft_labels = stored_logits(
-                load_classifier(teacher.folder),
-                tokens["train"],
-                train.ids,
-                model_digest=teacher.digest,
-                tokenizer_digest=tokenizer_digest(tokenizer),
-                max_length=options.max_length,
-                pad_id=tokenizer.pad_token_id,
-                hardware=hardware,
-                dtype=hardware.dtype(),
-                cache=cache,
-                description="soft labels",
+                model, tokens["train"], train.ids, answering, cache=cache, description="soft labels"
             )
             student = train_student(
                 recipe,

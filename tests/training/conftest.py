@@ -15,8 +15,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from understudy.data.corpus import Corpus, Split
 from understudy.data.tokens import Tokens, text_ids, tokenise
-from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
+from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.loading import load_classifier, load_tokenizer, resolve
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.training import TrainingOptions

@@ -12,7 +12,7 @@ import numpy as np
 from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
-from understudy.inference.store import StoredLogits, kept_logits, stored_logits
+from understudy.inference.store import Answering, StoredLogits, kept_logits, stored_logits
 from understudy.models.linear import LinearModel
 from understudy.models.loading import load_classifier, load_tokenizer
 from understudy.runtime.hardware import Dtype, Hardware
@@ -54,19 +54,16 @@ class Labeller:
             description: Names the work in messages.
         """
         tokenizer = load_tokenizer(folder)
-        return stored_logits(
-            load_classifier(folder),
-            tokens[split],
-            self._ids(split),
-            model_digest=folder_digest(folder),
-            tokenizer_digest=tokenizer_digest(tokenizer),
-            max_length=self.max_length,
-            pad_id=tokenizer.pad_token_id,
-            hardware=self.hardware,
-            dtype=dtype,
-            cache=self.cache,
-            description=description,
+        answering = Answering(
+            folder_digest(folder),
+            tokenizer_digest(tokenizer),
+            self.max_length,
+            tokenizer.pad_token_id,
+            self.hardware,
+            dtype,
         )
+        model, ids = load_classifier(folder), self._ids(split)
+        return stored_logits(model, tokens[split], ids, answering, cache=self.cache, description=description)
 
     def linear(self, folder: Path, split: str, description: str) -> StoredLogits:
         """The log-probabilities of a linear model for a split.

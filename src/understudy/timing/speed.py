@@ -14,9 +14,9 @@ from understudy.data.tokens import pad, tokenise
 from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
 from understudy.inference.classifier import Classifier
 from understudy.inference.encoders import TransformersClassifier
-from understudy.inference.engines import PyTorchEngine
 from understudy.inference.exported import ExportedClassifier
 from understudy.inference.opening import open_classifier
+from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.timing.turns import Contender, take_turns
 

@@ -11,8 +11,8 @@ import torch
 from understudy.data.tokens import pad
 from understudy.evaluation.metrics import expected_calibration_error
 from understudy.evaluation.temperature import FEWEST_TEXTS, at_an_end, fit_temperature
-from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
+from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.folding import fold_temperature
 from understudy.recipe.training import TrainingOptions
 from understudy.runtime.hardware import Dtype, Hardware
