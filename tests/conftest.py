@@ -186,11 +186,13 @@ def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out of a report what takes time and is the same whatever the figures are."""
-    from understudy.reporting import charts
+    from understudy.reporting import charts, slices
 
-    chart = charts.Chart("<svg></svg>", "A chart.", charts.Table(("a", "b"), (("1", "2"),)))
-    for name in ("quality", "reliability", "confusion", "length", "class", "learning"):
+    chart = charts.Chart("<svg></svg>", "A chart.", charts.Grid(("a", "b"), (("1", "2"),)))
+    for name in ("quality", "reliability", "learning"):
         monkeypatch.setattr(charts, f"{name}_chart", lambda *_: chart)
+    for name in ("confusion", "length", "class"):
+        monkeypatch.setattr(slices, f"{name}_chart", lambda *_: chart)
 
 
 @pytest.fixture

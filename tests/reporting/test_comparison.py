@@ -78,9 +78,9 @@ def test_the_page_and_the_table(imdb: Metrics, tmp_path: Path) -> None:
     write_text(runs[0].run.page, "its page")
     write_comparison(found, runs, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert page.count("Its whole report") == 1
+    assert page.count("Full report") == 1
     assert page.count("<figure>") == 1 + 3 * len(runs)
-    assert "3 runs beside each other" in page and "&lt;b&gt;third" in page and "<b>third" not in page
+    assert "Comparison of 3 runs" in page and "&lt;b&gt;third" in page and "<b>third" not in page
     output = io.StringIO()
     show_comparison(found, Console(file=output, width=80))
     assert "second" in output.getvalue() and "98.9 % [98.6, 99.2]" in output.getvalue()
