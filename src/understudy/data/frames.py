@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from understudy.data.files import CHUNK_ROWS, class_names
 from understudy.data.tables import Table, choose_columns, text_of, unlabelled_as_none
 from understudy.errors import DataError
-from understudy.storage.artifacts import write_file
+from understudy.storage.files import write_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
