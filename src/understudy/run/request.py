@@ -19,7 +19,7 @@ from understudy.recipe.recipe import Recipe
 from understudy.run.settings import Settings, SettingsArguments
 
 _BASE = "quickstart"
-_SOURCES = ("test", "validation", "unlabelled")
+_SOURCES = ("train", "test", "validation", "unlabelled")
 _COLUMNS = ("text", "label")
 _IN_MEMORY = "data"  # the name of a run whose training data has none
 
@@ -27,6 +27,7 @@ _IN_MEMORY = "data"  # the name of a run whose training data has none
 class DataArguments(TypedDict, total=False):
     """Options of the recipe's `data` section as keyword arguments; sources may be in memory."""
 
+    train: Any
     test: Any
     validation: Any
     unlabelled: Any
@@ -87,6 +88,7 @@ def asked(given: Any, arguments: Mapping[str, Any]) -> Request:
 
     Raises:
         UserError: There is training data, but no test data.
+        TypeError: Training data was given twice.
         RecipeError: There is no such recipe.
     """
     sources = {name: arguments[name] for name in _SOURCES if arguments.get(name) is not None}
@@ -94,6 +96,8 @@ def asked(given: Any, arguments: Mapping[str, Any]) -> Request:
     if isinstance(given, Recipe):
         recipe = given
     elif _is_training_data(given):
+        if "train" in sources:
+            raise TypeError("got training data twice, as the first argument and as train; give one or the other")
         if "test" not in sources:
             raise UserError(f"Got training data ({_described(given)}) but no test data. Pass it as test=...")
         sources = {"train": given, **sources}
@@ -115,7 +119,7 @@ def settings_of(settings: Settings | None, arguments: Mapping[str, Any]) -> Sett
     """The settings of a public function, which takes them whole or as keyword arguments.
 
     Raises:
-        TypeError: Both were given, or an argument has no meaning.
+        TypeError: Both were given, or an argument is unknown.
     """
     own = {name: value for name, value in arguments.items() if name in SettingsArguments.__annotations__}
     unknown = sorted(set(arguments) - set(own) - set(DataArguments.__annotations__))
