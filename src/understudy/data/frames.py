@@ -58,7 +58,7 @@ def as_arrow(data: Any) -> pa.Table:
     except UnicodeEncodeError:
         raise DataError(
             f"The {_kind(data)} holds half of a surrogate pair (\\ud800 to \\udfff), which is not a character. "
-            "Create the text again with proper Unicode."
+            "Create the text again with valid Unicode."
         ) from None
     except pa.ArrowException as error:
         raise DataError(

@@ -34,7 +34,7 @@ class Options(BaseModel):
         return value
 
 
-def listed(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """A list from a flag: `a,b`, or JSON where a name holds a comma."""
     if not isinstance(value, str):
         return value

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from understudy.recipe.base import Options, listed
+from understudy.recipe.base import Options, as_list
 from understudy.recipe.wording import Takes
 
 
@@ -80,7 +80,7 @@ class DataOptions(Options):
     @field_validator("labels", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        return value if value == "none" else listed(value)
+        return value if value == "none" else as_list(value)
 
     @field_validator("labels")
     @classmethod

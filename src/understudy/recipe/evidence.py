@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from understudy.recipe.base import Options, Precision, listed
+from understudy.recipe.base import Options, Precision, as_list
 from understudy.recipe.wording import Takes
 
 Control = Literal["no_distillation", "linear"]
@@ -41,7 +41,7 @@ class EvaluationOptions(Options):
     @field_validator("controls", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
-        return [] if value in ("none", ["none"]) else listed(value)
+        return [] if value in ("none", ["none"]) else as_list(value)
 
     @field_validator("controls")
     @classmethod
@@ -63,7 +63,7 @@ class FrontierOptions(Options):
     @field_validator("students", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        return value if value is None else listed(value)
+        return value if value is None else as_list(value)
 
     @field_validator("students")
     @classmethod

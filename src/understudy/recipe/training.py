@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from understudy.recipe.base import Options, PositiveInt, Precision, Rate, Seed, listed
+from understudy.recipe.base import Options, PositiveInt, Precision, Rate, Seed, as_list
 from understudy.recipe.wording import Takes
 
 LayerChoice = Literal["spread", "first", "last"] | list[int]
@@ -71,7 +71,7 @@ class _TeacherModel(Options):
     @field_validator("model", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
-        items = listed(value)
+        items = as_list(value)
         return items[0] if isinstance(items, list) and len(items) == 1 else items
 
     @field_validator("model")
@@ -135,7 +135,7 @@ class StudentOptions(Options):
     @field_validator("from_layers", mode="before")
     @classmethod
     def _numbers(cls, value: Any) -> Any:
-        items = listed(value)
+        items = as_list(value)
         if not isinstance(items, list):
             return value
         if any(isinstance(item, bool) for item in items):
