@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from understudy.data.findings import Audit, Finding, Row, counted, examples, excerpt, enumerated
+from understudy.data.findings import Audit, Finding, Row, counted, enumerated, examples, excerpt
 from understudy.data.tables import Table
 from understudy.errors import DataError
 

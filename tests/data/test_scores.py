@@ -212,9 +212,7 @@ def test_texts_without_a_row(corpus: Corpus, tmp_path: Path) -> None:
 def test_ids_of_the_users_own(corpus: Corpus, tmp_path: Path) -> None:
     findings = read(tmp_path / "scores.csv", {"id": [1, 2, 3, 4], **rows()}, corpus).findings
     assert [finding.code for finding in findings] == ["scores_without_text_id", "missing_scores", "missing_scores"]
-    assert "4 rows of 4 without a text id in the column 'id', such as '1' in row 1" in (
-        findings[0].message
-    )
+    assert "4 rows of 4 without a text id in the column 'id', such as '1' in row 1" in (findings[0].message)
     assert "Without that column they are found by the column 'text'" in findings[1].message
 
 

@@ -75,9 +75,7 @@ def truncation(split: str, lengths: NDArray[np.integer[Any]], max_length: int) -
 def _check_sizes(tables: Mapping[str, Table]) -> Iterator[Finding]:
     for split, table in tables.items():
         if not len(table):
-            message = (
-                f"{split} ({table.source}) has no rows: expected labelled texts. Check the source and its split."
-            )
+            message = f"{split} ({table.source}) has no rows: expected labelled texts. Check the source and its split."
             yield Finding("error", "empty_set", message)
     size = len(tables["test"])
     if 0 < size < TINY_TEST:
@@ -143,9 +141,7 @@ def _duplicates(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:
         if repeated:
             again = sum(len(found) - 1 for found in repeated)
             places = ((split, row) for found in repeated for row in found)
-            message = (
-                f"{split}: {counted(len(repeated), 'text')} more than once, which adds {counted(again, 'redundant row')}."
-            )
+            message = f"{split}: {counted(len(repeated), 'text')} more than once, which adds {counted(again, 'redundant row')}."
             yield Finding("note", "duplicates", message, examples(tables, places), len(repeated))
 
 

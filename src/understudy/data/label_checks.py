@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from understudy.data.findings import Finding, Row, counted, examples, enumerated
+from understudy.data.findings import Finding, Row, counted, enumerated, examples
 from understudy.data.labels import (
     Classes,
     Label,

@@ -190,9 +190,7 @@ def _acl_imdb(archive: Path, split: str, source: str, with_labels: bool) -> Tabl
             ) from None
     rows = [(text, folders[folder]) for folder in folders for _, text in sorted(found[folder])]
     if not rows:
-        raise DataError(
-            f"{archive} has no {split}/{'|'.join(folders)}/*.txt: expected the official IMDb distribution."
-        )
+        raise DataError(f"{archive} has no {split}/{'|'.join(folders)}/*.txt: expected the official IMDb distribution.")
     labels = [label for _, label in rows] if with_labels and split != "unsup" else None
     return Table(source, [text for text, _ in rows], labels)
 
