@@ -76,7 +76,7 @@ def _cuts(lengths: np.ndarray, batches: int) -> np.ndarray:
     ends = np.cumsum(lengths)
     shares = ends[-1] * np.arange(1, batches) / batches if batches > 1 else np.empty(0)
     cuts = np.searchsorted(ends - lengths / 2, shares)
-    # A text may be longer than a share: the next batch then starts one text later, and leaves a text for each one after.
+    # A text may be longer than a share: the next batch then starts one text later, and a text is left for each batch.
     ahead = np.arange(1, batches)
     cuts = np.maximum.accumulate(np.maximum(cuts - ahead, 0)) + ahead
     return np.minimum(cuts, len(lengths) - batches + ahead)

@@ -173,7 +173,8 @@ def _shipped_reviews(source: str, with_labels: bool) -> Table:
 def _acl_imdb(archive: Path, split: str, source: str, with_labels: bool) -> Table:
     if split not in ("train", "test", "unsup"):
         raise DataError(
-            f"'{source}': the IMDb distribution has the splits train, test and unsup. Write {archive}:train, for example."
+            f"'{source}': the IMDb distribution has the splits train, test and unsup. "
+            f"Write {archive}:train, for example."
         )
     if not archive.exists():
         raise DataError(f"No file {archive}: expected aclImdb_v1.tar.gz or its unpacked folder aclImdb.")

@@ -1,4 +1,4 @@
-"""Texts as token ids, in one flat array; cached as an Arrow file that is memory-mapped once its checksum is verified."""
+"""Texts as token ids in one flat array, cached as an Arrow file with a checksum and memory-mapped."""
 
 from __future__ import annotations
 

@@ -201,7 +201,8 @@ def _opened(folder: Path, config: dict[str, Any]) -> tuple[PreTrainedModel, list
         )
     except Exception as error:  # readers of damaged files raise all kinds of errors
         raise ModelError(
-            f"{folder} cannot be opened as a text classifier: {first_line(error).rstrip('.')}. Download or train it again."
+            f"{folder} cannot be opened as a text classifier: {first_line(error).rstrip('.')}. "
+            "Download or train it again."
         ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)

@@ -56,7 +56,7 @@ class FrontierOptions(Options):
         list[str] | None,
         Takes("different ones of LAYERS, LAYERS/VOCABULARY, static, static/VOCABULARY and linear", "STUDENT,..."),
     ] = None
-    """`3` has three of the teacher's layers, and `3/8000` also has at most 8,000 tokens. `static` is a bag of embeddings
+    """`3` has three of the teacher's layers, and `3/8000` also at most 8,000 tokens. `static` is a bag of embeddings
     without layers, and `linear` is an n-gram model. The default has all of the teacher's layers, a half, a third and
     one of them, a half with 8,000 tokens, `static` and `linear`."""
 

@@ -163,7 +163,8 @@ class StudentOptions(Options):
             )
         if self.revision is not None and self.model is None:
             raise ValueError(
-                f"student.revision is {self.revision!r}, but student.model is missing. Give both, or leave the revision out"
+                f"student.revision is {self.revision!r}, but student.model is missing. Give both, or leave the "
+                "revision out"
             )
         if self.from_layers != "spread" and self.layers is None:
             raise ValueError(
