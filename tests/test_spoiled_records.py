@@ -91,7 +91,11 @@ def manifest(folder: Path) -> Path:
 HISTORY = [{"loss": 0.5, "grad_norm": None, "step": 3}]
 CASES = {
     "metrics": Case(
-        copied("metrics.json"), Metrics.load, RunDirectoryError, maps={"seconds"}, optional={"seeds", "abstention"}
+        copied("metrics.json"),
+        Metrics.load,
+        RunDirectoryError,
+        maps={"seconds"},
+        optional={"no_distillation", "linear", "seeds", "abstention"},
     ),
     "frontier": Case(copied("frontier.json"), Tradeoff.load, RunDirectoryError, maps={"models"}),
     "benchmark": Case(
