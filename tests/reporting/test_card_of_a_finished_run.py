@@ -59,14 +59,14 @@ def test_a_finished_run_gets_only_a_card_that_is_missing(
 def test_a_card_does_not_outlive_its_figures(
     finished_copy: Finished, no_clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from understudy.run import stages
+    from understudy.run import testing
 
     def stopped(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     run = RunDirectory(finished_copy.out)
     (run.control("linear") / "linear.json").unlink()
-    monkeypatch.setattr(stages, "evaluate", stopped)
+    monkeypatch.setattr(testing, "evaluate", stopped)
     with pytest.raises(KeyboardInterrupt):
         distill(finished_copy.recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
     assert not run.metrics.exists() and not run.card.exists()

@@ -97,10 +97,10 @@ def test_the_control_uses_the_labels_alone_all_else_being_equal(
     calls: list[tuple[Any, ...]] = []
     train = module.train
 
-    def note(model: Any, examples: Any, validation: Any, options: Any, objective: Any, **rest: Any) -> Any:
+    def note(model: Any, examples: Any, validation: Any, *, method: Any, **rest: Any) -> Any:
         start = {name: value.clone() for name, value in model.state_dict().items()}
-        calls.append((start, examples, validation, options, rest["seed"]))
-        return train(model, examples, validation, options, objective, **rest)
+        calls.append((start, examples, validation, method.options, method.seed))
+        return train(model, examples, validation, method=method, **rest)
 
     monkeypatch.setattr(module, "train", note)
     soft = np.zeros((len(workshop.corpus.train), 2), dtype=np.float32)

@@ -148,7 +148,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from understudy.evaluation.single import evaluate_model
 
     classifier = _classifier(options)
-    found = evaluate_model(classifier, options.model, options.data, text=options.text, label=options.label)
+    found = evaluate_model(classifier, options.data, name=options.model, text=options.text, label=options.label)
     low, high = found.accuracy_ci95
     auc = "-" if found.metrics.auc is None else f"{found.metrics.auc:.4f}"
     log.info(

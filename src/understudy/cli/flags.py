@@ -91,7 +91,7 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, help="the folder; by default export/<precision> in the model's run")
     parser.add_argument(
-        "--data", metavar="SOURCE", help="labelled texts for calibration and comparison in place of the run's"
+        "--data", metavar="SOURCE", help="labelled texts for quantisation and comparison, instead of the run's"
     )
     parser.add_argument("--label", default="label", help="column of the label (default: label)")
     limits = (

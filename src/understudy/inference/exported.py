@@ -1,7 +1,7 @@
 """Exported models: a folder that runs without PyTorch, with a manifest that says what is in it.
 
-Nothing in such a folder is believed. A manifest names the files and their checksums; only those are opened, and none of
-them can run code or reach out of the folder.
+Nothing in such a folder is trusted. The manifest names the files and their checksums; only these files are opened, and
+none of them can run code or point outside the folder.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from pydantic import Field, NonNegativeInt
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
 from understudy.inference.classifier import Classifier, CutTexts, Size
-from understudy.inference.engines import Engine, OnnxEngine, OpenVinoEngine, openvino_dtype
+from understudy.inference.engine import Engine
 from understudy.inference.logits import predict_logits, softmax
+from understudy.inference.onnx_engine import OnnxEngine
+from understudy.inference.openvino_engine import OpenVinoEngine, openvino_dtype
 from understudy.runtime.hardware import Dtype
 from understudy.storage.files import file_sha256, write_json
 from understudy.storage.records import read_record
@@ -133,9 +135,12 @@ class ExportedClassifier(Classifier):
     """An exported folder, run by OpenVINO or ONNX Runtime on the CPU.
 
     Attributes:
-        folder: Where it is.
-        manifest: What it is.
-        threads: How many compute.
+        folder: Where the export is.
+        manifest: Describes it.
+        tokenizer: Its tokenizer.
+        threads: CPU threads.
+        dtype: Compute type of the operators that are not quantised.
+        cut: Warns once about texts that are cut.
     """
 
     folder: Path
@@ -147,13 +152,13 @@ class ExportedClassifier(Classifier):
 
     @classmethod
     def open(
-        cls, folder: Path, device: str | None, threads: int | None, precision: str | None, engine: str | None
+        cls, folder: Path, *, device: str | None, threads: int | None, precision: str | None, engine: str | None
     ) -> ExportedClassifier:
         """As `open_classifier`.
 
         Raises:
-            ModelError: the folder is not what was exported, or cannot be opened.
-            UserError: another device or engine is asked for than the folder was made for.
+            ModelError: a file is damaged, was changed, or cannot be opened.
+            UserError: the export does not support the device, precision or engine.
         """
         manifest = ExportManifest.read(folder)
         own = {"openvino": "openvino", "onnx": "onnxruntime"}[manifest.format]
@@ -186,20 +191,20 @@ class ExportedClassifier(Classifier):
 
     @cached_property
     def engine(self) -> Engine:
-        """What computes the graph.
+        """Computes the graph.
 
         Raises:
-            ModelError: the runtime cannot open it.
+            ModelError: the runtime cannot open the graph.
         """
         return open_graph(self.folder, self.manifest.format, len(self.classes), self.threads, self.dtype)
 
 
 def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: Dtype) -> Engine:
-    """The engine for the graph in a folder, whose files were checked before.
+    """Opens the graph in a folder whose files are already checked.
 
     Raises:
         MissingExtra: the runtime is not installed.
-        ModelError: it cannot open the graph.
+        ModelError: the runtime cannot open the graph.
     """
     kind = OpenVinoEngine if format == "openvino" else OnnxEngine
     probe = {"input_ids": np.array([[0, 1, 2], [2, 0, 0]]), "attention_mask": np.array([[1, 1, 1], [1, 0, 0]])}
@@ -208,13 +213,13 @@ def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: 
         shape = engine.forward(probe).shape
     except (MissingExtra, ModelError):
         raise
-    except Exception as error:  # whatever the runtime raises for a file that is none of its own
+    except Exception as error:  # a runtime raises anything for a file that it cannot read
         reason = str(error).strip().partition("\n")[0]
-        raise ModelError(f"{folder} holds a graph that cannot be opened: {reason}. Export the model again.") from None
+        raise ModelError(f"The graph in {folder} cannot be opened: {reason}. Export the model again.") from None
     if shape != (2, classes):
         raise ModelError(
-            f"{folder} holds a graph that gives two texts logits of shape {shape}; expected {(2, classes)}, for the "
-            f"manifest names {classes} classes. Export the model again."
+            f"The graph in {folder} computes logits of shape {shape} for two texts; expected {(2, classes)}, because "
+            f"the manifest names {classes} classes. Export the model again."
         )
     return engine
 
@@ -227,7 +232,7 @@ def available_threads() -> int:
 
 
 def _dtype(manifest: ExportManifest, precision: str | None) -> Dtype:
-    """Compute type of what is not quantised; for int8 by default what the hardware computes fastest."""
+    """Compute type of the operators that are not quantised; for int8 the default is the hardware's fastest."""
     wanted = precision or ("auto" if manifest.precision == "int8" else "fp32")
     if manifest.format == "onnx" or wanted == "fp32":
         if wanted in ("bf16", "fp16"):
@@ -246,10 +251,13 @@ def _tokenizer(path: Path, max_length: int) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust library raises bare Exceptions
-        raise ModelError(f"{path} holds no tokenizer: {error}. Export the model again.") from None
+        raise ModelError(f"{path} is not a tokenizer ({error}). Export the model again.") from None
     special = tokenizer.num_special_tokens_to_add(False)
     if max_length <= special:
-        raise ModelError(f"{path}: {special} special tokens leave nothing of texts of {max_length}. Export it again.")
+        raise ModelError(
+            f"{path} adds {special} special tokens, which leaves no room for text in {max_length} tokens. "
+            "Export the model again."
+        )
     return tokenizer
 
 
@@ -257,9 +265,6 @@ def _refuse_code(config: Path) -> None:
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        raise ModelError(f"{config} is no JSON. Export the model again.") from None
+        raise ModelError(f"{config} is not JSON. Export the model again.") from None
     if not isinstance(content, dict) or "auto_map" in content:
-        raise ModelError(
-            f"{config} names Python code of the model's own (auto_map), which understudy never runs and never exports. "
-            "Export the model again."
-        )
+        raise ModelError(f"{config} names Python code (auto_map), which understudy never runs. Export the model again.")

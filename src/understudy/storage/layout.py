@@ -30,6 +30,11 @@ class RunDirectory:
         return self.root / "manifest.json"
 
     @property
+    def data(self) -> Path:
+        """Data that was given in memory, as files."""
+        return self.root / "data"
+
+    @property
     def metrics(self) -> Path:
         return self.root / "metrics.json"
 
