@@ -181,7 +181,7 @@ def test_a_manifest_that_no_export_has_is_refused(changes: dict[str, Any], words
 @pytest.mark.parametrize("content", ["", "[]", "null", "{", "\x00\x01"])
 def test_a_manifest_that_is_none_is_refused(content: str, folder: Path) -> None:
     (folder / MANIFEST).write_text(content)
-    assert "is not a understudy.json that understudy wrote" in refused(folder)
+    assert "is not a file that understudy wrote" in refused(folder)
 
 
 # Files that fit their manifest and are hostile all the same
@@ -234,7 +234,7 @@ def test_a_graph_that_is_none_is_refused(content: bytes, folder: Path) -> None:
 
 def test_a_manifest_nested_without_end_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text('{"schema_version":' + "[" * 100_000 + "]" * 100_000 + "}")
-    assert "is not a understudy.json that understudy wrote" in refused(folder)
+    assert "is not a file that understudy wrote" in refused(folder)
 
 
 def test_weights_that_are_too_few_are_refused(folder: Path) -> None:
