@@ -109,7 +109,7 @@ def test_one_that_cannot_be_converted_is_left_aside(
 
 def test_openvino_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
-    with pytest.raises(MissingExtra, match="Install it with: pip install openvino"):
+    with pytest.raises(MissingExtra, match="Run: pip install openvino"):
         open_engine(load_classifier(folder), OPENVINO, "fp32")
 
 

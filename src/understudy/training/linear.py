@@ -14,6 +14,7 @@ from understudy.errors import ModelError
 from understudy.inference.logits import softmax
 from understudy.models.linear import LinearModel
 from understudy.storage.artifacts import copy_folder, fingerprint, folder_digest, write_folder, write_json
+from understudy.storage.usage import note_use
 from understudy.training.teacher import TrainedModel
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ def train_linear(corpus: Corpus, cache: Path, folder: Path, description: str) ->
         with write_folder(entry) as temporary:
             model.save(temporary / "model")
             write_json(temporary / "training.json", {"seconds": seconds})
+    note_use(entry)
     copy_folder(entry / "model", folder)
     return TrainedModel(folder, folder_digest(folder), seconds, reused, [])
 

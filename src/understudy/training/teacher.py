@@ -19,6 +19,7 @@ from understudy.models.loading import Origin, classifier_labels, load_classifier
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Hardware
 from understudy.storage.artifacts import file_sha256, fingerprint, folder_digest, write_folder, write_json
+from understudy.storage.usage import note_use
 from understudy.training.calibration import Calibration, calibrate
 from understudy.training.objectives import balanced_class_weights, supervised
 from understudy.training.tracking import NO_TRACKING, Tracking
@@ -132,6 +133,7 @@ def train_teacher(
     entry = cache / "teachers" / key
     found = _from_cache(entry)
     if found is not None:
+        note_use(entry)
         log.info("%s: found in the cache, %s", description, entry)
         return found
 
@@ -184,6 +186,7 @@ def train_teacher(
             "calibration": calibration and asdict(calibration),
         }
         write_json(folder / "training.json", record)
+    note_use(entry)
     shutil.rmtree(checkpoints / key, ignore_errors=True)
     return TrainedModel(entry / "model", digest, training.seconds, False, training.history, calibration)
 
