@@ -160,7 +160,9 @@ def test_what_is_logged_goes_to_stderr(capsys: pytest.CaptureFixture[str], monke
 
 
 def test_an_unknown_flag_comes_with_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    expected = "no such flag --student.layer; did you mean --student.layers? See `understudy run --help`."
+    expected = (
+        "no such flag --student.layer; did you mean --student.layers? `understudy run --help` lists what there is."
+    )
     assert user_error(capsys, "run", "--student.layer", "3") == expected
     assert user_error(capsys, "run", "imdb", "--student.layer=3") == expected
 
@@ -181,7 +183,9 @@ def test_a_whole_table_is_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_one_argument_too_many(capsys: pytest.CaptureFixture[str]) -> None:
-    assert user_error(capsys, "run", "imdb", "quickstart").startswith("unexpected argument 'quickstart'. See")
+    assert user_error(capsys, "run", "imdb", "quickstart").startswith(
+        "unexpected argument 'quickstart'. `understudy run --help`"
+    )
 
 
 def test_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         end = "" if message.endswith("?") else "."
-        raise UserError(f"{message}{end} See `{self.prog} --help`.")
+        raise UserError(f"{message}{end} `{self.prog} --help` lists what there is.")
 
     def flags(self) -> list[str]:
         return [flag for action in self._actions for flag in action.option_strings]

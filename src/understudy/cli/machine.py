@@ -49,7 +49,7 @@ class Cache(Command):
         )
 
     def run(self, options: argparse.Namespace) -> None:
-        if not options.prune and (options.older_than or options.larger_than is not None or options.force):
+        if not options.prune and (options.force or (options.older_than, options.larger_than) != (None, None)):
             raise UserError("cache got a flag for pruning without --prune. Add --prune to remove entries.")
 
         from understudy.reporting.machine_table import show_cache, show_pruned
