@@ -22,126 +22,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from harness import MODEL, description, say
-from student_experiments import RESAMPLES, figures
+from harness import description, say
+from imdb_recipes import STEPS, recipe
+from imdb_results import table
 
-from understudy.evaluation.calibration import fit_temperature
-from understudy.evaluation.significance import mcnemar, retention
+from understudy.evaluation.temperature import fit_temperature
 from understudy.models.linear import LinearModel
-from understudy.recipe.files import merged
 from understudy.recipe.recipe import Recipe
-from understudy.run.inputs import Encoder, Materials, Member, gather
-from understudy.run.labelling import Committee, Labeller, opinion_pool
+from understudy.run.inputs import Materials, gather
+from understudy.run.keys import linear_key
+from understudy.run.labelling import Labeller
+from understudy.run.members import Member, Workplace
+from understudy.run.teacher import Teacher, opinion_pool
 from understudy.runtime.hardware import Hardware, detect
-from understudy.storage.artifacts import fingerprint, write_json
-from understudy.training.linear import distil_linear, linear_fingerprint, train_linear
-from understudy.training.student import control_start, student_start, train_student
-from understudy.training.teacher import teacher_fingerprint, train_teacher
-
-LINEAR = "linear"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One student.
-
-    Attributes:
-        changes: The step that it differs from; None for the first.
-        options: In what, as in a recipe.
-        taught: Whether it sees the teacher's answers.
-        unlabelled: Whether it learns from the unlabelled texts as well; None as the step that it changes.
-        linear: Whether it is an n-gram model instead of an encoder.
-        taught_by: Steps whose finished students, the first seed's, are its teacher instead.
-    """
-
-    changes: str | None
-    options: dict[str, Any] = field(default_factory=dict)
-    taught: bool = True
-    unlabelled: bool | None = None
-    linear: bool = False
-    taught_by: tuple[str, ...] = ()
-
-
-def _student(layers: int, vocabulary: int) -> dict[str, Any]:
-    return {"student": {"layers": layers, "vocabulary": vocabulary}}
-
-
-_PATIENT = {"distillation": {"epochs": 3, "batch_size": 32, "learning_rate": 1.5e-4}}
-_OF_FOUR = {"teacher": {"model": [MODEL, MODEL, MODEL, LINEAR]}}
-STEPS = {
-    "256 tokens": Step(None),
-    "512 tokens": Step("256 tokens", {"data": {"max_length": 512}}),
-    "unlabelled": Step("512 tokens", unlabelled=True),
-    "committee": Step("unlabelled", {"teacher": {"model": [MODEL, LINEAR]}}),
-    "patience": Step("committee", _PATIENT),
-    "patience of 4": Step("patience", _OF_FOUR),
-    "committee of 4": Step("committee", _OF_FOUR),
-    "soft labels only": Step("committee", {"distillation": {"alpha": 1.0}}),
-    "mse": Step("committee", {"distillation": {"objective": "mse"}}),
-    "256 tokens, no teacher": Step("256 tokens", taught=False),
-    "no teacher": Step("512 tokens", taught=False),
-    "patience, no teacher": Step("patience", taught=False),
-    "linear": Step("committee", linear=True),
-    "linear of 4": Step("linear", _OF_FOUR, linear=True),
-    "linear, no teacher": Step("linear", taught=False, linear=True),
-    "6 layers": Step("patience", _student(6, 10_000)),
-    "5 layers, 6,500 tokens": Step("patience", _student(5, 6_500)),
-    "3 layers": Step("patience", _student(3, 10_000)),
-    "2 layers, 8,000 tokens": Step("patience", _student(2, 8_000)),
-    "1 layer, 8,000 tokens": Step("patience", _student(1, 8_000)),
-    "1,000 labels": Step(None, {**_student(6, 30_522), "data": {"labelled": 1000, "validation": 0.1}}),
-    "1,000 labels, 512 tokens": Step("1,000 labels", {"data": {"max_length": 512}}),
-    "1,000 labels of 4": Step("1,000 labels, 512 tokens", _OF_FOUR),
-    "1,000 labels of 4, linear": Step("1,000 labels of 4", linear=True),
-    "1,000 labels, again": Step("1,000 labels of 4", taught_by=("1,000 labels of 4", "1,000 labels of 4, linear")),
-}
-_FEW_LABELS = {
-    "teacher": {"model": [MODEL, LINEAR], "epochs": 4, "batch_size": 8},
-    "student": {"vocabulary": None},
-}
-
-
-def recipe(name: str, options: argparse.Namespace) -> Recipe:
-    """A step's recipe."""
-    first, chain = _chain(name)
-    training = {
-        "learning_rate": 1e-4,
-        "attention_dropout": 0.0,
-        "precision": options.precision,
-        "checkpoint_steps": options.checkpoint_steps,
-    }
-    wanted: dict[str, Any] = {
-        "data": {
-            "train": options.train,
-            "test": options.test,
-            "validation": 1000,
-            "labels": ["neg", "pos"],
-            "max_length": 256,
-        },
-        "teacher": {"model": MODEL, **training},
-        "distillation": training,
-        **_student(4, 10_000),
-    }
-    for each in chain:
-        wanted = merged(wanted, STEPS[each].options)
-    if first == "1,000 labels":
-        wanted = merged(wanted, _FEW_LABELS)
-    if first == "1,000 labels" or any(STEPS[each].unlabelled for each in chain):
-        wanted["data"]["unlabelled"] = options.unlabelled
-    return Recipe.from_mapping(wanted, name)
-
-
-def _chain(name: str) -> tuple[str, list[str]]:
-    """The first step, and all from it to the one that is named."""
-    chain = [name]
-    while (before := STEPS[chain[0]].changes) is not None:
-        chain.insert(0, before)
-    return chain[0], chain
+from understudy.storage.files import fingerprint, write_json
+from understudy.training.linear import distil_linear, train_linear
+from understudy.training.student import Lesson, control_start, student_start, train_student
+from understudy.training.trainer import TrainingContext
 
 
 @dataclass(frozen=True)
@@ -195,26 +96,16 @@ def teach(place: Workshop, name: str, member: int) -> None:
     wanted, materials, labeller, hardware = opened(place, name)
     each = materials.members[member]
     folder = _member_folder(place, wanted, materials, hardware, each)
-    if isinstance(each.model, Encoder):
-        made = train_teacher(
-            *(wanted, materials.corpus, each.model.tokens, each.model.origin, hardware, place.cache),
-            *(folder.parent / "checkpoints", each.seed, name),
-        )
-        assert made.folder == folder
-        dtype = hardware.dtype(wanted.teacher.precision)
-        for split, kind in (("validation", dtype), ("transfer", dtype), ("test", hardware.dtype("fp32"))):
-            labeller.encoder(folder, each.model.tokens, split, kind, f"{name}, {split}")
-    else:
-        train_linear(materials.corpus, place.cache, folder, name)
-        for split in ("validation", "transfer", "test"):
-            labeller.linear(folder, split, f"{name}, {split}")
+    key = each.fingerprint(wanted, materials.corpus, hardware)
+    context = TrainingContext(hardware, place.root / "checkpoints", name)
+    each.make(Workplace(wanted, materials.corpus, place.cache, context), key, folder)
+    dtype = hardware.dtype(wanted.teacher.precision)
+    for split, kind in (("validation", dtype), ("transfer", dtype), ("test", hardware.dtype("fp32"))):
+        each.logits(labeller, folder, split, kind, f"{name}, {split}")
 
 
 def _member_folder(place: Workshop, wanted: Recipe, materials: Materials, hardware: Hardware, member: Member) -> Path:
-    if isinstance(member.model, Encoder):
-        key = teacher_fingerprint(wanted, materials.corpus, member.model.origin, hardware, member.seed)
-        return place.cache / "teachers" / key / "model"
-    return place.root / "linear" / linear_fingerprint(materials.corpus)
+    return place.root / "teachers" / member.fingerprint(wanted, materials.corpus, hardware)
 
 
 def learn(place: Workshop, name: str, seed: int) -> None:
@@ -222,29 +113,28 @@ def learn(place: Workshop, name: str, seed: int) -> None:
     wanted, materials, labeller, hardware = opened(place, name)
     wanted = wanted.with_student_seed(seed)
     folders = tuple(_member_folder(place, wanted, materials, hardware, each) for each in materials.members)
-    committee = Committee(materials.members, folders, labeller, hardware.dtype(wanted.teacher.precision))
+    teacher = Teacher(materials.members, folders, labeller, hardware.dtype(wanted.teacher.precision))
     labels, test = materials.corpus.test.labels, {}
     if STEPS[name].taught:
-        start = student_start(wanted, committee.encoder(materials.encoder), None, materials.vocabulary)
+        start = student_start(wanted, teacher.start(materials.encoder), None, materials.vocabulary)
         if STEPS[name].taught_by:
             soft, of_test = (_of_students(place, name, materials, labeller, split) for split in ("transfer", "test"))
         else:
-            soft = committee.logits("transfer", committee.dtype, "soft labels").logits
-            of_test = committee.logits("test", "fp32", "teacher").logits
+            soft = teacher.logits("transfer", teacher.dtype, "soft labels").logits
+            of_test = teacher.logits("test", "fp32", "teacher").logits
         test["teacher"] = of_test.argmax(axis=1) == labels
     else:
         start = control_start(wanted, materials.origin, None, materials.vocabulary)
         soft = None
     folder = place.model(name, seed)
     if not STEPS[name].linear:
-        made = train_student(
-            *(wanted, materials.corpus, materials.student_tokens, soft, start, hardware, folder),
-            *(place.root / "checkpoints" / folder.name, name),
-        )
+        context = TrainingContext(hardware, place.root / "checkpoints" / folder.name, name)
+        made = train_student(wanted, Lesson(materials.corpus, materials.student_tokens, soft), start, folder, context)
         answers = labeller.encoder(folder, materials.student_tokens, "test", "fp32", name).logits
     else:
         if soft is None:
-            made = train_linear(materials.corpus, place.cache, folder, name)
+            entry = place.cache / "linear" / linear_key(materials.corpus)
+            made = train_linear(materials.corpus, entry, folder, name)
         else:
             made = distil_linear(materials.corpus, soft, folder)
         answers = LinearModel.load(folder).predict_proba(materials.corpus.test.texts)
@@ -356,60 +246,6 @@ def work(place: Workshop, todo: list[tuple[str, list[str], list[str]]]) -> None:
         say(f"not done: {name}")
 
 
-def table(place: Workshop) -> dict[str, Any]:
-    """What every step reached, and the comparisons that were asked for."""
-    texts = place.options.test_texts
-    records: dict[str, dict[int, dict[str, Any]]] = {}
-    for name in STEPS:
-        paths = sorted(place.root.glob(f"answers/{name}-[0-9]*.json"))
-        records[name] = {int(path.stem.rpartition("-")[2]): json.loads(path.read_text()) for path in paths}
-    right = {
-        name: {seed: ~np.isin(np.arange(texts), each["student"]) for seed, each in of_seeds.items()}
-        for name, of_seeds in records.items()
-    }
-    found = {}
-    for name, of_seeds in records.items():
-        if not of_seeds:
-            continue
-        changes, first = STEPS[name].changes, next(iter(of_seeds.values()))
-        compared: dict[str, Any] = {}
-        if "teacher" in first:
-            compared |= _against_teacher(list(of_seeds.values()), texts)
-        if changes is not None:
-            compared |= _difference(right[name], right[changes])
-        accuracy = [round(float(each.mean()), 5) for each in right[name].values()]
-        found[name] = {"changes": changes, "texts": first["texts"], **compared, "accuracy": accuracy}
-    pairs = {f"{name} minus {other}": _difference(right[name], right[other]) for name, other in place.options.compare}
-    return {"steps": found, "comparisons": pairs}
-
-
-def _difference(right: dict[int, np.ndarray], other: dict[int, np.ndarray]) -> dict[str, Any]:
-    """One step minus another, over the seeds that both have; nothing if there is none."""
-    both = sorted(right.keys() & other.keys())
-    if not both:
-        return {}
-    compared = figures({seed: right[seed] for seed in both}, {seed: other[seed] for seed in both})
-    del compared["accuracy"]
-    return {**compared, "p_value": [_p_value(right[seed], other[seed]) for seed in both]}
-
-
-def _against_teacher(answers: list[dict[str, Any]], texts: int) -> dict[str, Any]:
-    """What the students of all seeds keep, by who is wrong on which texts."""
-    labels = np.zeros(texts, dtype=np.int64)
-    wrong = {which: [np.isin(np.arange(texts), each[which]) for each in answers] for which in ("teacher", "student")}
-    teacher = wrong["teacher"][0].astype(np.int64)
-    kept = [retention(teacher, each.astype(np.int64), labels, 2, RESAMPLES, 0) for each in wrong["student"]]
-    return {
-        "teacher": round(1 - float(teacher.mean()), 5),
-        "retention": [round(each.accuracy, 4) for each in kept],
-        "retention_ci95": [[round(end, 4) for end in each.accuracy_ci95] for each in kept],
-    }
-
-
-def _p_value(right: np.ndarray, other: np.ndarray) -> float:
-    return mcnemar(int((right & ~other).sum()), int((~right & other).sum()))
-
-
 def _step(text: str) -> tuple[str, int]:
     name, _, seeds = text.rpartition(":")
     if name not in STEPS or not seeds.isdecimal():
@@ -444,7 +280,7 @@ def main() -> None:
     result = {
         "machine": description(),
         "options": {"precision": options.precision, "parallel": options.parallel},
-        **table(place),
+        **table(place.root, options.test_texts, options.compare),
     }
     print(json.dumps(result))
 

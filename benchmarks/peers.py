@@ -101,7 +101,7 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
     from understudy.recipe.training import TrainingOptions
     from understudy.runtime.hardware import detect
     from understudy.training.objectives import distilled
-    from understudy.training.trainer import Examples, train
+    from understudy.training.trainer import Examples, Method, TrainingContext, train
 
     recipe = TrainingOptions(batch_size=BATCH, learning_rate=RATE, warmup=WARMUP, checkpoint_steps=10**6, **changes)
     hardware = detect()
@@ -115,13 +115,9 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
             student,
             Examples(tokens, data.labels, soft_labels),
             None,
-            recipe,
-            distilled("kl", TEMPERATURE, ALPHA),
+            method=Method(recipe, distilled("kl", TEMPERATURE, ALPHA), seed=0),
             pad_id=tokenizer.pad_token_id,
-            seed=0,
-            hardware=hardware,
-            checkpoints=Path(temporary),
-            description="understudy",
+            context=TrainingContext(hardware, Path(temporary), "understudy"),
         )
         seconds = time.perf_counter() - start
     return work_of(seconds, tokens.lengths, teacher, student)

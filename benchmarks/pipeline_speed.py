@@ -73,12 +73,13 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
 
     from understudy.data.corpus import Corpus, Split
     from understudy.data.tokens import text_ids, tokenise_cached, tokenizer_digest
-    from understudy.inference.store import stored_logits
+    from understudy.inference.store import Answering, stored_logits
     from understudy.models.loading import load_classifier, load_config, load_tokenizer, resolve
     from understudy.recipe.recipe import Recipe
     from understudy.runtime.hardware import detect
-    from understudy.training.student import Start, train_student
-    from understudy.training.teacher import train_teacher
+    from understudy.training.student import Lesson, Start, train_student
+    from understudy.training.teacher import Encoder, train_teacher
+    from understudy.training.trainer import TrainingContext
 
     origin, hardware = resolve(MODEL), detect()
     training = {"batch_size": BATCH, "checkpoint_steps": 10**6, **changes}
@@ -100,32 +101,34 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
             for name, split in (("train", train), ("validation", validation))
         }
         tokens["transfer"] = tokens["train"]
-        teacher = train_teacher(recipes[0], corpus, tokens, origin, hardware, cache, folder / "checkpoints", seed=0)
+        teacher = train_teacher(
+            recipes[0],
+            corpus,
+            Encoder(origin, tokens),
+            seed=0,
+            entry=cache / "teachers" / "teacher",
+            context=TrainingContext(hardware, folder / "checkpoints", "teacher"),
+        )
         finished = []
         for seed, recipe in enumerate(recipes):
+            answering = Answering(
+                teacher.digest,
+                tokenizer_digest(tokenizer),
+                options.max_length,
+                tokenizer.pad_token_id,
+                hardware,
+                hardware.dtype(),
+            )
+            model = load_classifier(teacher.folder)
             soft_labels = stored_logits(
-                load_classifier(teacher.folder),
-                tokens["train"],
-                train.ids,
-                model_digest=teacher.digest,
-                tokenizer_digest=tokenizer_digest(tokenizer),
-                max_length=options.max_length,
-                pad_id=tokenizer.pad_token_id,
-                hardware=hardware,
-                dtype=hardware.dtype(),
-                cache=cache,
-                description="soft labels",
+                model, tokens["train"], train.ids, answering, cache=cache, description="soft labels"
             )
             student = train_student(
                 recipe,
-                corpus,
-                tokens,
-                soft_labels.logits,
+                Lesson(corpus, tokens, soft_labels.logits),
                 Start(teacher.folder, LAYERS),
-                hardware,
                 folder / f"student-{seed}",
-                folder / f"checkpoints-{seed}",
-                "student",
+                TrainingContext(hardware, folder / f"checkpoints-{seed}", "student"),
             )
             finished.append(time.perf_counter() - start)
         configs = load_config(teacher.folder), load_config(student.folder)

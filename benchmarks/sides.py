@@ -72,7 +72,7 @@ def fine_tuned_by_understudy(data: Data, max_length: int, seed: int = 0, **chang
     from understudy.models.loading import load_classifier, load_tokenizer, resolve
     from understudy.recipe.training import TrainingOptions
     from understudy.training.objectives import supervised
-    from understudy.training.trainer import Examples, train
+    from understudy.training.trainer import Examples, Method, TrainingContext, train
 
     folder = resolve(MODEL).path
     tokenizer = load_tokenizer(folder)
@@ -85,13 +85,9 @@ def fine_tuned_by_understudy(data: Data, max_length: int, seed: int = 0, **chang
             model,
             Examples(tokens, data.labels),
             None,
-            recipe,
-            supervised(),
+            method=Method(recipe, supervised(), seed),
             pad_id=tokenizer.pad_token_id,
-            seed=seed,
-            hardware=detect(),
-            checkpoints=Path(output),
-            description="understudy",
+            context=TrainingContext(detect(), Path(output), "understudy"),
         )
         seconds = time.perf_counter() - start
     return FineTuned(model, tokenizer, seconds, tokens.lengths)

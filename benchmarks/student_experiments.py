@@ -34,7 +34,7 @@ from understudy.models.students import from_layers
 from understudy.recipe.training import DistillationOptions, LayerChoice
 from understudy.runtime.hardware import detect
 from understudy.training.objectives import Objective, distilled, supervised
-from understudy.training.trainer import Examples, train
+from understudy.training.trainer import Examples, Method, TrainingContext, train
 
 LAYERS = 3
 RESAMPLES = 10_000
@@ -216,13 +216,9 @@ def _train(
         model,
         examples,
         None,
-        settings,
-        objective,
+        method=Method(settings, objective, seed),
         pad_id=load_tokenizer(resolve(MODEL).path).pad_token_id,
-        seed=seed,
-        hardware=detect(),
-        checkpoints=checkpoints,
-        description=checkpoints.name,
+        context=TrainingContext(detect(), checkpoints, checkpoints.name),
     )
 
 

@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from understudy.reporting.dashboard import STUDENT, TEACHER
+from understudy.reporting.canvas import STUDENT, TEACHER
 from understudy.training.objectives import soft_kl
 
 LOGITS = torch.tensor([[4.0, 2.0, 0.0]])

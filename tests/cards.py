@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from understudy.evaluation.results import Metrics
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.card import write_card
-from understudy.storage.artifacts import SCHEMA_VERSION, RunDirectory
+from understudy.storage.layout import SCHEMA_VERSION, RunDirectory
 
 
 class Card:

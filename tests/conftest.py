@@ -168,12 +168,12 @@ def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
     """The same for fixtures of another scope."""
     from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
     from understudy.reporting import render
-    from understudy.run import stages
-    from understudy.storage.artifacts import write_text
+    from understudy.run import testing
+    from understudy.storage.files import write_text
 
     side = ModelSpeed(10.0, Latency(1.0, 2.0))
     speed = Speed("cpu", 1, "fp32", 16, BatchTime(2.0, 1.0), 2.0, side, side)
-    patch.setattr(stages, "measure_speed", lambda *_, **__: speed)
+    patch.setattr(testing, "measure_speed", lambda *_, **__: speed)
 
     def draw(_: object, path: Path, __: str) -> None:
         for each in (path, path.with_suffix(".svg")):
@@ -186,11 +186,13 @@ def leave_out_clock(patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out of a report what takes time and is the same whatever the figures are."""
-    from understudy.reporting import charts
+    from understudy.reporting import charts, slices
 
-    chart = charts.Chart("<svg></svg>", "A chart.", charts.Table(("a", "b"), (("1", "2"),)))
-    for name in ("quality", "reliability", "confusion", "length", "class", "learning"):
+    chart = charts.Chart("<svg></svg>", "A chart.", charts.Grid(("a", "b"), (("1", "2"),)))
+    for name in ("quality", "reliability", "learning"):
         monkeypatch.setattr(charts, f"{name}_chart", lambda *_: chart)
+    for name in ("confusion", "length", "class"):
+        monkeypatch.setattr(slices, f"{name}_chart", lambda *_: chart)
 
 
 @pytest.fixture
@@ -202,7 +204,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     train = student.train
 
     def counted(*arguments: Any, **options: Any) -> Any:
-        done.append(options["description"])
+        done.append(options["context"].description)
         return train(*arguments, **options)
 
     monkeypatch.setattr(student, "train", counted)

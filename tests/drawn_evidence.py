@@ -11,7 +11,8 @@ from understudy.data.tokens import text_ids
 from understudy.evaluation.results import Metrics
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.evidence import Evidence
-from understudy.storage.artifacts import Manifest, RunDirectory
+from understudy.storage.layout import RunDirectory
+from understudy.storage.manifest import Manifest
 
 HISTORY = [
     {"loss": 0.7, "grad_norm": 1.0, "learning_rate": 1e-4, "epoch": 0.5, "step": 10},

@@ -17,8 +17,20 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_the_exports_are_these_in_alphabetical_order() -> None:
-    assert understudy.__all__ == ["Recipe", "Run", "UnderstudyError", "distill", "examine", "load", "push"]
-    assert sorted(understudy.__all__) == understudy.__all__
+    functions = [
+        "benchmark",
+        "compare",
+        "distill",
+        "evaluate",
+        "examine",
+        "export",
+        "frontier",
+        "load",
+        "push",
+        "report",
+    ]
+    assert understudy.__all__ == ["Recipe", "Run", "UnderstudyError", *functions]
+    assert sorted(understudy.__all__) == understudy.__all__ == dir(understudy)
 
 
 @pytest.mark.parametrize("name", understudy.__all__)

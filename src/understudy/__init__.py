@@ -8,36 +8,58 @@ from understudy.errors import UnderstudyError, missing_extra
 from understudy.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from understudy.inference.classifier import Classifier
+    from understudy.evaluation.single import evaluate
+    from understudy.exporting.export import export
+    from understudy.inference.opening import open_classifier as load
     from understudy.reporting.push import push
+    from understudy.reporting.render import compare, report
+    from understudy.run.benchmark import benchmark
+    from understudy.run.frontier import frontier
     from understudy.run.pipeline import Run, distill, examine
 
-__all__ = ["Recipe", "Run", "UnderstudyError", "distill", "examine", "load", "push"]
+__all__ = [
+    "Recipe",
+    "Run",
+    "UnderstudyError",
+    "benchmark",
+    "compare",
+    "distill",
+    "evaluate",
+    "examine",
+    "export",
+    "frontier",
+    "load",
+    "push",
+    "report",
+]
 
-# The pipeline imports PyTorch and transformers; that waits until somebody uses it.
-_LATE = {"Run": "pipeline", "distill": "pipeline", "examine": "pipeline", "push": "pushing"}
-
-
-def load(path: str | Path, **options: Any) -> Classifier:
-    """Opens a classifier: a Hugging Face folder, an export, or a run directory, whose student it then is.
-
-    Args:
-        path: The folder.
-        **options: `device`, `threads`, `precision` and `engine`; see `open_classifier`.
-    """
-    from understudy.inference.opening import open_classifier
-
-    return open_classifier(path, **options)
+# What imports PyTorch, transformers or matplotlib waits until somebody uses it.
+_PLACES = {
+    "Run": "run.pipeline:Run",
+    "benchmark": "run.benchmark:benchmark",
+    "compare": "reporting.render:compare",
+    "distill": "run.pipeline:distill",
+    "evaluate": "evaluation.single:evaluate",
+    "examine": "run.pipeline:examine",
+    "export": "exporting.export:export",
+    "frontier": "run.frontier:frontier",
+    "load": "inference.opening:open_classifier",
+    "push": "reporting.push:push",
+    "report": "reporting.render:report",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATE:
+    if name not in _PLACES:
         raise AttributeError(f"module 'understudy' has no attribute '{name}'")
     from importlib import import_module
 
+    module, _, attribute = _PLACES[name].partition(":")
     try:
-        return getattr(import_module(f"understudy.{_LATE[name]}"), name)
+        return getattr(import_module(f"understudy.{module}"), attribute)
     except ModuleNotFoundError as error:
         raise missing_extra(error, f"understudy.{name}") or error from None
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -74,7 +74,7 @@ def test_the_whole_path(repositories: Path, tmp_path: Path) -> None:
 
     again = understudy(*arguments, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path / "home"))
     assert again.returncode == 0, again.stderr  # everything is cached: no Hub is needed
-    assert "teacher: finished before" in again.stderr
+    assert "teacher: already finished" in again.stderr
 
 
 def test_without_a_hub_it_says_so_at_once(tmp_path: Path) -> None:

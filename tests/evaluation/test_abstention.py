@@ -9,7 +9,7 @@ from understudy.evaluation.results import Abstention, Answered
 
 
 def two_classes(*tops: float) -> np.ndarray:
-    """Texts of which class 0 has these probabilities, all of them 0.5 or more."""
+    """Texts with these probabilities, all at least 0.5, for class 0."""
     top = np.array(tops)
     return np.stack([top, 1 - top], axis=1)
 
@@ -20,7 +20,7 @@ def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def brute_force(probabilities: np.ndarray, labels: np.ndarray, target: float, fewest: int) -> set[int] | None:
-    """The texts that are answered: all thresholds that differ are tried, from the smallest one on."""
+    """The answered texts, found by trying every threshold in ascending order."""
     top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     for threshold in sorted({0.0, *top.tolist()}):
         chosen = [row for row in range(len(top)) if top[row] >= threshold]
@@ -33,7 +33,7 @@ def brute_force(probabilities: np.ndarray, labels: np.ndarray, target: float, fe
 @pytest.mark.parametrize("decimals", [1, 2, 12])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_it_answers_the_texts_that_brute_force_finds(classes: int, decimals: int, target: float) -> None:
-    """With few decimals most texts share their top probability with others."""
+    """With few decimals, many texts have the same top probability."""
     found = []
     for seed in range(20):
         random = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def test_it_answers_the_texts_that_brute_force_finds(classes: int, decimals: int
 
 
 def test_a_hand_computed_case(few_texts: None) -> None:
-    """From the surest on: right, right, wrong, right, wrong; shares 1, 1, 2/3, 3/4, 3/5."""
+    """By descending confidence: right, right, wrong, right, wrong; shares 1, 1, 2/3, 3/4, 3/5."""
     probabilities, labels = two_classes(0.97, 0.91, 0.82, 0.74, 0.55), np.array([0, 0, 1, 0, 1])
     assert choose_threshold(probabilities, labels, 0.99) == 0.9
     assert choose_threshold(probabilities, labels, 0.75) == 0.7

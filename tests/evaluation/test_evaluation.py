@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from understudy.data.corpus import Split
 from understudy.data.tokens import text_ids
-from understudy.evaluation.evaluation import Candidate, evaluate, write_predictions
+from understudy.evaluation.evaluation import Candidate, Plan, assemble_metrics, write_predictions
 from understudy.evaluation.results import BatchTime, Latency, Metrics, ModelSpeed, Speed
 from understudy.recipe.evidence import EvaluationOptions
 
@@ -27,15 +27,18 @@ def split(labels: list[int]) -> Split:
 
 
 def candidate(predicted: list[int], classes: int = 2, parameters: int = 100) -> Candidate:
-    """Answers with 0.8 for the class that it predicts."""
+    """A model that gives its predicted class a probability of 0.8."""
     probabilities = np.full((len(predicted), classes), 0.2 / (classes - 1))
     probabilities[np.arange(len(predicted)), predicted] = 0.8
     return Candidate(probabilities, parameters, 4 * parameters)
 
 
+def plan(classes: int = 2, student_seeds: tuple[int, ...] = (), **options: Any) -> Plan:
+    return Plan(EvaluationOptions(resamples=200, **options), classes, seed=0, student_seeds=student_seeds)
+
+
 def found(test: Split, candidates: dict[str, Candidate], classes: int = 2, **options: Any) -> Metrics:
-    settings = EvaluationOptions(resamples=200, **options)
-    return evaluate(test, candidates, settings, classes, 0, SPEED, {"teacher": 1.0})
+    return assemble_metrics(test, candidates, plan(classes, **options), speed=SPEED, seconds={"teacher": 1.0})
 
 
 LABELS = [0, 1] * 50
@@ -78,8 +81,7 @@ def test_several_seeds() -> None:
         "student_seed_8": candidate(GOOD),
         "no_distillation_seed_8": candidate(BLIND),
     }
-    options = EvaluationOptions(resamples=200)
-    metrics = evaluate(split(LABELS), models, options, 2, 0, SPEED, {}, student_seeds=[7, 8])
+    metrics = assemble_metrics(split(LABELS), models, plan(student_seeds=(7, 8)), speed=SPEED, seconds={})
     assert metrics.student.accuracy == pytest.approx(0.8)  # the one to ship
     assert metrics.distillation_gain is not None
     assert metrics.distillation_gain.accuracy == 0
@@ -90,19 +92,18 @@ def test_several_seeds() -> None:
         (8, 0.9, 0.5),
     ]
     assert seeds.gain.accuracy == pytest.approx(0.2)
-    assert "Distilling did not demonstrably help: +20.00 points" in metrics.verdict.text
+    assert "The gain from distilling is not significant: +20.00 points" in metrics.verdict.text
     assert "over 2 seeds" in metrics.verdict.text
 
 
 def test_one_seed_has_no_spread() -> None:
     models = {"teacher": candidate(GOOD), "student": candidate(FAIR)}
-    options = EvaluationOptions(resamples=200)
-    one = evaluate(split(LABELS), models, options, 2, 0, SPEED, {"teacher": 1.0}, student_seeds=[7])
+    one = assemble_metrics(split(LABELS), models, plan(student_seeds=(7,)), speed=SPEED, seconds={"teacher": 1.0})
     assert one.seeds is None
     assert one == found(split(LABELS), models)
 
 
-def test_models_that_are_not_there() -> None:
+def test_models_that_are_missing() -> None:
     metrics = found(split(LABELS), {"teacher": candidate(GOOD), "student": candidate(GOOD)})
     assert metrics.controls.no_distillation is None
     assert metrics.controls.linear is None
@@ -120,14 +121,15 @@ def test_a_teacher_of_unknown_size() -> None:
     assert (metrics.parameter_fraction, metrics.efficiency_ratio) == (None, None)
 
 
-def test_a_teacher_that_answers_always_the_same_has_learned_nothing() -> None:
+def test_a_teacher_that_always_gives_the_same_answer_has_learned_nothing() -> None:
     labels = [0] * 60 + [1] * 40
     metrics = found(split(labels), {"teacher": candidate(BLIND), "student": candidate(BLIND)})
     assert metrics.retention.accuracy == 1
     assert metrics.verdict.code == "inconclusive"
     assert "has not learned the task" in metrics.verdict.text
-    assert "0.6000 is not demonstrably better than always answering the most frequent class (0.6000, p = 1)" in (
-        metrics.verdict.text
+    assert (
+        "(0.6000) is not significantly better than always answering the most frequent class (0.6000, p = 1)"
+        in metrics.verdict.text
     )
 
 
@@ -141,7 +143,7 @@ def test_the_p_values_of_the_verdict() -> None:
     models = {"teacher": candidate(FAIR), "student": candidate(FAIR), "linear": candidate(GOOD)}
     text = found(split(LABELS), models).verdict.text
     p = binomtest(10, 10).pvalue
-    assert f"the student (0.9000 against 0.8000, p = {p:.2g}) and than the teacher (0.9000 against 0.8000" in text
+    assert f"the student (0.9000 against 0.8000, p = {p:.2g}) and the teacher (0.9000 against 0.8000" in text
 
 
 def test_required_retention_comes_from_the_recipe() -> None:
@@ -153,8 +155,7 @@ def test_required_retention_comes_from_the_recipe() -> None:
 def test_the_verdict_does_not_depend_on_speed() -> None:
     models = {"teacher": candidate(GOOD), "student": candidate(FAIR)}
     slow = Speed("cuda", 9, "bf16", 512, BatchTime(7.0, 9.0), 0.7, SIDE, SIDE)
-    options = EvaluationOptions(resamples=200)
-    other = evaluate(split(LABELS), models, options, 2, 0, slow, {"teacher": 99.0})
+    other = assemble_metrics(split(LABELS), models, plan(), speed=slow, seconds={"teacher": 99.0})
     assert other.verdict == found(split(LABELS), models).verdict
 
 

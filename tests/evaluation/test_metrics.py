@@ -16,7 +16,7 @@ def test_quality_of_hand_counted_binary_predictions():
     assert found.accuracy == 0.5
     assert found.f1 == pytest.approx(0.5)  # precision 1/2, recall 1/2
     assert found.auc == 0.75  # of the four pairs (positive, negative) only (0.3, 0.6) is the wrong way round
-    # tops 0.9 right, 0.6 wrong, 0.7 wrong, 0.8 right, each in a bin of its own
+    # top probabilities 0.9 right, 0.6 wrong, 0.7 wrong, 0.8 right, each in a bin of its own
     assert found.ece == pytest.approx((0.1 + 0.6 + 0.7 + 0.2) / 4)
 
 
@@ -32,7 +32,7 @@ def test_macro_f1_counts_every_class_of_the_task():
     assert f1_score(predicted, labels, 3) == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
 
 
-def test_f1_of_a_class_nobody_has_is_zero_without_a_warning(recwarn):
+def test_f1_of_an_absent_class_is_zero_without_a_warning(recwarn):
     assert f1_score(np.zeros(3, int), np.zeros(3, int), 2) == 0.0
     assert not recwarn.list
 
@@ -64,7 +64,7 @@ def test_one_text():
 
 
 def test_ece_averages_within_a_bin_before_it_takes_the_gap():
-    # All four tops are in (10/15, 11/15]: mean confidence 0.7, accuracy 0.75. Text by text the gap would be far larger.
+    # All four top probabilities are in (10/15, 11/15]: mean confidence 0.7, accuracy 0.75.
     probabilities = two_classes(0.68, 0.72, 0.69, 0.71)
 
     assert expected_calibration_error(probabilities, np.array([1, 1, 1, 0])) == pytest.approx(0.05)
@@ -122,7 +122,7 @@ def test_shapes_and_labels_that_do_not_fit_are_refused(probabilities, labels):
         quality(probabilities, labels)
 
 
-def test_agreement_refuses_other_lengths_and_nothing():
+def test_agreement_refuses_unequal_lengths_and_no_texts():
     with pytest.raises(ValueError, match=r"\(1,\) and \(2,\)"):
         agreement(np.array([1]), np.array([1, 1]))
     with pytest.raises(ValueError, match="at least one text"):

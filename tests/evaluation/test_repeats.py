@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, permutation_test
 
-from understudy.evaluation.repeats import compare_seeds, pooled_gain, repeat_name, sign_flip
+from understudy.evaluation.repeats import SeedPredictions, compare_seeds, pooled_gain, repeat_name, sign_flip
 from understudy.evaluation.results import Spread
-from understudy.evaluation.significance import gain
+from understudy.evaluation.significance import Resampling, gain
 
 # Two seeds and ten texts of class 0. The students get 8 and 6 right, the controls 5 and 5, the teacher 9.
 LABELS = np.zeros(10, dtype=int)
@@ -24,13 +24,13 @@ STUDENTS = np.array([[0] * 8 + [1] * 2, [0] * 6 + [1] * 4])
 CONTROLS = np.array([[0] * 5 + [1] * 5, [1] * 5 + [0] * 5])
 
 
-def compared(controls: np.ndarray | None = CONTROLS, **changes: Any) -> Any:
-    options = {"classes": 2, "resamples": 500, "bootstrap_seed": 0, **changes}
-    return compare_seeds([4, 5], TEACHER, STUDENTS, controls, LABELS, **options)
+def compared(controls: np.ndarray | None = CONTROLS, bootstrap_seed: int = 0) -> Any:
+    predicted = SeedPredictions([4, 5], TEACHER, STUDENTS, controls)
+    return compare_seeds(predicted, LABELS, 2, Resampling(500, bootstrap_seed))
 
 
 def noisy(labels: np.ndarray, chances: list[float], seed: int) -> np.ndarray:
-    """Predictions of binary labels, shape (seeds, texts), given how often each seed is right."""
+    """Binary predictions, shape (seeds, texts), from each seed's chance of being right."""
     drawn = np.random.default_rng(seed).random((len(chances), len(labels)))
     return np.where(drawn < np.array(chances)[:, None], labels, 1 - labels)
 
@@ -60,7 +60,7 @@ def test_figures_of_hand_counted_predictions() -> None:
 def test_f1_is_that_of_each_seed() -> None:
     labels = np.array([1, 1, 1, 0, 0])
     students = np.array([[1, 1, 0, 0, 1], [1, 1, 1, 0, 0]])  # F1 2/3 and 1
-    found = compare_seeds([0, 1], labels, students, None, labels, 2, 50, 0)
+    found = compare_seeds(SeedPredictions([0, 1], labels, students, None), labels, 2, Resampling(50))
     assert [each.f1 for each in found.repeats] == pytest.approx([2 / 3, 1])
     assert found.f1.mean == pytest.approx(5 / 6)
 
@@ -79,7 +79,7 @@ def test_the_bootstrap_seed_decides() -> None:
 
 
 def test_a_teacher_that_is_never_right_gives_finite_figures() -> None:
-    found = compare_seeds([0, 1], 1 - LABELS, STUDENTS, None, LABELS, 2, 100, 0)
+    found = compare_seeds(SeedPredictions([0, 1], 1 - LABELS, STUDENTS, None), LABELS, 2, Resampling(100))
     assert np.isfinite([found.retention.mean, *found.retention_ci95]).all()
 
 
@@ -95,14 +95,12 @@ def test_a_teacher_that_is_never_right_gives_finite_figures() -> None:
 )
 def test_what_does_not_fit_is_refused(seeds: Any, students: Any, controls: Any) -> None:
     with pytest.raises(ValueError, match=r"expected two seeds or more, and predictions of shape \("):
-        compare_seeds(seeds, TEACHER, students, controls, LABELS, 2, 100, 0)
+        compare_seeds(SeedPredictions(seeds, TEACHER, students, controls), LABELS, 2, Resampling(100))
 
 
 def test_a_pooled_gain_of_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="2 students and 1 controls"):
-        pooled_gain(STUDENTS, CONTROLS[:1], LABELS, 100, 0)
-    with pytest.raises(ValueError, match="at least 1"):
-        pooled_gain(STUDENTS, CONTROLS, LABELS, 0, 0)
+        pooled_gain(STUDENTS, CONTROLS[:1], LABELS, Resampling(100))
 
 
 def test_names_of_repeats() -> None:
@@ -115,13 +113,15 @@ def test_names_of_repeats() -> None:
 def test_one_seed_gives_the_gain_of_one_student() -> None:
     labels = np.arange(300) % 2
     student, control = noisy(labels, [0.9], 1), noisy(labels, [0.85], 2)
-    pooled, single = pooled_gain(student, control, labels, 500, 3), gain(student[0], control[0], labels, 500, 3)
+    resampling = Resampling(500, seed=3)
+    pooled = pooled_gain(student, control, labels, resampling)
+    single = gain(student[0], control[0], labels, resampling)
     assert (pooled.accuracy, pooled.ci95) == (single.accuracy, single.ci95)
     assert pooled.p_value == pytest.approx(single.p_value, rel=1e-12)
 
 
 def test_equal_models_have_no_gain() -> None:
-    found = pooled_gain(STUDENTS, STUDENTS, LABELS, 100, 0)
+    found = pooled_gain(STUDENTS, STUDENTS, LABELS, Resampling(100))
     assert (found.accuracy, found.ci95, found.p_value) == (0.0, (0.0, 0.0), 1.0)
 
 
@@ -135,18 +135,19 @@ def test_the_interval_is_that_of_a_plain_loop_over_texts_and_seeds() -> None:
         right, other = (side[seeds][:, texts] == labels[texts] for side in (students, controls))
         gains.append(right.mean() - other.mean())
         kept.append(right.mean() / (controls[0, texts] == labels[texts]).mean())
-    found = compare_seeds([0, 1, 2, 3], controls[0], students, controls, labels, 2, 20_000, 0)
+    predicted = SeedPredictions([0, 1, 2, 3], controls[0], students, controls)
+    found = compare_seeds(predicted, labels, 2, Resampling(20_000))
     assert found.gain is not None
     assert found.gain.ci95 == pytest.approx(np.percentile(gains, [2.5, 97.5]), abs=0.005)
     assert found.retention_ci95 == pytest.approx(np.percentile(kept, [2.5, 97.5]), abs=0.01)
 
 
 def test_the_interval_counts_the_variance_between_seeds_once() -> None:
-    """Whole seeds that are all right or all wrong: only the seeds vary, by a known amount."""
+    """Each seed is right on all texts or on none, so only the seeds vary, by a known amount."""
     labels = np.zeros(50, dtype=int)
     students = np.repeat([[0], [1], [0], [1], [0], [1], [0], [1], [0], [1]], 50, axis=1)
     controls = np.ones((10, 50), dtype=int)
-    low, high = pooled_gain(students, controls, labels, 20_000, 0).ci95
+    low, high = pooled_gain(students, controls, labels, Resampling(20_000)).ci95
     half = 1.96 * math.sqrt(np.var([0, 1] * 5, ddof=1) / 10)  # 0.327; nine draws move in steps of 1/9
     assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=0.06)
 
@@ -155,7 +156,7 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     labels = np.arange(2000) % 2
     controls = noisy(labels, [0.8] * 3, 2)
     alike, different = (noisy(labels, chances, 1) for chances in ([0.85] * 3, [0.75, 0.85, 0.95]))
-    narrow, wide = (pooled_gain(side, controls, labels, 2000, 0).ci95 for side in (alike, different))
+    narrow, wide = (pooled_gain(side, controls, labels, Resampling(2000)).ci95 for side in (alike, different))
     assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
 
 
@@ -198,13 +199,13 @@ def test_differences_of_one_size_are_mcnemars_too() -> None:
 
 
 def test_a_tail_is_exact() -> None:
-    """All differences point one way: only that assignment and its mirror are as extreme."""
+    """All differences have one sign, so only that assignment and its mirror are as extreme."""
     assert sign_flip(np.array([1] * 300 + [2] * 200 + [3] * 100)) == pytest.approx(2.0 * 0.5**600, rel=1e-9)
 
 
-def test_a_tail_is_exact_where_some_texts_disagree() -> None:
-    """500 texts with 2 and one of 1 against them: counted with whole numbers."""
-    # 2 * 500 - 1 = 999: as extreme are all 2s of one sign, with either sign of the 1.
+def test_a_tail_is_exact_with_differences_of_both_signs() -> None:
+    """500 differences of 2 and one of -1."""
+    # The sum is 999. As extreme: all 2s with the same sign, the 1 with either sign.
     assert sign_flip(np.array([2] * 500 + [-1])) == pytest.approx(2 * 2 * 0.5**501, rel=1e-9)
 
 

@@ -140,7 +140,7 @@ def saved(metrics: Metrics, folder: Path) -> Any:
 
 
 def change(folder: Path, **changes: Any) -> Path:
-    """Writes `METRICS` with other top-level values; None takes a key out."""
+    """Writes `METRICS` with other top-level values; None removes a key."""
     content = {**saved(METRICS, folder), **changes}
     path = folder / "metrics.json"
     path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
@@ -169,7 +169,7 @@ def test_what_was_left_out_is_null_not_missing(tmp_path: Path) -> None:
     assert content["distillation_gain"] is None
 
 
-def test_what_nobody_knows_of_a_teacher_is_null(tmp_path: Path) -> None:
+def test_unknown_figures_of_a_teacher_are_null(tmp_path: Path) -> None:
     content = saved(SCORES_GIVEN, tmp_path)
     speed = content["speed"]
     unknown = [content["teacher"]["parameters"], content["teacher"]["bytes"], content["parameter_fraction"]]
@@ -208,12 +208,12 @@ def test_each_seed_is_an_object(tmp_path: Path) -> None:
     assert content[1]["gain"]["ci95"] == [0.002, 0.01]
 
 
-def test_figures_from_before_there_were_seeds_are_of_one_seed(tmp_path: Path) -> None:
+def test_a_file_without_seeds_has_one_seed(tmp_path: Path) -> None:
     assert Metrics.load(change(tmp_path, seeds=None)) == ONE_SEED
     assert saved(ONE_SEED, tmp_path)["seeds"] is None
 
 
-def test_figures_from_before_there_was_a_threshold_have_none(tmp_path: Path) -> None:
+def test_a_file_without_a_threshold_has_none(tmp_path: Path) -> None:
     assert Metrics.load(change(tmp_path, abstention=None)) == ALL_ANSWERED
     assert saved(ALL_ANSWERED, tmp_path)["abstention"] is None
 
@@ -229,7 +229,7 @@ def test_a_number_that_is_not_finite_is_refused_and_nothing_is_written(value: fl
 
 
 def test_a_missing_file_means_an_unfinished_run(tmp_path: Path) -> None:
-    with pytest.raises(RunDirectoryError, match="the run is not finished"):
+    with pytest.raises(RunDirectoryError, match=r"the run is not finished\. Run the same command again"):
         Metrics.load(tmp_path / "metrics.json")
 
 
@@ -253,9 +253,17 @@ def test_a_file_that_is_something_else(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"agreement": None}, {"extra": 1}, {"teacher": 3}, {"teacher": {"accuracy": 0.9}}, {"controls": {"other": {}}}],
+    ("changes", "problem"),
+    [
+        ({"agreement": None}, "agreement: missing"),
+        ({"extra": 1}, "extra: unknown key"),
+        ({"teacher": 3}, "teacher: expected an object, got 3"),
+        ({"teacher": {"accuracy": 0.9}}, "teacher.f1: missing; teacher.auc: missing; teacher.ece: missing; 2 more"),
+        ({"controls": {"other": {}}}, "controls.other: unknown key"),
+    ],
 )
-def test_other_keys_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(RunDirectoryError, match="is not what schema version 1 holds"):
-        Metrics.load(change(tmp_path, **changes))
+def test_other_keys_are_refused(changes: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    path = change(tmp_path, **changes)
+    with pytest.raises(RunDirectoryError) as caught:
+        Metrics.load(path)
+    assert str(caught.value) == f"{path}: {problem}. Run it again."

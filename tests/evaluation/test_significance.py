@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from understudy.evaluation import significance
 from understudy.evaluation.metrics import f1_score
-from understudy.evaluation.significance import accuracy_interval, gain, mcnemar, retention
+from understudy.evaluation.significance import Resampling, accuracy_interval, gain, mcnemar, retention
 
 
 def noisy(labels: np.ndarray, classes: int, error: float, seed: int) -> np.ndarray:
@@ -22,7 +22,7 @@ def test_retention_of_hand_counted_predictions():
     teacher = np.array([1, 1, 1, 0, 1])  # accuracy 4/5, precision 3/4, recall 1: F1 6/7
     student = np.array([1, 1, 0, 0, 1])  # accuracy 3/5, precision 2/3, recall 2/3: F1 2/3
 
-    found = retention(teacher, student, labels, 2, resamples=200, seed=0)
+    found = retention(teacher, student, labels, 2, Resampling(200, seed=0))
 
     assert found.accuracy == pytest.approx(0.75)
     assert found.f1 == pytest.approx((2 / 3) / (6 / 7))
@@ -33,7 +33,7 @@ def test_retention_intervals_are_those_of_a_plain_resampling_loop(classes):
     rng = np.random.default_rng(7)
     labels = rng.integers(0, classes, 200)
     teacher, student = noisy(labels, classes, 0.2, 1), noisy(labels, classes, 0.4, 2)
-    found = retention(teacher, student, labels, classes, resamples=20_000, seed=3)
+    found = retention(teacher, student, labels, classes, Resampling(20_000, seed=3))
 
     accuracies, f1s = [], []
     for _ in range(1500):
@@ -72,16 +72,16 @@ def test_pairing_makes_a_student_that_copies_its_teacher_exact():
     labels = np.arange(100) % 2
     teacher = noisy(labels, 2, 0.5, 0)
 
-    found = retention(teacher, teacher, labels, 2, resamples=500, seed=0)
+    found = retention(teacher, teacher, labels, 2, Resampling(500, seed=0))
 
     assert found == type(found)(1.0, (1.0, 1.0), 1.0, (1.0, 1.0))
 
 
-def test_beside_a_perfect_teacher_the_retention_is_the_students_accuracy():
+def test_with_a_perfect_teacher_the_retention_is_the_students_accuracy():
     labels = np.arange(400) % 2
     student = np.where(np.arange(400) < 100, 1 - labels, labels)
 
-    found = retention(labels, student, labels, 2, resamples=20_000, seed=0)
+    found = retention(labels, student, labels, 2, Resampling(20_000, seed=0))
 
     assert found.accuracy == 0.75
     deviation = 1.96 * math.sqrt(0.75 * 0.25 / 400)
@@ -92,10 +92,10 @@ def test_a_teacher_that_is_never_right_gives_finite_figures():
     labels = np.zeros(4, dtype=int)
     wrong, half = np.ones(4, dtype=int), np.array([0, 0, 1, 1])
 
-    assert retention(wrong, wrong, labels, 2, resamples=50, seed=0).accuracy == 1.0
-    better = retention(wrong, half, labels, 2, resamples=50, seed=0)
+    assert retention(wrong, wrong, labels, 2, Resampling(50, seed=0)).accuracy == 1.0
+    better = retention(wrong, half, labels, 2, Resampling(50, seed=0))
     assert better.accuracy == 3.0  # (2/4 + 1/4) / (0 + 1/4)
-    assert better.f1 == 1.0  # nobody has the positive class: 0 beside 0
+    assert better.f1 == 1.0  # neither predicts the positive class: 0 / 0
     assert all(math.isfinite(end) for end in (*better.accuracy_ci95, *better.f1_ci95))
 
 
@@ -105,7 +105,7 @@ def test_tiny_test_sets_never_give_a_figure_that_is_not_finite(texts, seed, clas
     rng = np.random.default_rng(seed)
     teacher, student, labels = rng.integers(0, classes, (3, texts))
 
-    found = retention(teacher, student, labels, classes, resamples=50, seed=seed)
+    found = retention(teacher, student, labels, classes, Resampling(50, seed=seed))
 
     assert np.isfinite([found.accuracy, *found.accuracy_ci95, found.f1, *found.f1_ci95]).all()
     assert found.accuracy_ci95[0] <= found.accuracy_ci95[1]
@@ -114,8 +114,8 @@ def test_tiny_test_sets_never_give_a_figure_that_is_not_finite(texts, seed, clas
 def test_one_text():
     one = np.array([1])
 
-    assert retention(one, one, one, 2, resamples=10, seed=0).accuracy_ci95 == (1.0, 1.0)
-    assert gain(one, 1 - one, one, resamples=10, seed=0) == significance.Gain(1.0, (1.0, 1.0), 1.0)
+    assert retention(one, one, one, 2, Resampling(10, seed=0)).accuracy_ci95 == (1.0, 1.0)
+    assert gain(one, 1 - one, one, Resampling(10, seed=0)) == significance.Gain(1.0, (1.0, 1.0), 1.0)
 
 
 def test_seventy_seven_classes_with_some_missing():
@@ -123,7 +123,7 @@ def test_seventy_seven_classes_with_some_missing():
     labels = rng.integers(0, 70, 3000)
     teacher, student = noisy(labels, 77, 0.1, 1), noisy(labels, 77, 0.15, 2)
 
-    found = retention(teacher, student, labels, 77, resamples=1000, seed=0)
+    found = retention(teacher, student, labels, 77, Resampling(1000, seed=0))
 
     assert found.f1 == pytest.approx(f1_score(student, labels, 77) / f1_score(teacher, labels, 77))
     assert found.f1_ci95[0] < found.f1 < found.f1_ci95[1]
@@ -133,17 +133,17 @@ def test_seventy_seven_classes_with_some_missing():
 def test_the_seed_decides_and_the_chunks_do_not(monkeypatch):
     labels = np.arange(60) % 3
     sides = noisy(labels, 3, 0.3, 1), noisy(labels, 3, 0.3, 2), labels
-    first = retention(*sides, 3, resamples=100, seed=5)
+    first = retention(*sides, 3, Resampling(100, seed=5))
 
-    assert retention(*sides, 3, resamples=100, seed=6) != first
+    assert retention(*sides, 3, Resampling(100, seed=6)) != first
     monkeypatch.setattr(significance, "_COUNTS_AT_ONCE", 1)
-    assert retention(*sides, 3, resamples=100, seed=5) == first
+    assert retention(*sides, 3, Resampling(100, seed=5)) == first
 
 
 def test_swapping_the_sides_turns_the_gain_round():
     labels = np.arange(50) % 2
     student, control = noisy(labels, 2, 0.2, 1), noisy(labels, 2, 0.6, 2)
-    there, back = (gain(*sides, labels, resamples=5000, seed=0) for sides in ((student, control), (control, student)))
+    there, back = (gain(*sides, labels, Resampling(5000, seed=0)) for sides in ((student, control), (control, student)))
 
     assert there.accuracy == -back.accuracy > 0
     assert there.p_value == back.p_value
@@ -155,7 +155,7 @@ def test_gain_of_hand_counted_predictions():
     student = np.array([0, 0, 0, 0, 0, 0, 0, 0, 1, 1])
     control = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 1])
 
-    found = gain(student, control, labels, resamples=20_000, seed=0)
+    found = gain(student, control, labels, Resampling(20_000, seed=0))
 
     assert found.accuracy == pytest.approx(0.3)  # 8 right against 5
     assert found.p_value == pytest.approx(0.375)  # 4 against 1: 2 * (C(5,0) + C(5,1)) / 2^5
@@ -166,18 +166,18 @@ def test_gain_of_hand_counted_predictions():
 def test_equal_models_have_no_gain():
     labels = np.arange(20) % 2
 
-    assert dataclasses.astuple(gain(labels, labels, labels, resamples=100, seed=0)) == (0.0, (0.0, 0.0), 1.0)
+    assert dataclasses.astuple(gain(labels, labels, labels, Resampling(100, seed=0))) == (0.0, (0.0, 0.0), 1.0)
 
 
 def test_accuracy_interval_is_the_binomial_one():
     labels = np.zeros(2500, dtype=int)
     predicted = (np.arange(2500) < 250).astype(int)
 
-    low, high = accuracy_interval(predicted, labels, resamples=20_000, seed=0)
+    low, high = accuracy_interval(predicted, labels, Resampling(20_000, seed=0))
 
     half = 1.96 * math.sqrt(0.9 * 0.1 / 2500)
     assert (low, high) == pytest.approx((0.9 - half, 0.9 + half), abs=0.001)
-    assert accuracy_interval(labels, labels, resamples=100, seed=0) == (1.0, 1.0)
+    assert accuracy_interval(labels, labels, Resampling(100, seed=0)) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -193,10 +193,10 @@ def test_what_does_not_fit_is_refused():
     two, three = np.array([0, 1]), np.array([0, 1, 1])
 
     with pytest.raises(ValueError, match=r"\(3,\)"):
-        retention(two, three, two, 2, resamples=10, seed=0)
+        retention(two, three, two, 2, Resampling(10, seed=0))
     with pytest.raises(ValueError, match="expected 0 to 1"):
-        retention(two, two + 1, two, 2, resamples=10, seed=0)
+        retention(two, two + 1, two, 2, Resampling(10, seed=0))
     with pytest.raises(ValueError, match="at least 1"):
-        gain(two, two, two, resamples=0, seed=0)
+        Resampling(0)
     with pytest.raises(ValueError, match="at least one text"):
-        accuracy_interval(two[:0], two[:0], resamples=10, seed=0)
+        accuracy_interval(two[:0], two[:0], Resampling(10, seed=0))

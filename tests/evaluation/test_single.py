@@ -1,4 +1,4 @@
-"""One model on one labelled source: labels meet classes by number or by name, and figures are scikit-learn's."""
+"""One model on one labelled source: labels match classes by number or by name, and figures are scikit-learn's."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
+from understudy.data.tables import Table
 from understudy.errors import DataError
-from understudy.evaluation import single
-from understudy.evaluation.single import evaluate_model
+from understudy.evaluation.single import SingleEvaluation, evaluate, evaluate_model
 from understudy.inference.classifier import Classifier
 from understudy.inference.opening import open_classifier
 
@@ -37,8 +37,8 @@ def write(path: Path, values: list[Any]) -> str:
     return str(path)
 
 
-def measure(classifier: Classifier, source: str, **options: Any) -> Any:
-    return evaluate_model(classifier, "model", source, resamples=200, **options)
+def measure(classifier: Classifier, data: str | Table, **columns: str) -> SingleEvaluation:
+    return evaluate_model(classifier, data, name="model", **columns)
 
 
 def test_figures_are_those_of_scikit_learn(classifier: Classifier, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_three_classes_have_macro_figures(make_model: Callable[..., Path], tmp_p
     )
 
 
-def test_integers_meet_classes_by_number_and_strings_by_name(classifier: Classifier, tmp_path: Path) -> None:
+def test_integers_match_classes_by_number_and_strings_by_name(classifier: Classifier, tmp_path: Path) -> None:
     true = labels(24, 2)
     by_number = measure(classifier, write(tmp_path / "numbers.jsonl", true))
     by_name = measure(classifier, write(tmp_path / "names.jsonl", [NAMES[label] for label in true]))
@@ -92,14 +92,14 @@ def test_a_source_with_one_class_only(classifier: Classifier, tmp_path: Path) ->
         ([0, 1], r"label \[0, 1\]"),
     ],
 )
-def test_labels_that_are_none_of_the_models(value: Any, message: str, classifier: Classifier, tmp_path: Path) -> None:
+def test_labels_that_the_model_does_not_have(value: Any, message: str, classifier: Classifier, tmp_path: Path) -> None:
     values: list[Any] = ["negative", "positive"] * 12
     values[2] = value
     with pytest.raises(DataError, match=message):
         measure(classifier, write(tmp_path / "data.jsonl", values))
 
 
-def test_integers_that_are_none_of_the_models(classifier: Classifier, tmp_path: Path) -> None:
+def test_integers_that_the_model_does_not_have(classifier: Classifier, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has the label 2"):
         measure(classifier, write(tmp_path / "data.jsonl", [0, 1, 2] * 8))
 
@@ -134,40 +134,63 @@ def test_nothing_is_computed_before_the_labels_are_known_to_be_good(
         measure(classifier, write(tmp_path / "data.jsonl", ["neutral"] * 24))
 
 
-# Names that the source itself brings
+# Tables that are already read, and their own class names
 
 
-def named(monkeypatch: pytest.MonkeyPatch, names: list[str], values: list[int]) -> None:
-    from understudy.data.tables import Table
-
-    monkeypatch.setattr(single, "read", lambda source, *_: Table(source, TEXTS, values, names))
+def named(names: list[str], values: list[Any] | None) -> Table:
+    return Table("hub", TEXTS, values, names)
 
 
-def test_the_same_names_in_another_order_are_matched_by_name(
-    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_same_names_in_another_order_are_matched_by_name(classifier: Classifier, tmp_path: Path) -> None:
+    true = labels(24, 2)
+    expected = measure(classifier, write(tmp_path / "data.jsonl", true))
+    found = measure(classifier, named(["positive", "negative"], [1 - label for label in true]))
+    assert (found.data, found.metrics) == ("hub", expected.metrics)
+
+
+def test_a_table_without_labels_or_rows_is_refused(classifier: Classifier) -> None:
+    with pytest.raises(DataError, match="hub row 1 has no label"):
+        measure(classifier, named(NAMES, None))
+    with pytest.raises(DataError, match="empty has no rows"):
+        measure(classifier, Table("empty", [], []))
+
+
+def test_other_names_are_matched_by_number_with_a_warning(
+    classifier: Classifier, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     true = labels(24, 2)
     expected = measure(classifier, write(tmp_path / "data.jsonl", true))
-    named(monkeypatch, ["positive", "negative"], [1 - label for label in true])
-    assert measure(classifier, "hub").metrics == expected.metrics
-
-
-def test_other_names_are_matched_by_number_and_said(
-    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    true = labels(24, 2)
-    expected = measure(classifier, write(tmp_path / "data.jsonl", true))
-    named(monkeypatch, ["neg", "pos"], true)
     with caplog.at_level(logging.WARNING, "understudy"):
-        assert measure(classifier, "hub").metrics == expected.metrics
-    assert "hub names its classes neg, pos and model negative, positive; they are matched by number" in caplog.text
+        assert measure(classifier, named(["neg", "pos"], true)).metrics == expected.metrics
+    message = "The classes of hub are neg, pos, those of model are negative, positive. They are matched by number;"
+    assert message in caplog.text
 
 
-def test_a_model_without_names_is_matched_by_number_and_said(
+def test_a_model_without_names_is_matched_by_number_with_a_warning(
     make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     classifier = open_classifier(make_model("unnamed", ["LABEL_0", "LABEL_1"]), device="cpu")
     with caplog.at_level(logging.WARNING, "understudy"):
         found = measure(classifier, write(tmp_path / "data.jsonl", labels(24, 2)))
     assert found.texts == 24
-    assert "model has no class names; labels are matched with it by number" in caplog.text
+    assert "model has no class names; labels are matched by number." in caplog.text
+
+
+# The public function
+
+
+def test_a_model_may_be_a_path_or_open_and_the_data_in_memory(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    folder, rows = (
+        make_model("model", NAMES),
+        {"body": ["good film", "bad story", "fine"], "kind": [NAMES[0], NAMES[1], NAMES[0]]},
+    )
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"body": text, "kind": kind}) + "\n" for text, kind in zip(*rows.values(), strict=True))
+    )
+    from_file = evaluate(folder, tmp_path / "rows.jsonl", text="body", label="kind", device="cpu")
+    in_memory = evaluate(folder, rows, text="body", label="kind", device="cpu")
+    opened = evaluate(open_classifier(folder, device="cpu"), rows, text="body", label="kind")
+    assert from_file.metrics == in_memory.metrics == opened.metrics
+    assert (from_file.model, from_file.texts, opened.model) == (str(folder), 3, str(folder))
+    with pytest.raises(TypeError, match="got an open classifier and threads"):
+        evaluate(open_classifier(folder), rows, threads=1)

@@ -86,13 +86,22 @@ def test_which_one_to_ship(tradeoff: Tradeoff, at_least: Any, at_most_ms: Any, c
     assert (found and found.name) == chosen
 
 
-def test_when_none_will_do_the_nearest_are_named(tradeoff: Tradeoff) -> None:
+def test_if_no_student_meets_the_limits_the_nearest_are_named(tradeoff: Tradeoff) -> None:
     message = tradeoff.shortfall(0.99, 0.1)
-    assert "No student has an accuracy of 0.99 or more and 0.1 ms a text or less" in message
-    assert "The most accurate, 6, has 0.9400 at 50 ms; the quickest, static, 0.8800 at 0.2 ms" in message
+    assert "No student reaches an accuracy of 0.99 and answers within 0.1 ms per text." in message
+    assert "The most accurate, 6, reaches 0.9400 at 50 ms. The fastest, static, reaches 0.8800 at 0.2 ms." in message
 
 
-def test_a_student_may_be_called_like_a_control(tradeoff: Tradeoff, tmp_path: Path) -> None:
+def test_what_was_saved_loads_equal(tradeoff: Tradeoff, tmp_path: Path) -> None:
+    teacher, *others = tradeoff.points
+    unknown = dataclasses.replace(teacher.metrics, parameters=None, bytes=None)
+    given = dataclasses.replace(teacher, metrics=unknown, speed=None, gain=None, p_value=None)
+    for found in (tradeoff, Tradeoff((given, *others), 7)):
+        found.save(tmp_path / "frontier.json")
+        assert Tradeoff.load(tmp_path / "frontier.json") == found
+
+
+def test_a_student_and_a_control_may_have_the_same_name(tradeoff: Tradeoff, tmp_path: Path) -> None:
     tradeoff.save(tmp_path / "frontier.json")
     content = json.loads((tmp_path / "frontier.json").read_text())
     assert content["models"]["student:linear"]["accuracy"] == 0.91

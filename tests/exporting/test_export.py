@@ -19,7 +19,7 @@ from understudy.exporting.export import Export, export
 from understudy.exporting.gate import Limits
 from understudy.inference.exported import ExportManifest
 from understudy.inference.opening import open_classifier
-from understudy.storage.artifacts import folder_digest
+from understudy.storage.files import folder_digest
 
 TEXTS = ["good film", "bad", "the story is dull and the film was awful", "", "never seen words", "very great " * 40]
 
@@ -44,7 +44,7 @@ def test_int8_is_smaller_and_no_other_model(format: str, exported: Made, finishe
     assert 0 < np.abs(found - wanted).max() < 0.35
 
 
-def test_int8_answers_do_not_hang_on_batch_mates(exported: Made) -> None:
+def test_int8_predictions_do_not_depend_on_the_batch(exported: Made) -> None:
     classifier = open_classifier(exported("int8").folder, precision="fp32")
     together = classifier.predict_proba(TEXTS * 6)
     alone = np.concatenate([classifier.predict_proba([text]) for text in TEXTS])
@@ -66,15 +66,15 @@ def test_the_manifest_says_what_the_export_is(exported: Made, finished: Any) -> 
     assert exported("fp32").manifest.calibration is None
 
 
-def test_calibration_and_comparison_never_see_the_test_texts(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quantisation_and_comparison_never_see_the_test_texts(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from understudy.exporting.texts import ExportTexts
-    from understudy.storage.artifacts import RunDirectory
+    from understudy.storage.layout import RunDirectory
 
     texts = ExportTexts.of_run(RunDirectory(finished.out), ["negative", "positive"])
     rows = (Path(finished.recipe.data.train)).read_text().splitlines()[1:]
     trained_on = {row.rpartition(",")[0] for row in rows}
-    assert set(texts.calibration) | set(texts.validation.texts) <= trained_on
-    assert not set(texts.calibration) & set(texts.validation.texts)
+    assert set(texts.quantisation) | set(texts.validation.texts) <= trained_on
+    assert not set(texts.quantisation) & set(texts.validation.texts)
 
 
 @pytest.mark.acceptance
@@ -100,13 +100,19 @@ def test_the_default_place_is_in_the_run(model: str, precision: Any, format: Any
 
 
 @pytest.mark.usefixtures("converted")
+def test_a_classifier_can_be_given_for_its_folder(finished: Any, tmp_path: Path) -> None:
+    found = export(open_classifier(finished.out, device="cpu"), out=tmp_path / "out")
+    assert found.manifest.source["model"] == str(finished.out / "student")
+
+
+@pytest.mark.usefixtures("converted")
 def test_an_export_replaces_an_export_and_nothing_else(finished: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = export(finished.out, out=out)
     assert export(finished.out, out=out).manifest.files == first.manifest.files
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
-    with pytest.raises(UserError, match=r"is there and is no export, or holds other files besides"):
+    with pytest.raises(UserError, match="exists, and is not an export or holds other files"):
         export(finished.out, out=tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").is_file()
 
@@ -116,10 +122,10 @@ def test_a_folder_outside_of_a_run_needs_a_place_and_for_int8_texts(
     finished: Any, tmp_path: Path, anything_goes: Limits
 ) -> None:
     shutil.copytree(finished.out / "student", tmp_path / "student")
-    with pytest.raises(UserError, match="belongs to no run in which the export could have its place"):
+    with pytest.raises(UserError, match="is not part of a run, so the export has no default folder"):
         export(tmp_path / "student")
     assert export(tmp_path / "student", out=tmp_path / "fp32").comparison is None
-    with pytest.raises(DataError, match=r"Name a labelled source: --data"):
+    with pytest.raises(DataError, match=r"no quantisation texts\. Name a source: --data"):
         export(tmp_path / "student", "int8", out=tmp_path / "int8")
     source = finished.recipe.data.train
     found = export(tmp_path / "student", "int8", out=tmp_path / "int8", data=source, limits=anything_goes)
@@ -130,7 +136,7 @@ def test_a_folder_outside_of_a_run_needs_a_place_and_for_int8_texts(
 
 def test_models_that_run_without_pytorch_are_not_exported(finished: Any, exported: Made, tmp_path: Path) -> None:
     for model in (finished.out / "controls" / "linear", exported("fp32").folder):
-        with pytest.raises(ModelError, match="is no encoder in PyTorch"):
+        with pytest.raises(ModelError, match="is not a PyTorch encoder"):
             export(model, out=tmp_path / "out")
 
 
@@ -153,7 +159,7 @@ def test_other_texts_than_the_runs_are_refused(finished_copy: Any, tmp_path: Pat
     changed = tmp_path / "train.csv"
     changed.write_text(Path(finished_copy.recipe.data.train).read_text() + "a new row,positive\n")
     recipe.write_text(recipe.read_text().replace(finished_copy.recipe.data.train, str(changed)))
-    with pytest.raises(DataError, match=r"are no longer those that it was made of.*--data"):
+    with pytest.raises(DataError, match=r"have changed since the run.*--data"):
         export(finished_copy.out, out=tmp_path / "out")
 
 
@@ -163,18 +169,18 @@ def test_a_folder_with_other_files_is_not_replaced(
 ) -> None:
     out = export(finished.out, out=tmp_path / "out").folder
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match="or holds other files besides"):
+    with pytest.raises(UserError, match="or holds other files"):
         export(finished.out, out=out)
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     assert export(finished.out, out=".").folder == tmp_path / "empty"
 
 
-def test_what_was_exported_of_a_replaced_student_goes(finished_copy: Any, exported: Made, no_clock: None) -> None:
+def test_exports_of_a_replaced_student_are_removed(finished_copy: Any, exported: Made, no_clock: None) -> None:
     run = finished_copy.out
     shutil.copytree(exported("fp32").folder, run / "export" / "fp32")
     understudy.distill(finished_copy.recipe, run, device="cpu", cache_dir=finished_copy.cache)
-    assert (run / "export" / "fp32").is_dir()  # nothing was made again
+    assert (run / "export" / "fp32").is_dir()  # nothing was trained again
     student = finished_copy.recipe.student.model_copy(update={"seed": 5})
     other = finished_copy.recipe.model_copy(update={"student": student})
     understudy.distill(other, run, device="cpu", cache_dir=finished_copy.cache)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from understudy.data.tokens import Tokens
 from understudy.evaluation.results import Gain
 from understudy.exporting.gate import Comparison, Limits, Referee
-from understudy.inference.engines import Batch, Engine
+from understudy.inference.engine import Batch, Engine
 
 LIMITS = Limits(flips=0.1, accuracy_loss=0.05, ece_rise=0.2, batch_flips=0)
 GOOD = Comparison(
@@ -49,7 +49,7 @@ def texts(count: int) -> Tokens:
     return Tokens(np.arange(count, dtype=np.int32), np.arange(count + 1), np.ones(count, dtype=np.int32))
 
 
-def by_number(sure: float, wrong: set[int] = frozenset()) -> FakeEngine:  # type: ignore[assignment]
+def by_number(sure: float, wrong: Set[int] = frozenset()) -> FakeEngine:
     """Class 1 for odd texts, but the other one for those in `wrong`."""
 
     def answer(batch: Batch) -> np.ndarray:
@@ -72,13 +72,13 @@ def test_what_is_exactly_as_bad_as_allowed_passes() -> None:
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"flips": 0.11}, "11.00% of the labels flip, at most 10.00% may"),
+        ({"flips": 0.11}, "11.00% of the labels flip (at most 10.00% may)"),
         (
             {"change": Gain(-0.06, (-0.1, -0.01), 0.01)},
-            "accuracy changes by -6.00 points [-10.00, -1.00], at most 5.00",
+            "accuracy changes by -6.00 points [-10.00, -1.00] (a loss of at most 5.00",
         ),
-        ({"ece": 0.35}, "the calibration error rises from 0.100 to 0.350, at most 0.200 is allowed"),
-        ({"batch_flips": 1}, "1 of 64 texts get another label among 31 others than alone, at most 0 may"),
+        ({"ece": 0.35}, "the expected calibration error rises from 0.100 to 0.350 (at most 0.200 more is allowed)"),
+        ({"batch_flips": 1}, "1 of 64 texts get another label among 31 others than alone (at most 0 may)"),
     ],
 )
 def test_each_limit_is_named(changes: dict[str, Any], words: str) -> None:
@@ -105,7 +105,7 @@ def test_flips_and_accuracy_are_shares_of_the_texts() -> None:
     assert found.change.accuracy == pytest.approx(-1 / 40)
 
 
-def test_an_answer_that_hangs_on_its_neighbours_is_found() -> None:
+def test_a_prediction_that_depends_on_the_batch_is_found() -> None:
     plain = by_number(4.0)
 
     def answer(batch: Batch) -> np.ndarray:

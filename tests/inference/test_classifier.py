@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_a_run_directory_opens_its_student(finished: Any) -> None:
     assert np.array_equal(from_run.predict_proba(TEXTS), from_folder.predict_proba(TEXTS))
 
 
+def test_a_classifier_counts_as_the_path_of_its_folder(model: Path, classifier: Classifier) -> None:
+    assert os.fspath(classifier) == str(model) and Path(classifier) == model
+    assert np.array_equal(
+        open_classifier(classifier, device="cpu").predict_proba(TEXTS), classifier.predict_proba(TEXTS)
+    )
+    assert understudy.load(classifier, device="cpu").folder == model
+
+
 def test_a_run_without_a_student(finished: Any, tmp_path: Path) -> None:
     shutil.copy(finished.out / "manifest.json", tmp_path)
     with pytest.raises(ModelError, match=r"has no student yet\. Finish it first: understudy run --out"):
@@ -90,7 +99,7 @@ def test_no_tokenizer(model: Path) -> None:
 @pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
 def test_other_kinds_of_classifiers(model: Path, problem: str) -> None:
     edit(model / "config.json", problem_type=problem)
-    with pytest.raises(ModelError, match=f"problem_type = {problem} and 3 outputs; expected a classifier that gives"):
+    with pytest.raises(ModelError, match=f"problem_type = {problem} and 3 outputs. Expected a classifier"):
         open_classifier(model)
 
 

@@ -12,10 +12,12 @@ import torch
 
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError
-from understudy.inference import engines
-from understudy.inference.engines import OpenVinoEngine, PyTorchEngine, open_engine
+from understudy.inference import openvino_engine
+from understudy.inference.engines import open_engine
 from understudy.inference.logits import predict_logits
 from understudy.inference.opening import open_classifier
+from understudy.inference.openvino_engine import OpenVinoEngine
+from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.loading import load_classifier, load_tokenizer
 from understudy.runtime.hardware import Hardware
 
@@ -71,7 +73,7 @@ def test_a_model_is_left_as_it_was(folder: Path) -> None:
     assert np.array_equal(predict_logits(pytorch, tokens, 0), before)
 
 
-def test_one_that_disagrees_is_left_aside(
+def test_an_engine_that_disagrees_is_rejected(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Hardware, "engine_for", lambda *_: "openvino")
@@ -80,34 +82,34 @@ def test_one_that_disagrees_is_left_aside(
     model = load_classifier(folder)
     with caplog.at_level(logging.INFO, logger="understudy"):
         assert open_engine(model, CPU, "fp32").name == "pytorch"
-    assert "left aside: on a probe its logits are 0.5 from PyTorch's" in caplog.text
+    assert "rejected: its logits are 0.5 from PyTorch's in fp32 on a probe" in caplog.text
     with pytest.raises(
         ModelError, match=r"--engine openvino cannot run this bert model.* 0\.5 from .*--engine pytorch"
     ):
         open_engine(model, OPENVINO, "fp32")
 
 
-def test_answers_that_are_no_numbers_disagree(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_that_are_nan_disagree(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = OpenVinoEngine.forward
     monkeypatch.setattr(OpenVinoEngine, "forward", lambda self, batch: plain(self, batch) * np.nan)
     with pytest.raises(ModelError, match="inf from PyTorch's"):
         open_engine(load_classifier(folder), OPENVINO, "fp32")
 
 
-def test_one_that_cannot_be_converted_is_left_aside(
+def test_a_model_that_cannot_be_converted_stays_in_pytorch(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(model: Any) -> None:
         raise RuntimeError("no such operator\nand a long story")
 
-    monkeypatch.setattr(engines, "_converted", fail)
+    monkeypatch.setattr(openvino_engine, "_converted", fail)
     monkeypatch.setattr(Hardware, "engine_for", lambda *_: "openvino")
     with caplog.at_level(logging.INFO, logger="understudy"):
         assert open_engine(load_classifier(folder), CPU, "fp32").name == "pytorch"
     assert "RuntimeError: no such operator" in caplog.text and "long story" not in caplog.text
 
 
-def test_openvino_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openvino_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(MissingExtra, match="Run: pip install openvino"):
         open_engine(load_classifier(folder), OPENVINO, "fp32")
@@ -118,7 +120,7 @@ def test_converting_reports_to_nobody(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("CI", raising=False)
     sent: list[Any] = []
     monkeypatch.setattr("openvino_telemetry.utils.sender.TelemetrySender.send", lambda *sending: sent.append(sending))
-    # It asks who listens once a process.
+    # It decides once per process whether it sends.
     monkeypatch.setattr(telemetry.Telemetry, "_SingletonMetaClass__single_instance", None)
     OpenVinoEngine.converted(load_classifier(folder), CPU, "fp32")
     assert not sent and "CI" not in os.environ
@@ -126,8 +128,8 @@ def test_converting_reports_to_nobody(folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_classifier_opens_its_engine_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
-    plain = engines._converted
-    monkeypatch.setattr(engines, "_converted", lambda model: opened.append(model) or plain(model))
+    plain = openvino_engine._converted
+    monkeypatch.setattr(openvino_engine, "_converted", lambda model: opened.append(model) or plain(model))
     classifier = open_classifier(folder, engine="openvino")
     wanted = open_classifier(folder, engine="pytorch").predict_proba(TEXTS)
     assert not opened

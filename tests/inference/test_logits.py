@@ -11,8 +11,10 @@ import torch
 from transformers import AutoTokenizer
 
 from understudy.data.tokens import pad, tokenise
-from understudy.inference.engines import Engine, OpenVinoEngine, PyTorchEngine
+from understudy.inference.engine import Engine
 from understudy.inference.logits import predict_logits, softmax
+from understudy.inference.openvino_engine import OpenVinoEngine
+from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.loading import load_classifier
 from understudy.runtime.hardware import Dtype, Hardware
 
@@ -49,7 +51,7 @@ def test_dropout_is_off_and_training_mode_does_not_matter(model: Any, tokens: An
 
 
 def test_progress_adds_up_to_the_texts(model: Any, tokens: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.inference.engines._BUDGET", {"cpu": 8})
+    monkeypatch.setattr("understudy.inference.pytorch_engine._BUDGET", {"cpu": 8})
     told: list[int] = []
     predict_logits(engine(model), tokens, 0, told.append)
     assert sum(told) == 4 and len(told) > 1

@@ -1,7 +1,8 @@
-"""What is kept of an unfinished prediction: only what is whole, and only of the same work."""
+"""The stored parts of an unfinished prediction: only complete ones count, and only those of the same work."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import subprocess
@@ -21,7 +22,7 @@ SECOND = np.array([[1e-300, 1.0]])
 
 
 def kept(folder: Path) -> None:
-    """Two finished windows, as a killed process leaves them."""
+    """Two finished windows, left behind by a killed process."""
     folder.mkdir()
     parts = Parts(folder, WORK)
     parts.put(0, FIRST)
@@ -112,7 +113,7 @@ def test_other_work_starts_afresh_and_says_why(tmp_path: Path, caplog: pytest.Lo
     kept(folder)
     assert Parts(folder, {**WORK, "model": "def", "text": "review"}).rows == 0
     assert names(folder) == ["work.json"]
-    assert caplog.messages == [f"{folder} was kept of other work and is removed: not the same text, model"]
+    assert caplog.messages == [f"{folder} belongs to other work and is removed: different text, model"]
 
 
 @pytest.mark.parametrize("description", ["", "{", "[]", "null"])
@@ -124,7 +125,7 @@ def test_parts_without_a_description_are_removed(
     (folder / "work.json").write_text(description)
     assert Parts(folder, WORK).rows == 0
     assert names(folder) == ["work.json"]
-    assert caplog.messages == [f"{folder} was kept of other work and is removed: its description cannot be read"]
+    assert caplog.messages == [f"{folder} belongs to other work and is removed: its description cannot be read"]
 
 
 def test_the_first_try_has_nothing_to_say(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -162,51 +163,53 @@ def test_an_output_is_for_one_process_at_a_time(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None and other.stdin is not None
         assert other.stdout.readline() == "in\n"
-        refusal = rf"--output .*out\.csv: another process \({other.pid}\) is working on it\. Wait for its end, or give"
+        refusal = rf"--output .*out\.csv: another process \({other.pid}\) is writing it\. Wait until it ends, or give"
         with pytest.raises(UserError, match=refusal), parts_folder(tmp_path / "out.csv"):
             pass
         with parts_folder(tmp_path / "another.csv"):
             pass
-        assert names(tmp_path) == [".out.csv.parts"]  # the refused one has removed nothing
+        assert names(tmp_path) == [".out.csv.lock", ".out.csv.parts"]  # the refused process removes nothing
         other.kill()
-    with parts_folder(tmp_path / "out.csv") as folder:  # a lock goes with its process, however that ends
-        assert (folder / "lock").read_text() == str(os.getpid())
+    with parts_folder(tmp_path / "out.csv") as folder:  # a lock ends with its process
+        assert (folder / "owner").read_text() == str(os.getpid())
     assert names(tmp_path) == []
 
 
-def test_a_lock_that_was_removed_in_between_locks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its owner ends after another process has opened the lock, and before it locks it."""
-    from understudy.inference import parts
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not remove an open file")
+def test_a_lock_whose_file_was_removed_meanwhile_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last owner ends after this process opens the lock's file, and before it locks it."""
+    import fcntl
 
-    lock = parts._lock
-    opened: list[Any] = []
+    path, flock = tmp_path / ".out.csv.lock", fcntl.flock
 
-    def late(file: Any) -> bool:
-        if not opened:
-            Path(file.name).unlink()
-            Path(file.name).parent.rmdir()
-        opened.append(file)
-        return lock(file)
+    def late(*arguments: Any) -> None:
+        path.unlink()
+        flock(*arguments)
 
-    monkeypatch.setattr(parts, "_lock", late)
-    with parts_folder(tmp_path / "out.csv") as folder:
-        assert len(opened) == 2
-        assert (folder / "lock").read_text() == str(os.getpid())
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(UserError, match=r"another process \(unknown\) is writing it"):
+        parts_folder(tmp_path / "out.csv").__enter__()
+    monkeypatch.undo()
+    with parts_folder(tmp_path / "out.csv"):
+        assert path.exists()
 
 
 def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
     (tmp_path / ".out.csv.parts").write_text("mine")
-    with pytest.raises(UserError, match=r"\.out\.csv\.parts is a file: expected a folder there, or nothing"):
+    with pytest.raises(UserError, match=r"\.out\.csv\.parts is a file; expected a folder or nothing"):
         parts_folder(tmp_path / "out.csv").__enter__()
+    assert names(tmp_path) == [".out.csv.parts"]
 
 
-def test_a_disk_without_locks_is_said(
+def test_a_disk_without_locks_gives_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fcntl = pytest.importorskip("fcntl")
 
     def refuses(*_: Any) -> None:
-        raise OSError(95, "Operation not supported")
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
     monkeypatch.setattr(fcntl, "flock", refuses)
     caplog.set_level(logging.WARNING)

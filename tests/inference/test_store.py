@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,9 @@ from transformers import AutoTokenizer
 
 from understudy.data.tokens import text_ids, tokenise
 from understudy.inference import store as store_module
-from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits
-from understudy.inference.store import LogitsStore, StoredLogits, stored_logits
+from understudy.inference.pytorch_engine import PyTorchEngine
+from understudy.inference.store import Answering, LogitsStore, StoredLogits, stored_logits
 from understudy.models.loading import load_classifier
 from understudy.runtime.hardware import Hardware
 
@@ -173,19 +174,10 @@ def folder(make_model: Callable[..., Path]) -> Path:
 def compute(folder: Path, tmp_path: Path) -> Callable[..., StoredLogits]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
 
-    def run(model: Any, texts: list[str] = TEXTS, **changed: Any) -> StoredLogits:
-        options: dict[str, Any] = {
-            "model_digest": "m",
-            "tokenizer_digest": "t",
-            "max_length": 8,
-            "pad_id": 0,
-            "hardware": CPU,
-            "dtype": "fp32",
-            "cache": tmp_path / "cache",
-            "description": "labels",
-        }
-        tokens = tokenise(texts, tokenizer, 8)
-        return stored_logits(model, tokens, text_ids(texts), **(options | changed))
+    def run(model: Any, texts: list[str] = TEXTS, description: str = "labels", **changed: Any) -> StoredLogits:
+        answering = dataclasses.replace(Answering("m", "t", 8, 0, CPU, "fp32"), **changed)
+        tokens, ids = tokenise(texts, tokenizer, 8), text_ids(texts)
+        return stored_logits(model, tokens, ids, answering, cache=tmp_path / "cache", description=description)
 
     return run
 
@@ -204,7 +196,7 @@ def test_they_are_the_models_logits(folder: Path, compute: Callable[..., StoredL
     model = load_classifier(folder)
     tokens = tokenise(TEXTS, AutoTokenizer.from_pretrained(folder), 8)
     direct = predict_logits(PyTorchEngine(model, CPU, "fp32"), tokens, 0)
-    assert np.ptp(direct[:, 0]) > 0.1  # or any order would do
+    assert np.ptp(direct[:, 0]) > 0.1  # otherwise any order would pass
     np.testing.assert_allclose(compute(model).logits, direct, atol=1e-6)
 
 
@@ -233,7 +225,7 @@ def test_the_key_does_not_hold_the_batch(
 ) -> None:
     model = load_classifier(folder)
     compute(model)
-    monkeypatch.setattr("understudy.inference.engines._BUDGET", {"cpu": 1})
+    monkeypatch.setattr("understudy.inference.pytorch_engine._BUDGET", {"cpu": 1})
     assert compute(model, hardware=Hardware("cpu", 7), description="other").computed == 0
 
 
@@ -260,3 +252,17 @@ def test_a_damaged_shard_is_computed_again(
     shard.write_bytes(content)
     again = compute(model)
     assert again.computed == 2 and np.array_equal(again.logits, right.logits)
+
+
+def test_the_key_stays_the_same() -> None:
+    """A change of these names or values would lose everybody's cached logits."""
+    many = Answering("m", "t", 8, 0, Hardware("cpu", 1, "openvino"), "fp32").key(tokens=20)
+    assert many == {
+        "model": "m",
+        "tokenizer": "t",
+        "max_length": 8,
+        "dtype": "fp32",
+        "engine": "openvino",
+        "step": 16,
+    }
+    assert Answering("m", "t", 8, 0, CPU, "fp32").key(tokens=20) == many | {"engine": "pytorch", "step": 1}

@@ -37,7 +37,7 @@ LONG_VERDICT = (
 
 
 def model(
-    accuracy: float, f1: float, parameters: int, size: int, auc: float | None = 0.97, ece: float = 0.02
+    accuracy: float, f1: float, parameters: int, size: int, *, auc: float | None = 0.97, ece: float = 0.02
 ) -> ModelMetrics:
     return ModelMetrics(accuracy, f1, auc, ece, parameters, size)
 
@@ -64,27 +64,34 @@ def metrics(**changes: Any) -> Metrics:
             "The student can take the teacher's place: it keeps at least 98.6 % of its accuracy, is 1.9x faster on "
             "batches of 128 and 39 % smaller. Distilling helped: +0.48 points over the same student without a teacher.",
         ),
-        speed=speed("cuda (Tesla T4)", 2, "float16", 256, (1210.0, 637.0), (104.2, 9.6, 11.3), (201.7, 5.1, 6.4)),
+        speed=speed(
+            Conditions("cuda (Tesla T4)", 2, "float16", 256), (1210.0, 637.0), (104.2, 9.6, 11.3), (201.7, 5.1, 6.4)
+        ),
         seconds={"teacher": 812.0},
     )
     return dataclasses.replace(imdb, **changes)
 
 
+@dataclass(frozen=True)
+class Conditions:
+    device: str
+    threads: int
+    dtype: str
+    max_length: int
+
+
+CPU = Conditions("cpu", 2, "float32", 128)
+
+
 def speed(
-    device: str,
-    threads: int,
-    dtype: str,
-    max_length: int,
+    conditions: Conditions,
     batch: tuple[float, float],
     teacher: tuple[float, float, float],
     student: tuple[float, float, float],
 ) -> Speed:
     """Speeds from (teacher, student) milliseconds and (documents per second, p50, p95) of each."""
     return Speed(
-        device=device,
-        threads=threads,
-        dtype=dtype,
-        max_length=max_length,
+        **dataclasses.asdict(conditions),
         batch128=BatchTime(*batch),
         speedup=batch[0] / batch[1],
         teacher=ModelSpeed(teacher[0], Latency(*teacher[1:])),
@@ -105,7 +112,7 @@ def quickstart() -> Metrics:
         verdict=Verdict(
             "inconclusive", "unproven", "160 test texts are too few to tell: retention lies in [93.0, 104.2] %."
         ),
-        speed=speed("cpu", 2, "float32", 128, (2841.0, 1432.0), (81.3, 13.2, 21.7), (158.0, 6.9, 11.4)),
+        speed=speed(CPU, (2841.0, 1432.0), (81.3, 13.2, 21.7), (158.0, 6.9, 11.4)),
     )
 
 
@@ -120,7 +127,7 @@ def linear_wins() -> Metrics:
         efficiency_ratio=0.905,
         distillation_gain=Gain(0.0151, (0.0092, 0.0210), 0.00002),
         verdict=Verdict("keep_teacher", "helped", "The linear control is better than both."),
-        speed=speed("cpu", 1, "float32", 64, (311.0, 366.0), (950.0, 0.93, 1.21), (812.0, 1.12, 1.44)),
+        speed=speed(Conditions("cpu", 1, "float32", 64), (311.0, 366.0), (950.0, 0.93, 1.21), (812.0, 1.12, 1.44)),
     )
 
 
@@ -139,7 +146,7 @@ def no_controls() -> Metrics:
         verdict=Verdict(
             "replace", "unproven", "The student equals its teacher. Whether distilling helped was not measured."
         ),
-        speed=speed("cpu", 2, "float32", 128, (500.0, 500.0), (100.0, 10.0, 12.0), (100.0, 10.0, 12.0)),
+        speed=speed(CPU, (500.0, 500.0), (100.0, 10.0, 12.0), (100.0, 10.0, 12.0)),
     )
 
 
@@ -156,7 +163,10 @@ def extremes() -> Metrics:
         distillation_gain=Gain(0.4888, (-0.2188, 0.6688), 0.0),
         verdict=Verdict("keep_teacher", "hurt", LONG_VERDICT),
         speed=speed(
-            "cpu", 96, "bfloat16", 8192, (912_345.0, 1.21), (0.0123, 41_234.5, 98_765.4), (123_456.7, 0.0213, 0.9)
+            Conditions("cpu", 96, "bfloat16", 8192),
+            (912_345.0, 1.21),
+            (0.0123, 41_234.5, 98_765.4),
+            (123_456.7, 0.0213, 0.9),
         ),
     )
 

@@ -77,14 +77,14 @@ def test_a_row_a_model_and_runtime() -> None:
 
 def test_the_conditions_stand_below() -> None:
     lines = shown(ORDINARY)
-    assert lines[-2] == "AMD EPYC, 2 threads; 256 test texts in bulk (median of 3 rounds) and 100 one at a time."
-    assert lines[-1].endswith("ratio: documents / s against the teacher's padded row.")
+    assert lines[-3] == "AMD EPYC, 2 threads; 256 test texts in bulk (median of 3 rounds) and 100 one at a time."
+    assert lines[-1] == "ratio: documents / s, relative to the teacher's padded row."
 
 
 def test_what_was_left_out_and_why() -> None:
     lines = shown(ALONE)
     assert lines[-1] == "left out: teacher, PyTorch: its scores were given"
-    assert lines[-2].endswith("no ratio, for the teacher's scores were given.")
+    assert lines[-2] == "no ratio: only the teacher's scores were given."
 
 
 def test_in_a_pipe_no_row_is_broken() -> None:

@@ -11,7 +11,8 @@ import pytest
 from cards import Run
 from understudy.evaluation.results import Abstention, Answered, Controls, Metrics
 from understudy.recipe.recipe import Recipe
-from understudy.reporting.card import addressed, plain
+from understudy.reporting.card import addressed
+from understudy.reporting.markdown import plain
 
 NASTY = [
     "a|b",
@@ -53,7 +54,7 @@ def test_on_the_hub_a_card_speaks_of_its_repository(run: Run) -> None:
 def test_classes_stand_from_the_worst_on(run: Run) -> None:
     card = run.card()
     assert card.tables[1][1:] == [["positive", "4", "50.0 %", "100.0 %"], ["negative", "6", "83.3 %", "100.0 %"]]
-    assert card.line("Its worst class is positive: 50.0 % of the 4 test texts")
+    assert card.line("Its worst class is positive: it recognises 50.0 % of the 4 test texts.")
 
 
 def test_a_class_without_test_texts_is_named(run: Run) -> None:
@@ -65,7 +66,7 @@ def test_of_many_classes_the_worst_are_shown(run: Run) -> None:
     run.name_classes([f"class {number:02}" for number in range(50)])
     card = run.card()
     assert len(card.tables[1]) == 1 + 20
-    assert card.line("The worst class comes first.").endswith("30 better ones are left out.")
+    assert card.line("The worst class comes first.").endswith("30 better classes are left out.")
     assert "and 30 more" in card.line("A small text classifier")
 
 
@@ -74,15 +75,15 @@ def test_of_many_classes_the_worst_are_shown(run: Run) -> None:
     [
         ({"temperature": 1.234, "ece_before": 0.08, "ece_after": 0.02}, "a temperature of 1.234"),
         ({"left": "12 validation texts are fewer than 50"}, "not calibrated: 12 validation texts are fewer"),
-        (None, "were not calibrated."),
+        (None, "are not calibrated."),
     ],
 )
 def test_calibration(run: Run, found: dict[str, Any] | None, said: str) -> None:
     if found is not None:
         run.calibrated(**found)
-    line = run.card().line("Its probabilities were")
+    line = run.card().line("Its probabilities are")
     assert said in line
-    assert line.endswith("On the test texts its calibration error is 0.0187, the teacher's 0.0213.")
+    assert line.endswith("On the test texts its calibration error is 0.0187; the teacher's is 0.0213.")
 
 
 def test_the_audits_findings_are_limits_without_their_texts(run: Run) -> None:
@@ -99,7 +100,7 @@ def test_the_audits_findings_are_limits_without_their_texts(run: Run) -> None:
     ]
     card = run.card()
     assert card.line("Data audit") == "Data audit, warning: 5 of 10 texts of 'a|b' <b>"
-    assert card.line("A text is read up to 256 tokens").endswith(cut)
+    assert card.line("It reads at most 256 tokens of a text.").endswith(cut)
     assert "private" not in card.text
 
 
@@ -107,7 +108,7 @@ def test_how_it_was_made(run: Run) -> None:
     card = run.card()
     made = dict(card.tables[-1][1:])
     assert made["teacher"] == "encoder, weights with SHA-256 5a5a"
-    assert made["train texts"] == "90, of train.csv"
+    assert made["train texts"] == "90 from train.csv"
     assert made["data"] == "digest f00d"
     assert "torch 2.13.0" in made["versions"]
     fences = [token for token in card.tokens if token.type == "fence"]
@@ -145,7 +146,7 @@ def test_a_model_that_was_not_looked_for_may_be_a_folder(run: Run) -> None:
 
 def test_a_run_without_an_audit(run: Run) -> None:
     del run.manifest["audit"]
-    assert run.card().line("A text is read up to").endswith(" tokens.")
+    assert run.card().line("It reads at most").endswith(" tokens of a text.")
 
 
 def test_a_teacher_whose_scores_were_given(run: Run, scores_given: Metrics) -> None:
@@ -158,7 +159,7 @@ def test_a_teacher_whose_scores_were_given(run: Run, scores_given: Metrics) -> N
     assert rows["parameters"][1:4] == ["-", "67.0 M", "-"]
     assert card.line("speedup: unknown")
     assert card.line("A small text classifier").endswith("It has 66,955,010 parameters.")
-    assert dict(card.tables[-1][1:])["teacher"] == "probabilities that were given (scores.csv)"
+    assert dict(card.tables[-1][1:])["teacher"] == "given probabilities (scores.csv)"
     assert "/home/me" not in card.text
 
 
@@ -180,11 +181,11 @@ def test_without_controls_and_auc(run: Run) -> None:
 
 
 def test_a_threshold_is_part_of_the_use(run: Run) -> None:
-    assert "unless the threshold" not in run.card().text
+    assert "the threshold above" not in run.card().text
     answered = Answered(0.98, 0.7)
     run.metrics = replace(run.metrics, abstention=Abstention(0.98, 0.91, answered, answered))
     card = run.card()
-    assert "unless the threshold above is used" in card.line("For single texts")
+    assert "unless you use the threshold above." in card.line("Use it for single texts")
     assert "--threshold 0.91" in card.line("abstention")
 
 

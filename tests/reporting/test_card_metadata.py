@@ -80,7 +80,7 @@ def test_the_base_model_is_what_the_student_is_made_of(run: Run) -> None:
     card = run.card()
     assert card.data["base_model"] == "owner/encoder"
     made = dict(card.tables[-1][1:])
-    assert made["student made of"].startswith("2 layers (spread) of owner/encoder, revision abc123")
+    assert made["student starts from"].startswith("2 layers (spread) of owner/encoder, revision abc123")
 
 
 def test_the_metadata_stays_one_block(run: Run) -> None:

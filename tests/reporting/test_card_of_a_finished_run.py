@@ -12,7 +12,8 @@ from conftest import Finished, leave_out_clock
 from understudy.evaluation.results import Metrics
 from understudy.reporting.card import write_card
 from understudy.run.pipeline import distill
-from understudy.storage.artifacts import RunDirectory, folder_digest
+from understudy.storage.files import folder_digest
+from understudy.storage.layout import RunDirectory
 
 
 def test_a_finished_run_has_a_card_beside_its_student(finished: Finished) -> None:
@@ -58,14 +59,14 @@ def test_a_finished_run_gets_only_a_card_that_is_missing(
 def test_a_card_does_not_outlive_its_figures(
     finished_copy: Finished, no_clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from understudy.run import stages
+    from understudy.run import testing
 
     def stopped(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     run = RunDirectory(finished_copy.out)
     (run.control("linear") / "linear.json").unlink()
-    monkeypatch.setattr(stages, "evaluate", stopped)
+    monkeypatch.setattr(testing, "assemble_metrics", stopped)
     with pytest.raises(KeyboardInterrupt):
         distill(finished_copy.recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
     assert not run.metrics.exists() and not run.card.exists()

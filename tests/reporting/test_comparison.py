@@ -10,11 +10,11 @@ from rich.console import Console
 from drawn_evidence import evidence
 from understudy.data.tokens import text_ids
 from understudy.evaluation.results import Metrics
-from understudy.evaluation.significance import gain
+from understudy.evaluation.significance import Resampling, gain
 from understudy.reporting.comparison import compare_runs, write_comparison
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.terminal import show_comparison
-from understudy.storage.artifacts import write_text
+from understudy.storage.files import write_text
 
 
 def pair(metrics: Metrics, folder: Path) -> tuple[Evidence, Evidence]:
@@ -37,7 +37,7 @@ def pair(metrics: Metrics, folder: Path) -> tuple[Evidence, Evidence]:
 def test_students_are_compared_text_by_text(imdb: Metrics, tmp_path: Path) -> None:
     first, second = pair(imdb, tmp_path)
     found = compare_runs([first, second])
-    expected = gain(first.predicted["teacher"], first.predicted["student"], first.labels, 100, 7)
+    expected = gain(first.predicted["teacher"], first.predicted["student"], first.labels, Resampling(100, 7))
     assert found.runs[0].difference is None
     assert found.runs[1].difference is not None
     assert found.runs[1].difference.accuracy == expected.accuracy > 0
@@ -78,9 +78,9 @@ def test_the_page_and_the_table(imdb: Metrics, tmp_path: Path) -> None:
     write_text(runs[0].run.page, "its page")
     write_comparison(found, runs, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert page.count("Its whole report") == 1
+    assert page.count("Full report") == 1
     assert page.count("<figure>") == 1 + 3 * len(runs)
-    assert "3 runs beside each other" in page and "&lt;b&gt;third" in page and "<b>third" not in page
+    assert "Comparison of 3 runs" in page and "&lt;b&gt;third" in page and "<b>third" not in page
     output = io.StringIO()
     show_comparison(found, Console(file=output, width=80))
     assert "second" in output.getvalue() and "98.9 % [98.6, 99.2]" in output.getvalue()

@@ -18,7 +18,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from understudy.evaluation.results import Controls, Metrics, Verdict
-from understudy.reporting import dashboard
+from understudy.reporting import dashboard, panels
+from understudy.reporting.canvas import CARD, STUDENT, TEACHER
 from understudy.reporting.dashboard import dashboard_figure, draw_dashboard
 
 
@@ -43,7 +44,7 @@ def bars(figure: Figure, colour: str) -> list[Rectangle]:
     """Bars of a colour from top to bottom; the verdict's box is not one."""
     patches = [patch for axes in figure.axes for patch in axes.patches if isinstance(patch, Rectangle)]
     found = [patch for patch in patches if to_hex(patch.get_facecolor()) == colour.lower() and patch.get_height() == 7]
-    return sorted(found, key=lambda patch: (patch.get_x() // dashboard.CARD_WIDTH, -patch.get_y()))
+    return sorted(found, key=lambda patch: (patch.get_x() // panels.CARD_WIDTH, -patch.get_y()))
 
 
 def overlap(one: Bbox, other: Bbox) -> bool:
@@ -119,9 +120,7 @@ def test_cards_hold_their_texts(case: Any) -> None:
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     (axes,) = figure.axes
     cards = [
-        patch.get_window_extent(renderer)
-        for patch in axes.patches
-        if to_hex(patch.get_facecolor()) == dashboard.CARD.lower()
+        patch.get_window_extent(renderer) for patch in axes.patches if to_hex(patch.get_facecolor()) == CARD.lower()
     ]
     assert len(cards) == 3
     top = cards[0].y1
@@ -193,11 +192,11 @@ def test_controls_that_were_left_out_leave_no_trace(imdb: Metrics) -> None:
 def test_what_nobody_knows_of_a_teacher_has_no_bar_and_no_figure(scores_given: Metrics) -> None:
     found = words(scores_given)
     assert {"67.0 M", "parameters of the student", "202", "documents per second by the student"} <= set(found)
-    assert found.count("the teacher's are unknown: its scores were given") == 2
+    assert found.count("teacher unknown: only its scores were given") == 2
     assert not {"61.2 %", "109.5 M", "438.0 MB", "1.9×", "104"} & set(found)
     assert found.count("Teacher") == 2  # accuracy and F1
     figure = dashboard_figure(scores_given, "a run")
-    assert len(bars(figure, dashboard.STUDENT)) == 5 and not bars(figure, dashboard.TEACHER)
+    assert len(bars(figure, STUDENT)) == 5 and not bars(figure, TEACHER)
 
 
 def test_dots_stand_where_their_values_are(imdb: Metrics) -> None:
@@ -220,13 +219,13 @@ def test_each_seed_has_a_small_dot_under_its_model(imdb: Metrics, seeded: Metric
     assert found == pytest.approx([0.9111, 0.9135, 0.9081, 0.9063, 0.9012, 0.9021])
     together = " ".join(words(seeded))
     assert "distillation, 3 seeds: +0.77 points [+0.31, +1.23], p < 0.001" in together
-    assert "Small dots: each seed." in together
+    assert "Small dots: single seeds." in together
     assert "Small dots" not in " ".join(words(imdb))
 
 
 def test_bars_start_at_zero_and_are_in_proportion(imdb: Metrics) -> None:
     figure = dashboard_figure(imdb, "a run")
-    teacher, student = bars(figure, dashboard.TEACHER), bars(figure, dashboard.STUDENT)
+    teacher, student = bars(figure, TEACHER), bars(figure, STUDENT)
     assert [bar.get_x() for bar in teacher] == [bar.get_x() for bar in student]
     found = [small.get_width() / large.get_width() for small, large in zip(student, teacher, strict=True)]
     speed = imdb.speed
@@ -261,8 +260,8 @@ def test_zoom_holds_all_values_and_shows_at_least_ten_points(values: list[float]
 
 def test_verdict_has_the_colour_of_the_model_on_stage_and_its_word(imdb: Metrics) -> None:
     for code, word, colour in (
-        ("replace", "REPLACE", dashboard.STUDENT),
-        ("keep_teacher", "KEEP TEACHER", dashboard.TEACHER),
+        ("replace", "REPLACE", STUDENT),
+        ("keep_teacher", "KEEP TEACHER", TEACHER),
     ):
         verdict = Verdict(code, "hurt", "Because.")  # type: ignore[arg-type]
         figure = dashboard_figure(dataclasses.replace(imdb, verdict=verdict), "a run")

@@ -123,5 +123,5 @@ def _point(name: str, accuracy: float = 0.9) -> Point:
 def test_a_frontier_shows_its_students_best_first(tmp_path: Path) -> None:
     shown = page(Frontier(tmp_path, Tradeoff((_point("1", 0.8), _point("3", 0.9)), 60)))
     assert [row[:2] for row in shown.rows[1:3]] == [["3", "0.9000"], ["1", "0.8000"]]
-    assert shown.rows[-1][0].startswith("* no other student")
+    assert shown.rows[-1][0].startswith("* No other student")
     assert shown.pictures == []

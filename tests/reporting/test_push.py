@@ -21,7 +21,7 @@ from understudy.cli import main as cli
 from understudy.errors import HubUnreachable, ModelError, RunDirectoryError, UserError
 from understudy.reporting.card import addressed
 from understudy.reporting.push import files_to_push
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory
 
 STUDENT = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 FILES = STUDENT | {"metrics.json", "report/dashboard.png"}
@@ -113,7 +113,7 @@ def test_a_private_repository_is_private_or_nothing_is_sent(hub: FakeHub, finish
 
     refused = command("owner/public")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "is there already and public" in refused.stderr and "Traceback" not in refused.stderr
+    assert "exists and is public" in refused.stderr and "Traceback" not in refused.stderr
     assert hub.uploads.commits == []
     done = command("owner/hidden")
     assert done.returncode == 0
@@ -147,7 +147,7 @@ def test_without_a_dashboard_the_rest_is_sent(hub: FakeHub, finished_copy: Finis
 def test_a_bad_token_is_refused(hub: FakeHub, push: Push) -> None:
     refused = push(HF_TOKEN="hf_wrong")
     assert refused["error"] == "UserError"
-    assert "refuses the access token" in refused["message"] and "hf auth login" in refused["message"]
+    assert "The Hub refuses the access token" in refused["message"] and "hf auth login" in refused["message"]
     assert hub.find("models", "owner/small") is None
 
 
@@ -161,7 +161,7 @@ def test_without_a_token_nothing_is_asked(hub: FakeHub, push: Push) -> None:
 def test_somebody_elses_repositories_are_not_written(push: Push) -> None:
     refused = push("somebody/small")
     assert refused["error"] == "UserError"
-    assert "'somebody/small': the access token may not write there (403" in refused["message"]
+    assert "The access token may not write to 'somebody/small' (403" in refused["message"]
 
 
 def test_a_token_that_may_only_read(hub: FakeHub, tmp_path: Path, push: Push) -> None:
@@ -170,7 +170,7 @@ def test_a_token_that_may_only_read(hub: FakeHub, tmp_path: Path, push: Push) ->
     hub.uploads.readonly = True
     refused = push()
     assert refused["error"] == "UserError"
-    assert "may not write there" in refused["message"]
+    assert "may not write to 'owner/small'" in refused["message"]
     assert hub.uploads.commits == []
 
 
@@ -184,7 +184,7 @@ def test_a_card_that_the_hub_does_not_take(hub: FakeHub, finished_copy: Finished
 
 @pytest.mark.parametrize("name", ["two words", "owner/na--me", "a/b/c", "owner/", "-owner/x", "x.git", "../x", ""])
 def test_a_name_that_the_hub_could_not_have(finished: Finished, name: str) -> None:
-    with pytest.raises(UserError, match=f"^--to '{name}': expected a name that the Hub could have"):
+    with pytest.raises(UserError, match=f"^--to '{name}' is not a valid repository name"):
         understudy.push(finished.out, name)
 
 
@@ -200,7 +200,7 @@ def test_no_hub_in_reach(hub: FakeHub, push: Push) -> None:
 
 
 def test_offline_asks_nothing(finished: Finished) -> None:
-    with pytest.raises(HubUnreachable, match="HF_HUB_OFFLINE forbids"):  # which all tests set
+    with pytest.raises(HubUnreachable, match="HF_HUB_OFFLINE is set"):  # which all tests set
         understudy.push(finished.out, "owner/small")
 
 
@@ -208,7 +208,7 @@ def test_offline_asks_nothing(finished: Finished) -> None:
 def impatient(tmp_path: Path) -> dict[str, str]:
     """An environment in which half a second is long."""
     (tmp_path / "startup").mkdir()
-    code = "import understudy.storage.hub\nunderstudy.hub._PATIENCE = 0.5\n"
+    code = "import understudy.storage.hub\nunderstudy.storage.hub._PATIENCE = 0.5\n"
     (tmp_path / "startup" / "sitecustomize.py").write_text(code)
     return {"PYTHONPATH": os.pathsep.join([str(tmp_path / "startup"), str(Path(cli.__file__).parents[2])])}
 
@@ -232,7 +232,7 @@ def test_the_store_of_large_files_stops_answering(hub: FakeHub, push: Push, impa
     start = time.monotonic()
     refused = push(HF_HUB_DISABLE_XET="0", **impatient)
     assert refused["error"] == "HubUnreachable"
-    assert "could not be sent" in refused["message"]
+    assert "Cannot push to" in refused["message"]
     assert time.monotonic() - start < 60  # by itself its client tries for minutes
     assert hub.uploads.commits == []
 
@@ -241,7 +241,7 @@ def test_the_store_of_large_files_stops_answering(hub: FakeHub, push: Push, impa
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(RunDirectoryError, match=r"holds no run: expected manifest\.json"):
+    with pytest.raises(RunDirectoryError, match=r"is not a run directory: it has no manifest\.json"):
         files_to_push(RunDirectory(tmp_path))
 
 
@@ -256,21 +256,21 @@ def test_a_run_that_is_not_finished(finished_copy: Finished) -> None:
 def test_figures_that_were_changed(finished_copy: Finished, file: str) -> None:
     with (finished_copy.out / file).open("a") as written:
         written.write(" ")
-    with pytest.raises(RunDirectoryError, match="was changed since the run wrote it"):
+    with pytest.raises(RunDirectoryError, match="has changed since the run wrote it"):
         files_to_push(RunDirectory(finished_copy.out))
 
 
 def test_a_student_that_was_changed(finished_copy: Finished) -> None:
     config = finished_copy.out / "student" / "config.json"
     config.write_text(config.read_text().replace("negative", "dreadful"))
-    with pytest.raises(ModelError, match="changed since it was evaluated"):
+    with pytest.raises(ModelError, match="changed since its evaluation"):
         files_to_push(RunDirectory(finished_copy.out))
 
 
 def test_a_run_without_a_card(finished_copy: Finished) -> None:
     run = RunDirectory(finished_copy.out)
     run.card.unlink()
-    with pytest.raises(RunDirectoryError, match="expected the model card"):
+    with pytest.raises(RunDirectoryError, match="expected the run's model card"):
         files_to_push(run)
 
 
@@ -280,14 +280,14 @@ def test_a_linear_model_is_no_student_for_the_hub(finished_copy: Finished) -> No
         files_to_push(RunDirectory(run.control("linear")))
     shutil.rmtree(run.student)
     shutil.copytree(run.control("linear"), run.student)
-    with pytest.raises(ModelError, match="no folder that transformers opens"):
+    with pytest.raises(ModelError, match=r"transformers cannot open .*: expected config\.json"):
         files_to_push(run)
 
 
 def test_a_student_of_understudys_own_kind(finished_copy: Finished) -> None:
     config = finished_copy.out / "student" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "understudy-static"}))
-    with pytest.raises(ModelError, match="no folder that transformers opens"):
+    with pytest.raises(ModelError, match=r"transformers cannot open .*: expected config\.json"):
         files_to_push(RunDirectory(finished_copy.out))
 
 
@@ -319,4 +319,4 @@ def test_the_command_needs_a_name(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command_refuses_what_is_no_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert cli.main(["push", str(tmp_path), "--to", "owner/small"]) == 2
     err = capsys.readouterr().err
-    assert "holds no run" in err and "Traceback" not in err
+    assert "is not a run directory" in err and "Traceback" not in err

@@ -18,7 +18,7 @@ from understudy.recipe.recipe import Recipe
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.render import compare, report
 from understudy.run.pipeline import Run, distill
-from understudy.storage.artifacts import Manifest
+from understudy.storage.manifest import Manifest
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_test_texts_that_have_gone_are_no_obstacle(run: Path, finished: Any) -> 
     recipe = Recipe.load(run / "recipe.toml")
     moved = recipe.model_copy(update={"data": recipe.data.model_copy(update={"test": str(run / "gone.csv")})})
     (run / "recipe.toml").write_text(moved.to_toml(), encoding="utf-8")
-    assert "no longer holds them" in report(run).read_text(encoding="utf-8")
+    assert "no longer contains them" in report(run).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("missing", ["metrics.json", "predictions.parquet", "manifest.json"])
@@ -160,7 +160,7 @@ def test_runs_are_compared(run: Path, finished: Any, tmp_path: Path, capsys: pyt
     assert [each["run"] for each in output["runs"]] == [str(finished.out), str(run)]
     assert output["runs"][0]["against_the_first"] is None
     assert output["runs"][1]["against_the_first"] == {"accuracy": 0.0, "ci95": [0.0, 0.0], "p_value": 1.0}
-    assert "2 runs beside each other" in page.read_text(encoding="utf-8")
+    assert "Comparison of 2 runs" in page.read_text(encoding="utf-8")
     assert compare([run, finished.out], page).runs[0].folder == run
 
 

@@ -14,8 +14,8 @@ from understudy.reporting.sections import calibration_table, durations
 @pytest.mark.parametrize(
     "changes, why",
     [
-        ({}, "not asked for"),
-        ({"models": {"teacher": [{"name": "an/encoder"}, "linear"]}}, "a committee, whose members are calibrated one"),
+        ({}, "not requested"),
+        ({"models": {"teacher": [{"name": "an/encoder"}, "linear"]}}, "a committee: its members are calibrated one"),
         ({"calibration": {"temperature": None, "left": "7 validation texts are fewer than 100"}}, "7 validation texts"),
     ],
 )
@@ -28,7 +28,7 @@ def test_why_a_model_has_no_temperature_stands_beside_it(
     content["models"] = changes.get("models", content["models"])
     table = calibration_table(found)
     rows = {row[0]: row for row in table.rows}
-    assert table.headings[-1] == "why there is no temperature"
+    assert table.headings[-1] == "why not calibrated"
     assert rows["Teacher"][1:3] == ("-", "-") and rows["Teacher"][-1].startswith(why)
     assert rows["Student"][1] == "2.000" and rows["Student"][-1] == ""
 
@@ -49,8 +49,8 @@ def test_what_was_in_the_cache_is_marked_beside_its_time(imdb: Metrics, tmp_path
     rows = {row[0]: row[1:] for row in durations(found).rows}
     assert rows == {
         "data": ("1 s", ""),
-        "teacher": ("60 s", "yes; the time is that of its making"),
+        "teacher": ("60 s", "yes; the time is of the first computation"),
         "soft labels": ("2 s", "1,990 of 2,000 texts"),
         "student": ("3 s", ""),
-        "all": ("66 s", ""),
+        "total": ("66 s", ""),
     }

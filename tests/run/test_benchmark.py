@@ -1,4 +1,4 @@
-"""The benchmark of a finished run: which sides there are, what is left out and why, and what is written."""
+"""The benchmark of a finished run: which models are measured, what is left out and why, and what is written."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from understudy.inference.ngrams import LinearClassifier
 from understudy.inference.opening import open_classifier
 from understudy.recipe.recipe import Recipe
 from understudy.run import benchmark as module
+from understudy.run import contenders
 from understudy.run.benchmark import benchmark
 from understudy.runtime.hardware import Hardware
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory
 from understudy.timing.figures import Benchmark
 from understudy.timing.speed import BATCH
 
@@ -83,14 +84,18 @@ def test_every_model_in_every_runtime(run: Path) -> None:
 
 
 def test_figures_and_chart_are_kept(run: Path) -> None:
+    class Run:
+        def __fspath__(self) -> str:
+            return str(run)
+
     layout = RunDirectory(run)
-    found = benchmark(run, exports=[], **FEW)
+    found = benchmark(Run(), exports=[], **FEW)
     assert Benchmark.load(layout.benchmark) == found
     assert layout.benchmark_plot.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
 @pytest.mark.acceptance
-def test_a_fast_type_is_measured_beside_fp32(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fast_type_is_measured_next_to_fp32(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hardware, "_native_dtype", lambda _: "bf16")
     found = sides(benchmark(run, exports=[], **FEW))
     assert ("teacher", "PyTorch bf16") in found and ("no distillation (control)", "PyTorch bf16") in found
@@ -143,7 +148,7 @@ def test_the_reference_is_a_batch_of_128_padded_to_the_maximum_length(
     assert shapes.count((BATCH, 16)) == 4  # teacher and student, the warm-up and one round
 
 
-# Teachers that are not one model
+# Committees, and teachers with given scores
 
 
 def test_a_committee_is_all_of_its_members(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,13 +179,13 @@ def test_a_teacher_whose_scores_were_given_has_no_speed(run: Path) -> None:
 
 def test_missing_exports_are_made_and_others_are_not(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(module, "export", lambda *asked, **options: made.append((*asked, options)))
+    monkeypatch.setattr(contenders, "export", lambda *asked, **options: made.append((*asked, options)))
     benchmark(run, exports=["fp32", "int8"], **FEW)
     assert made == [(run, "int8", {"threads": 1})]
 
 
-def test_none_is_made_where_none_is_wanted(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "export", lambda *_, **__: pytest.fail("an export was made"))
+def test_no_export_is_made_unless_it_is_asked_for(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contenders, "export", lambda *_, **__: pytest.fail("an export was made"))
     shutil.rmtree(run / "export")
     assert sides(benchmark(run, exports=[], **FEW)) == [*PYTORCH, *CONTROLS]
 
@@ -201,11 +206,11 @@ def test_an_export_that_cannot_be_made_is_left_out(
     def refuse(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(module, "export", refuse)
+    monkeypatch.setattr(contenders, "export", refuse)
     found = benchmark(run, exports=["int8"], **FEW)
     (skipped,) = found.skipped
     assert (skipped.name, skipped.runtime, skipped.reason) == ("student", "OpenVINO int8", str(error))
-    assert f"benchmark: without student, OpenVINO int8: {error}" in caplog.messages
+    assert f"benchmark: left out student (OpenVINO int8): {error}" in caplog.messages
     assert Benchmark.load(run / "benchmark.json").skipped == (skipped,)
 
 
@@ -227,7 +232,7 @@ def test_an_export_of_another_model_is_left_out(run: Path) -> None:
     path.write_text(json.dumps({**content, "source": {"digest": "another"}}), encoding="utf-8")
     found = benchmark(run, exports=[], **FEW)
     assert [each.name for each in found.skipped] == ["export/fp32"]
-    assert "made of a model that is not measured here" in found.skipped[0].reason
+    assert "made from a model that is not in the run" in found.skipped[0].reason
 
 
 @pytest.mark.parametrize("content", ["{", '{"schema_version": 1}', '{"schema_version": 9}'])
@@ -247,7 +252,9 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
 
 def test_a_run_that_is_not_finished(run: Path) -> None:
     (run / "metrics.json").unlink()
-    with pytest.raises(RunDirectoryError, match=r"is not finished: expected metrics\.json in it\. Start it again"):
+    with pytest.raises(
+        RunDirectoryError, match=r"is not finished: it has no metrics\.json\. Resume it: understudy run .* --out"
+    ):
         benchmark(run, **FEW)
 
 
@@ -269,7 +276,7 @@ def test_counts_start_at_one(name: str, run: Path) -> None:
 
 
 def test_an_unknown_precision_is_refused(run: Path) -> None:
-    with pytest.raises(UserError, match="export in 'fp8': expected fp32 or int8"):
+    with pytest.raises(UserError, match="exports: got 'fp8', expected fp32 or int8"):
         benchmark(run, exports=["fp8"])  # type: ignore[list-item]
 
 
@@ -279,7 +286,7 @@ def test_a_small_test_set_is_used_whole(run: Path) -> None:
     assert (found.texts, found.latency_texts) == (60, 60)
 
 
-# Beside the figures
+# Side effects
 
 
 def test_tokenizers_get_no_more_threads_and_then_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

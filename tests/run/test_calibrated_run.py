@@ -21,7 +21,8 @@ from understudy.inference.opening import open_classifier
 from understudy.recipe.recipe import Recipe
 from understudy.run.frontier import frontier
 from understudy.run.pipeline import Run, distill
-from understudy.storage.artifacts import RunDirectory, folder_digest
+from understudy.storage.files import folder_digest
+from understudy.storage.layout import RunDirectory
 from understudy.training import student
 
 pytestmark = pytest.mark.usefixtures("no_clock")

@@ -19,7 +19,7 @@ from understudy.run import checks as preparation
 from understudy.run import inputs as materials
 from understudy.run.pipeline import distill, examine
 from understudy.runtime.hardware import Hardware
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("no_clock")
 
@@ -88,7 +88,7 @@ def test_other_texts_under_the_same_name_are_refused(
 
 
 def test_another_teacher_under_the_same_name_is_refused(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.run.keys.teacher_fingerprint", lambda *_: "another")
+    monkeypatch.setattr("understudy.run.members.teacher_key", lambda *_: "another")
     assert "model, scores, machine or data behind them changed" in refused(finished.recipe, finished)
 
 
@@ -187,7 +187,7 @@ def test_a_class_that_only_the_test_set_has(make_recipe: MakeRecipe, tmp_path: P
 
 
 def test_texts_longer_than_the_teacher_can_take(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"max_length = 65, but .*encoder has positions for 64 tokens only"):
+    with pytest.raises(UserError, match=r"max_length = 65, but .*encoder reads at most 64 tokens"):
         distill(make_recipe(data={"max_length": 65}), tmp_path / "run", cache_dir=tmp_path / "cache")
 
 
@@ -197,7 +197,7 @@ def test_texts_longer_than_the_student_can_take(
     student = make_model("student")
     config = json.loads((student / "config.json").read_text())
     (student / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8}))
-    with pytest.raises(UserError, match=r"max_length = 16, but .*student has positions for 8 tokens only"):
+    with pytest.raises(UserError, match=r"max_length = 16, but .*student reads at most 8 tokens"):
         distill(make_recipe(student={"model": str(student)}), tmp_path / "run", cache_dir=tmp_path / "cache")
     assert not (tmp_path / "run").exists()
 
@@ -210,7 +210,7 @@ def test_more_layers_than_the_teacher_has(make_recipe: MakeRecipe, tmp_path: Pat
 def test_a_gpu_that_trainer_would_not_take(
     monkeypatch: pytest.MonkeyPatch, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("understudy.run.pipeline.detect", lambda *_: Hardware("cuda:1", 2))
+    monkeypatch.setattr("understudy.run.settings.detect", lambda *_: Hardware("cuda:1", 2))
     with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=1"):
         distill(make_recipe(), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -117,7 +117,7 @@ def test_a_run_without_a_model_of_the_teacher(
 
     # Nothing of a teacher is there but its answers.
     assert [path.name for path in (found.directory / "teacher").iterdir()] == ["scores.parquet"]
-    with pytest.raises(ModelError, match="is no model: its probabilities were given"):
+    with pytest.raises(ModelError, match="is not a model: its probabilities were given"):
         _ = found.teacher
     models = manifest(found)["models"]
     assert models["teacher"] == {"scores": str(scores), "texts": 168}
@@ -178,12 +178,12 @@ def test_a_finished_run_is_not_done_again(
     with caplog.at_level(logging.INFO, "understudy"):
         assert manifest(run()) == first
     assert trained == []
-    assert "teacher: finished before" in caplog.text
+    assert "teacher: already finished" in caplog.text
 
     (scores.parent / "run" / "teacher" / "scores.parquet").write_bytes(b"")
     with caplog.at_level(logging.WARNING, "understudy"):
         run()
-    assert "teacher was changed since it was made; making it again" in caplog.text
+    assert "teacher has changed since it was made; making it again" in caplog.text
     assert trained == []
 
 

@@ -15,7 +15,8 @@ from understudy.data.unlabelled import select_unlabelled
 from understudy.inference.logits import softmax
 from understudy.models.linear import LinearModel
 from understudy.run import labelling
-from understudy.run.labelling import Labeller, cross_fitted, opinion_pool
+from understudy.run.labelling import Labeller, cross_fitted
+from understudy.run.teacher import opinion_pool
 from understudy.runtime.hardware import Hardware
 
 CLASSES = ["bad", "good"]

@@ -124,7 +124,7 @@ def test_a_damaged_student_is_made_again(finished_copy: Any, work: Work, caplog:
         assert results(again(finished_copy)) == metrics
     assert work.trained == ["student"]
     assert work.teacher_passes == 0
-    assert "student was changed since it was made" in caplog.text
+    assert "student has changed since it was made" in caplog.text
 
 
 # Other student, distillation or evaluation options

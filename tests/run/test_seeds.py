@@ -18,7 +18,8 @@ from understudy.inference.opening import open_classifier
 from understudy.recipe.recipe import Recipe
 from understudy.run.frontier import frontier
 from understudy.run.pipeline import Run, distill
-from understudy.storage.artifacts import RunDirectory, folder_digest
+from understudy.storage.files import folder_digest
+from understudy.storage.layout import RunDirectory
 from understudy.training import student
 
 pytestmark = pytest.mark.usefixtures("no_clock")
@@ -138,7 +139,7 @@ def test_without_the_control_only_the_student_is_repeated(
     assert not (run.directory / "controls").exists()
     seeds = run.metrics.seeds
     assert seeds is not None and seeds.gain is None and seeds.control_accuracy is None
-    assert "the control without a teacher was left out" in run.metrics.verdict.text
+    assert "the recipe leaves out the no_distillation control" in run.metrics.verdict.text
 
 
 def test_an_interrupted_repeat_leaves_no_figures_and_goes_on(
@@ -174,7 +175,7 @@ def test_a_damaged_repeat_is_made_again(
     with caplog.at_level(logging.WARNING, "understudy"):
         again(finished_copy, recipe)
     assert trained == ["student_seed_1"]
-    assert "seed-1 was changed since it was made" in caplog.text
+    assert "seed-1 has changed since it was made" in caplog.text
     assert (evidence(finished_copy.out), digests(finished_copy.out)) == (figures, before)
 
 

@@ -19,8 +19,8 @@ from understudy.inference.opening import open_classifier
 from understudy.models.linear import LinearModel
 from understudy.models.loading import parameter_count
 from understudy.recipe.recipe import Recipe
-from understudy.run.labelling import opinion_pool
 from understudy.run.pipeline import Run, distill
+from understudy.run.teacher import opinion_pool
 from understudy.training import student as training_student
 
 pytestmark = pytest.mark.usefixtures("no_clock")
@@ -86,8 +86,8 @@ def test_without_controls_the_verdict_says_so(run: Callable[..., Run]) -> None:
     assert found.metrics.controls.linear is None
     assert found.metrics.distillation_gain is None
     assert found.metrics.verdict.distillation == "unproven"
-    assert "the control without a teacher was left out" in found.metrics.verdict.text
-    assert "the linear control was left out" in found.metrics.verdict.text
+    assert "the recipe leaves out the no_distillation control" in found.metrics.verdict.text
+    assert "the recipe leaves out the linear control" in found.metrics.verdict.text
     assert not (found.directory / "controls").exists()
 
 
@@ -129,7 +129,7 @@ def test_a_teacher_without_class_names_is_matched_by_number(
     teacher = make_model("classifier", ["LABEL_0", "LABEL_1"], layers=4)
     with caplog.at_level(logging.WARNING, "understudy"):
         found = run(teacher={"model": str(teacher)})
-    assert "matched by number with negative, positive" in caplog.text
+    assert "matching them by index with negative, positive" in caplog.text
     assert found.teacher.classes == ["negative", "positive"]
 
 

@@ -1,4 +1,4 @@
-"""`benchmark.json`: what it says, and that it is read back as it was written."""
+"""`benchmark.json`: how its figures are computed, and that it is read back as it was written."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 
 from understudy.errors import RunDirectoryError
-from understudy.timing.figures import Benchmark, Cost, Measurement, Percentiles, Side, Skipped
+from understudy.timing.figures import Benchmark, Cost, Measurement, Percentiles, Side, Skipped, measurements
+from understudy.timing.turns import Readings
+
+
+def make_side(name: str = "student", **changes: Any) -> Side:
+    options: dict[str, Any] = {"role": "teacher" if name == "teacher" else "student", "folder": name, "bytes": 90}
+    options |= {"runtime": "pytorch", "precision": "fp32", "dtype": "fp32", "device": "cpu", "threads": 2, **changes}
+    return Side(name=name, **options)
 
 
 def measurement(name: str = "student", rate: float = 50.0, speedup: float | None = 2.5, **changes: Any) -> Measurement:
-    options: dict[str, Any] = {"role": "teacher" if name == "teacher" else "student", "folder": name, "bytes": 90}
-    options |= {"runtime": "pytorch", "precision": "fp32", "dtype": "fp32", "device": "cpu", "threads": 2, **changes}
-    side = Side(name=name, **options)
+    side = make_side(name, **changes)
     latency = None if side.padded else Percentiles(1.0, 2.0, 3.0)
     return Measurement(side, rate, (rate, rate), speedup, latency, Cost(5.0, 10.0))
 
@@ -85,3 +90,44 @@ def test_the_reference_is_the_teachers_and_the_fastest_is_the_students() -> None
     assert found.reference is padded
     assert found.fastest_student is fast
     assert benchmark(measurement(padded=True)).reference is None
+
+
+# From readings to figures
+
+
+def test_rate_and_latency_come_from_the_readings() -> None:
+    readings = Readings(200, bulk=(4.0, 2.0, 1.0), single=tuple(number / 1000 for number in range(1, 102)))
+    (found,) = measurements({make_side(): readings})
+    assert found.each_round == (50.0, 100.0, 200.0)
+    assert found.documents_per_second == 100.0
+    assert found.latency_ms == Percentiles(51.0, 96.0, 100.0)
+
+
+def test_padded_batches_have_no_latency() -> None:
+    (found,) = measurements({make_side(padded=True): Readings(128, bulk=(1.0,))})
+    assert found.latency_ms is None
+
+
+def rated(*rates: tuple[Side, float]) -> tuple[Measurement, ...]:
+    return measurements({side: Readings(100, (100 / rate,), (0.01,)) for side, rate in rates})
+
+
+def test_speedups_are_against_the_teachers_padded_batches() -> None:
+    teacher, student = make_side("teacher"), make_side()
+    padded = [(make_side(padded=True), 50.0), (make_side("teacher", padded=True), 20.0)]
+    found = rated((teacher, 40.0), *padded, (student, 60.0))
+    assert [each.side for each in found] == [teacher, padded[0][0], padded[1][0], student]
+    assert [each.speedup for each in found] == [2.0, 2.5, 1.0, 3.0]
+
+
+def test_without_a_teacher_there_is_no_speedup() -> None:
+    found = rated((make_side(padded=True), 50.0), (make_side(), 50.0))
+    assert [each.speedup for each in found] == [None, None]
+
+
+def test_a_million_texts_cost_hours_and_those_times_threads() -> None:
+    sides = [(make_side(threads=2), 100.0), (make_side(threads=1), 1000.0), (make_side(device="cuda"), 10_000.0)]
+    a, b, c = (each.million_texts for each in rated(*sides))
+    assert (a.hours, a.core_hours) == (2.7778, 5.5556)
+    assert (b.hours, b.core_hours) == (0.2778, 0.2778)
+    assert (c.hours, c.core_hours) == (0.0278, None)

@@ -1,4 +1,4 @@
-"""Measuring speed: what is timed, how often and in which order. No test asserts a duration."""
+"""Measuring a run's speed: what is timed, how often and in which order. No test asserts a duration."""
 
 from __future__ import annotations
 
@@ -9,38 +9,64 @@ from typing import Any
 
 import pytest
 
-from understudy.evaluation import speed
+from understudy.evaluation.results import Latency, ModelSpeed, Speed
 from understudy.runtime.hardware import Hardware
-from understudy.timing.speed import BATCH, LATENCY_TEXTS, measure_speed
+from understudy.timing import speed, turns
+from understudy.timing.speed import BATCH, LATENCY_TEXTS, Workload, measure_models, measure_speed, padded_batch
 
 CPU = Hardware("cpu", 1)
 TEXTS = [f"good film {'very ' * (row % 7)}bad" for row in range(30)]
+Calls = list[tuple[str, list[str]]]
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
-    """Stand-ins for both models, which write down what they are asked: side, kind of work, texts."""
-    asked: list[tuple[str, str, list[str]]] = []
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call takes a hundredth of a second, however busy this machine is."""
 
-    class Side:
-        def __init__(self, folder: Path, *_: Any) -> None:
+    def seconds_of(task: Callable[[], object]) -> float:
+        task()
+        return 0.01
+
+    monkeypatch.setattr(turns, "seconds_of", seconds_of)
+
+
+@pytest.fixture
+def calls(steady: None, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Stand-ins for all models, which record what they are asked: the model's name and the texts."""
+    asked: Calls = []
+
+    class Model:
+        def __init__(self, folder: Path, **_: Any) -> None:
             self._name = folder.name
 
-        def classify(self, texts: Sequence[str]) -> None:
-            asked.append((self._name, "classify", list(texts)))
+        def predict_proba(self, texts: Sequence[str]) -> None:
+            asked.append((self._name, list(texts)))
 
-        def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
-            return lambda: asked.append((self._name, "batch", list(texts)))
-
-    monkeypatch.setattr(speed, "_Encoder", Side)
+    monkeypatch.setattr(speed, "open_classifier", Model)
     return asked
 
 
-def measure(teacher: Path = Path("teacher"), student: Path = Path("student"), **options: Any) -> Any:
-    settings = {"max_length": 16, "sample": 20, "hardware": CPU, "dtype": "fp32", "seed": 0, **options}
-    return measure_speed(
-        [teacher], [student], options.pop("texts", TEXTS), **{k: v for k, v in settings.items() if k != "texts"}
-    )
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> Callable[[Callable[[str, int], float]], None]:
+    """Replaces the clock: a function of the model's name and the number of texts says how long a call takes."""
+
+    def set_to(seconds: Callable[[str, int], float]) -> None:
+        def seconds_of(task: Callable[[], object]) -> float:
+            task()
+            name, texts = calls[-1]
+            return seconds(name, len(texts))
+
+        monkeypatch.setattr(turns, "seconds_of", seconds_of)
+
+    return set_to
+
+
+def workload(texts: Sequence[str] = TEXTS, sample: int = 20, max_length: int = 16, seed: int = 0) -> Workload:
+    return Workload(texts, sample, max_length, seed)
+
+
+def measure(teacher: Path = Path("teacher"), student: Path = Path("student"), **options: Any) -> Speed:
+    return measure_speed([teacher], [student], workload(**options), CPU, "fp32")
 
 
 def test_tiny_models_get_finite_positive_figures(make_model: Callable[..., Path]) -> None:
@@ -48,21 +74,21 @@ def test_tiny_models_get_finite_positive_figures(make_model: Callable[..., Path]
     found = measure(teacher, student)
     figures = [found.speedup, found.batch128.teacher_ms, found.batch128.student_ms]
     for side in (found.teacher, found.student):
+        assert side is not None
         figures += [side.documents_per_second, side.latency_ms.p50, side.latency_ms.p95]
         assert side.latency_ms.p50 <= side.latency_ms.p95
-    assert all(math.isfinite(figure) and figure > 0 for figure in figures)
+    assert all(figure is not None and math.isfinite(figure) and figure > 0 for figure in figures)
     assert (found.device, found.threads, found.dtype, found.max_length) == ("cpu", 1, "fp32", 16)
 
 
-def test_a_teacher_that_is_no_model_has_no_speed(make_model: Callable[..., Path]) -> None:
-    settings: dict[str, Any] = {"max_length": 16, "sample": 20, "hardware": CPU, "dtype": "fp32", "seed": 0}
-    found = measure_speed((), [make_model("student", ["a", "b"], layers=1)], TEXTS, **settings)
+def test_a_teacher_with_given_scores_has_no_speed(calls: Calls) -> None:
+    found = measure_speed((), [Path("student")], workload(), CPU, "fp32")
     assert (found.teacher, found.speedup, found.batch128.teacher_ms) == (None, None, None)
-    assert found.student.documents_per_second > 0 and found.batch128.student_ms > 0
+    assert (found.student.documents_per_second, found.batch128.student_ms) == (2000.0, 10.0)
 
 
 def test_a_batch_is_padded_to_the_maximum_length(
-    make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    steady: None, make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transformers import BertForSequenceClassification
 
@@ -76,72 +102,108 @@ def test_a_batch_is_padded_to_the_maximum_length(
     monkeypatch.setattr(BertForSequenceClassification, "forward", spy)
     model = make_model("model", ["a", "b"])
     measure(model, model, max_length=20)
-    assert shapes[-6:] == [(BATCH, 20)] * 6
-    assert max(width for _, width in shapes[:-6]) < 20
+    assert shapes[-8:] == [(BATCH, 20)] * 8  # two models, the warm-up and three rounds
+    assert max(width for _, width in shapes[:-8]) < 20
+    shapes.clear()
+    padded_batch([model, model], TEXTS[:5], 20, CPU, "fp32")()
+    assert shapes == [(5, 20)] * 2  # every member of a committee
 
 
-def test_the_models_take_turns(calls: list[tuple[str, str, list[str]]]) -> None:
+def test_models_in_a_run_are_the_ones_that_users_load(
+    steady: None,
+    make_model: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from understudy.inference.encoders import TransformersClassifier
+
+    asked: list[int] = []
+    plain = TransformersClassifier.predict_proba
+
+    def spy(self: TransformersClassifier, texts: list[str], advance: Any = None) -> Any:
+        asked.append(len(texts))
+        return plain(self, texts, advance)
+
+    monkeypatch.setattr(TransformersClassifier, "predict_proba", spy)
+    measure_models({"m": [make_model("m", ["a", "b"])]}, workload(["bad " * 600], sample=1), CPU, "fp32")
+    assert asked == [1] * 3 * 4  # in bulk, not timed, timed; the warm-up and three rounds
+    assert not any("were cut" in message for message in caplog.messages)
+
+
+def test_what_is_timed_and_in_which_order(calls: Calls) -> None:
     measure()
-    assert [side for side, _, _ in calls] == ["teacher", "student"] * (len(calls) // 2)
-    for (_, kind, texts), (_, other_kind, other_texts) in zip(calls[::2], calls[1::2], strict=True):
-        assert (kind, texts) == (other_kind, other_texts)
+    names = ["teacher", "student"]
+    bulk = [(name, 20) for name in names]
+    block = [(name, 1) for name in names for _ in range(11)]  # one is not timed
+    padded = [(name, BATCH) for name in names]
+    assert [(name, len(texts)) for name, texts in calls] == (bulk + block * 3) * 4 + padded * 4
 
 
-def test_what_is_timed(calls: list[tuple[str, str, list[str]]]) -> None:
+def test_both_models_get_the_same_texts(calls: Calls) -> None:
     measure()
-    teacher = [(kind, len(texts)) for side, kind, texts in calls if side == "teacher"]
-    singles = min(LATENCY_TEXTS, len(TEXTS))
-    assert teacher == [("classify", 8), *[("classify", 20)] * 3, *[("classify", 1)] * singles, *[("batch", BATCH)] * 3]
+    teacher, student = ([texts for name, texts in calls if name == each] for each in ("teacher", "student"))
+    assert teacher == student
+
+
+def test_every_member_of_a_committee_answers(calls: Calls) -> None:
+    measure_speed([Path("1"), Path("2")], [Path("student")], workload(), CPU, "fp32")
+    asked = [name for name, texts in calls if len(texts) == BATCH]
+    assert asked == ["1", "2", "student"] * 4
+    assert [name for name, _ in calls[:3]] == ["1", "2", "student"]
 
 
 @pytest.mark.parametrize(("sample", "used"), [(1, 1), (30, 30), (1000, 30)])
-def test_a_sample_is_no_larger_than_the_test_set(
-    sample: int, used: int, calls: list[tuple[str, str, list[str]]]
-) -> None:
-    measure(sample=sample)
-    assert len(set(calls[2][2])) == len(calls[2][2]) or used > len(set(TEXTS))
-    assert len(calls[2][2]) == used
+def test_a_sample_is_no_larger_than_the_test_set(sample: int, used: int, calls: Calls) -> None:
+    texts = [str(row) for row in range(30)]
+    measure(sample=sample, texts=texts)
+    assert len(calls[0][1]) == len(set(calls[0][1])) == used
+    assert {text for _, (text, *others) in calls if not others} == set(texts)  # fewer than 50
 
 
-def test_one_text_is_enough(calls: list[tuple[str, str, list[str]]]) -> None:
+def test_one_text_is_enough(calls: Calls) -> None:
     measure(texts=["good"], sample=256)
-    assert calls[-1] == ("student", "batch", ["good"] * BATCH)
+    assert calls[-1] == ("student", ["good"] * BATCH)
 
 
-def test_the_seed_chooses_the_texts(calls: list[tuple[str, str, list[str]]]) -> None:
+def test_more_texts_than_are_answered_one_at_a_time(calls: Calls) -> None:
+    measure(texts=[str(row) for row in range(100)])
+    assert len({texts[0] for _, texts in calls if len(texts) == 1}) == LATENCY_TEXTS
+
+
+def test_the_seed_draws_the_texts(calls: Calls) -> None:
     chosen = []
     for seed in (0, 0, 1):
         calls.clear()
         measure(seed=seed, texts=[str(row) for row in range(100)])
-        chosen.append([texts for _, _, texts in calls])
+        chosen.append([texts for _, texts in calls])
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
 
 
-def test_speedup_is_teacher_over_student_and_medians_count(monkeypatch: pytest.MonkeyPatch, calls: Any) -> None:
-    def seconds(task: Callable[[], None]) -> float:
-        task()
-        side, kind, texts = calls[-1]
-        done = sum(1 for call in calls if call[:2] == (side, kind) and len(call[2]) == len(texts))
-        outlier = 10.0 if done == 1 else 1.0  # the first of every three is slow
-        return outlier * {"teacher": 0.4, "student": 0.1}[side] * (0.5 if len(texts) == 1 else 1)
-
-    monkeypatch.setattr(speed, "seconds_of", seconds)
-    found = measure(sample=20)
+def test_speedup_is_teacher_over_student(calls: Calls, clock: Any) -> None:
+    clock(lambda name, texts: {"teacher": 0.4, "student": 0.1}[name] * (0.5 if texts == 1 else 1))
+    found = measure()
     assert found.speedup == 4.0
     assert (found.batch128.teacher_ms, found.batch128.student_ms) == (400.0, 100.0)
-    assert (found.teacher.documents_per_second, found.student.documents_per_second) == (50.0, 200.0)
-    assert (found.teacher.latency_ms.p50, found.student.latency_ms.p50) == (200.0, 50.0)
+    assert found.teacher == ModelSpeed(50.0, Latency(200.0, 200.0))
+    assert found.student == ModelSpeed(200.0, Latency(50.0, 50.0))
 
 
-def test_rounds_that_take_long_are_timed_less_often(
-    monkeypatch: pytest.MonkeyPatch, calls: list[tuple[str, str, list[str]]]
-) -> None:
-    def seconds(task: Callable[[], None]) -> float:
-        task()
-        return 4.0 if calls[-1][1] == "batch" else 0.1
+def test_many_models_are_measured_as_two_are(calls: Calls, clock: Any) -> None:
+    clock(lambda name, texts: {"a": 0.4, "b": 0.1, "c": 2.0}[name] * (0.5 if texts == 1 else 1) / 10)
+    found = measure_models({name: [Path(name)] for name in "abc"}, workload(), CPU, "fp32")
+    assert {name: (each.documents_per_second, each.latency_ms.p50) for name, each in found.items()} == {
+        "a": (500.0, 20.0),
+        "b": (2000.0, 5.0),
+        "c": (100.0, 100.0),
+    }
+    assert [name for name, _ in calls[:3]] == ["a", "b", "c"]
 
-    monkeypatch.setattr(speed, "seconds_of", seconds)
-    found = measure(sample=20)
-    assert [kind for side, kind, _ in calls if side == "student" and kind == "batch"] == ["batch"] * 2
-    assert found.batch128.student_ms == 4000.0
+
+@pytest.mark.parametrize(("seconds", "times"), [(1.0, 4), (2.5, 3), (30.0, 2)])
+def test_slow_batches_are_timed_less_often(seconds: float, times: int, calls: Calls, clock: Any) -> None:
+    clock(lambda name, texts: seconds if texts == BATCH else 0.01)
+    found = measure()
+    assert [texts for name, texts in calls if name == "student" and len(texts) == BATCH] == [calls[-1][1]] * times
+    assert [len(texts) for _, texts in calls].count(20) == 2 * 4  # the other part has a limit of its own
+    assert found.batch128.student_ms == seconds * 1000

@@ -1,25 +1,18 @@
-"""Taking turns: who is asked what and in which order, and what the figures are made of. No test asserts a duration."""
+"""Taking turns: who is asked what and in which order, and what the readings hold. No test asserts a duration."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from understudy.evaluation import turns
-from understudy.timing.figures import Measurement, Side
-from understudy.timing.turns import Contender, take_turns
+from understudy.timing import turns
+from understudy.timing.turns import Contender, Readings, take_turns
 
 TEXTS = [str(number) for number in range(23)]
 Calls = list[tuple[str, str]]
-
-
-def side(name: str = "student", **changes: Any) -> Side:
-    options: dict[str, Any] = {"name": name, "role": "teacher" if name == "teacher" else "student", "folder": name}
-    options |= {"runtime": "pytorch", "precision": "fp32", "dtype": "fp32", "device": "cpu", "threads": 2, "bytes": 8}
-    return Side(**{**options, **changes})
+Clock = Callable[[Callable[[str, str, int], float]], None]
 
 
 @pytest.fixture
@@ -29,19 +22,18 @@ def calls() -> Calls:
 
 @pytest.fixture
 def contender(calls: Calls) -> Callable[..., Contender]:
-    """Makes stand-ins that write down what they are asked; a padded one is asked in bulk only."""
+    """Makes stand-ins that record what they are asked."""
 
-    def make(name: str, documents: int = 100, **changes: Any) -> Contender:
-        found = side(name, **changes)
-        single = None if found.padded else lambda text: calls.append((name, text))
-        return Contender(found, documents, lambda: calls.append((name, "bulk")), single)
+    def make(name: str, documents: int = 100, bulk_only: bool = False) -> Contender:
+        single = None if bulk_only else lambda text: calls.append((name, text))
+        return Contender(documents, lambda: calls.append((name, "bulk")), single)
 
     return make
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> Callable[[Callable[[str, str, int], float]], None]:
-    """Replaces the clock: the n-th call (of that name and kind, from 0) takes what a function says."""
+def clock(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> Clock:
+    """Replaces the clock: a function says how long the n-th call (of that name and kind, from 0) takes."""
 
     def set_to(seconds: Callable[[str, str, int], float]) -> None:
         def seconds_of(task: Callable[[], object]) -> float:
@@ -56,7 +48,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> Callable[[Callable[[
 
 
 def test_bulk_goes_round_and_single_texts_in_tens(contender: Callable[..., Contender], calls: Calls) -> None:
-    take_turns([contender("a"), contender("b")], TEXTS, 1)
+    take_turns({name: contender(name) for name in "ab"}, TEXTS, 1)
     expected: Calls = []
     for _ in range(2):  # the warm-up is a round like the others
         expected += [("a", "bulk"), ("b", "bulk")]
@@ -67,67 +59,73 @@ def test_bulk_goes_round_and_single_texts_in_tens(contender: Callable[..., Conte
 
 
 @pytest.mark.parametrize("rounds", [1, 4])
-def test_a_round_more_than_count(rounds: int, contender: Callable[..., Contender], calls: Calls) -> None:
-    found = take_turns([contender("a"), contender("b")], TEXTS, rounds)
+def test_one_round_more_than_counts(rounds: int, contender: Callable[..., Contender], calls: Calls) -> None:
+    found = take_turns({name: contender(name) for name in "ab"}, TEXTS, rounds)
     assert [name for name, what in calls if what == "bulk"] == ["a", "b"] * (rounds + 1)
-    assert [len(each.each_round) for each in found] == [rounds, rounds]
+    assert [(name, each.rounds, each.texts) for name, each in found.items()] == [("a", rounds, 23), ("b", rounds, 23)]
 
 
-def test_a_padded_side_is_not_asked_for_single_texts(contender: Callable[..., Contender], calls: Calls) -> None:
-    padded, other = take_turns([contender("teacher", padded=True), contender("student")], TEXTS, 1)
-    assert {what for name, what in calls if name == "teacher"} == {"bulk"}
-    assert padded.latency_ms is None
-    assert other.latency_ms is not None
+def test_some_contenders_are_only_timed_in_bulk(contender: Callable[..., Contender], calls: Calls) -> None:
+    found = take_turns({"padded": contender("padded", bulk_only=True), "student": contender("student")}, TEXTS, 1)
+    assert [what for name, what in calls if name == "padded"] == ["bulk"] * 2
+    assert (found["padded"].single, found["padded"].texts, found["student"].texts) == ((), 0, 23)
 
 
-def test_the_median_of_the_rounds_counts_and_the_warm_up_does_not(
-    contender: Callable[..., Contender], clock: Any
-) -> None:
-    clock(lambda name, what, earlier: [1000.0, 4.0, 2.0, 1.0][earlier] if what == "bulk" else 1.0)
-    (found,) = take_turns([contender("student", documents=200)], TEXTS[:1], 3)
-    assert found.each_round == (50.0, 100.0, 200.0)
-    assert found.documents_per_second == 100.0
+def test_the_warm_up_does_not_count(contender: Callable[..., Contender], clock: Clock) -> None:
+    # A block's first text is asked twice per round; only the second call is timed.
+    clock(lambda name, what, earlier: 1000.0 if earlier < (1 if what == "bulk" else 2) else float(earlier))
+    found = take_turns({"student": contender("student")}, TEXTS[:1], 3)["student"]
+    assert found == Readings(100, bulk=(1.0, 2.0, 3.0), single=(3.0, 5.0, 7.0))
 
 
-def test_latencies_are_percentiles_of_every_timed_text(contender: Callable[..., Contender], clock: Any) -> None:
-    # The call of a block that is not timed comes before it, so that a text's timed calls are its odd ones or, for
-    # texts that begin no block, all of them; here the seconds hang on the text alone.
+def test_the_median_of_the_rounds_is_the_rate() -> None:
+    found = Readings(200, bulk=(4.0, 1.0, 2.0))
+    assert found.each_round == (50.0, 200.0, 100.0)
+    assert (found.seconds, found.documents_per_second) == (2.0, 100.0)
+
+
+def test_latencies_are_percentiles_of_every_timed_text(contender: Callable[..., Contender], clock: Clock) -> None:
     clock(lambda name, what, earlier: 1.0 if what == "bulk" else (int(what) + 1) / 1000)
-    (found,) = take_turns([contender("student")], [str(number) for number in range(101)], 2)
-    assert found.latency_ms is not None
-    assert (found.latency_ms.p50, found.latency_ms.p95, found.latency_ms.p99) == (51.0, 96.0, 100.0)
+    found = take_turns({"student": contender("student")}, [str(number) for number in range(101)], 2)["student"]
+    assert found.latency_ms(50, 95, 99) == pytest.approx((51.0, 96.0, 100.0))
 
 
-def measured(contenders: list[Contender], clock: Any, **rates: float) -> list[Measurement]:
-    clock(lambda name, what, earlier: 100 / rates[name])
-    return take_turns(contenders, TEXTS[:1], 1)
-
-
-def test_speedups_are_against_the_teachers_padded_batches(contender: Callable[..., Contender], clock: Any) -> None:
-    sides = [contender("teacher"), contender("student", padded=True), contender("teacher", padded=True)]
-    found = measured([*sides, contender("student")], clock, teacher=20, student=50)
-    assert [each.speedup for each in found] == [1.0, 2.5, 1.0, 2.5]
-
-
-def test_without_a_teacher_there_is_no_speedup(contender: Callable[..., Contender], clock: Any) -> None:
-    found = measured([contender("student", padded=True), contender("student")], clock, student=50)
-    assert [each.speedup for each in found] == [None, None]
-
-
-def test_a_million_texts_cost_hours_and_those_times_threads(contender: Callable[..., Contender], clock: Any) -> None:
-    sides = [contender("a", threads=2), contender("b", threads=1), contender("c", device="cuda")]
-    a, b, c = (each.million_texts for each in measured(sides, clock, a=100, b=1000, c=10_000))
-    assert (a.hours, a.core_hours) == (2.7778, 5.5556)
-    assert (b.hours, b.core_hours) == (0.2778, 0.2778)
-    assert (c.hours, c.core_hours) == (0.0278, None)
-
-
-def test_what_is_left_is_told_after_the_warm_up(
-    contender: Callable[..., Contender], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("seconds", "rounds"),
+    [
+        (1.0, 3),  # 4 seconds with the warm-up
+        (4.0, 3),  # 12 after the second counted round, so the third starts
+        (5.0, 2),
+        (7.0, 1),
+        (100.0, 1),  # one round always counts
+    ],
+)
+def test_slow_rounds_are_fewer(
+    seconds: float,
+    rounds: int,
+    contender: Callable[..., Contender],
+    calls: Calls,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    clock(lambda name, what, earlier: seconds * {"a": 0.5, "b": 0.25}[name] if what == "bulk" else seconds * 0.125)
     with caplog.at_level(logging.INFO, "understudy"):
-        take_turns([contender("a")], TEXTS[:3], 2)
-    first, second, *rounds = caplog.messages
-    assert first == "benchmark: 1 sides, a round of warm-up and 2 that count, 3 texts one at a time"
-    assert second == "benchmark: warmed up in 0 s; about 0 s left"
-    assert rounds == ["benchmark: round 1 of 2", "benchmark: round 2 of 2"]
+        found = take_turns({name: contender(name) for name in "ab"}, TEXTS[:1], 3, enough_seconds=12.0)
+    assert [each.rounds for each in found.values()] == [rounds, rounds]
+    assert calls.count(("a", "bulk")) == rounds + 1
+    stopped = f"timing: stopped after {rounds} of 3 rounds; the limit is 12 s"
+    assert (stopped in caplog.messages) == (rounds < 3)
+
+
+def test_long_work_says_how_long(
+    contender: Callable[..., Contender], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seconds in (1.0, 20.0):
+        clock(lambda name, what, earlier, seconds=seconds: seconds)  # type: ignore[misc]
+        with caplog.at_level(logging.INFO, "understudy"):
+            take_turns({"a": contender("a", bulk_only=True)}, (), 2)
+    assert caplog.messages == [
+        "timing: the warm-up took 20 s; up to 40 s left",
+        "timing: round 1 of 2",
+        "timing: round 2 of 2",
+    ]

@@ -15,18 +15,19 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from understudy.data.corpus import Corpus, Split
 from understudy.data.tokens import Tokens, text_ids, tokenise
-from understudy.inference.engines import PyTorchEngine
 from understudy.inference.logits import predict_logits, softmax
+from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.loading import load_classifier, load_tokenizer, resolve
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.training import TrainingOptions
+from understudy.run.keys import teacher_key
 from understudy.runtime.hardware import Hardware
 from understudy.training import trainer
 from understudy.training.objectives import distilled
-from understudy.training.student import Start, train_student
-from understudy.training.teacher import TrainedModel, train_teacher
+from understudy.training.student import Lesson, Start, train_student
+from understudy.training.teacher import Encoder, TrainedModel, train_teacher
 from understudy.training.tracking import NO_TRACKING, Tracking
-from understudy.training.trainer import Examples
+from understudy.training.trainer import Examples, Method, TrainingContext
 
 CLASSES = ["bad", "good"]
 
@@ -102,18 +103,14 @@ def run_training(
         if accuracies is not None:
             found = iter(accuracies)
             patch.setattr(trainer, "_accuracy", lambda prediction: {"accuracy": next(found)})
+        small = {"batch_size": 4, "epochs": 2, "learning_rate": 0.01, "precision": "fp32", **options}
         log = trainer.train(
             model,
             examples(23, seed=1),
             examples(10, seed=2) if validate else None,
-            TrainingOptions(**{"batch_size": 4, "epochs": 2, "learning_rate": 0.01, "precision": "fp32", **options}),
-            breaking,
+            method=Method(TrainingOptions(**small), breaking, seed),
             pad_id=0,
-            seed=seed,
-            hardware=Hardware("cpu", 1),
-            checkpoints=checkpoints,
-            description="test",
-            tracking=tracking,
+            context=TrainingContext(Hardware("cpu", 1), checkpoints, "test", tracking),
         )
     return Outcome({name: value.clone() for name, value in model.state_dict().items()}, log.history)
 
@@ -179,15 +176,15 @@ class Workshop:
         return {name: tokenise(split.texts, tokenizer, 12) for name, split in splits.items()}
 
     def teacher(self, model: Path, /, cache: str = "cache", **changes: Any) -> TrainedModel:
+        recipe, origin = self.recipe(model, **changes), resolve(str(model))
+        key = teacher_key(recipe, self.corpus, origin, self.hardware, recipe.seed)
         return train_teacher(
-            self.recipe(model, **changes),
+            recipe,
             self.corpus,
-            self.tokens(model),
-            resolve(str(model)),
-            self.hardware,
-            self.folder / cache,
-            self.folder / "checkpoints",
-            self.recipe(model, **changes).seed,
+            Encoder(origin, self.tokens(model)),
+            seed=recipe.seed,
+            entry=self.folder / cache / "teachers" / key,
+            context=TrainingContext(self.hardware, self.folder / "checkpoints", "teacher"),
         )
 
     def student(
@@ -195,14 +192,10 @@ class Workshop:
     ) -> TrainedModel:
         return train_student(
             self.recipe(teacher, **changes),
-            self.corpus,
-            self.tokens(start.folder),
-            logits,
+            Lesson(self.corpus, self.tokens(start.folder), logits),
             start,
-            self.hardware,
             self.folder / name,
-            self.folder / "checkpoints" / name,
-            name,
+            TrainingContext(self.hardware, self.folder / "checkpoints" / name, name),
         )
 
     def probabilities(self, folder: Path, texts: list[str]) -> np.ndarray:

@@ -54,16 +54,18 @@ def test_a_hand_computed_case(caplog: pytest.LogCaptureFixture) -> None:
     assert found.ece_after == pytest.approx(0, abs=1e-3)
     assert found.left is None
     assert model.classifier.bias.tolist() == pytest.approx([np.log(2), 0.0], rel=1e-3)
-    assert "student: temperature 4.328 on 60 validation texts, whose calibration error goes from 0.2859" in caplog.text
+    assert (
+        "student: temperature 4.328 on 60 validation texts; their calibration error changes from 0.2859" in caplog.text
+    )
 
 
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ([0, 0, 1] * 16, "48 validation texts are fewer than 50"),
-        ([0] * 60, "its temperature, 0.0183, lies at an end of what is searched"),
-        ([0, 1] * 30, "its temperature, 54.6, lies at an end of what is searched"),
-        ([], "0 validation texts are fewer than 50"),
+        ([0, 0, 1] * 16, "only 48 validation texts; calibration needs 50"),
+        ([0] * 60, "the best temperature, 0.0183, is at an end of the searched range"),
+        ([0, 1] * 30, "the best temperature, 54.6, is at an end of the searched range"),
+        ([], "only 0 validation texts; calibration needs 50"),
     ],
 )
 def test_where_the_texts_do_not_tell_it_is_left_alone(
@@ -88,7 +90,7 @@ def test_where_it_cannot_be_folded_the_log_says_so(
     with caplog.at_level(logging.INFO):
         found = calibrate(always([3.0, 0.0]), validation([0, 0, 1] * 20), **SETTINGS)
     assert found.temperature is None and found.ece_before is not None
-    assert "student: not calibrated: no one layer of this bert model makes its logits" in caplog.text
+    assert "student: not calibrated: the logits of this bert model do not come from a single layer" in caplog.text
 
 
 # of students and teachers
@@ -184,7 +186,7 @@ def test_made_twice_it_is_the_same(shop: Any, encoder: Path) -> None:
 
 def test_the_texts_are_those_of_its_own_tokenizer(shop: Any, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Examples] = []
-    monkeypatch.setattr("understudy.training.student.calibrate", lambda _, texts, **__: seen.append(texts))
+    monkeypatch.setattr("understudy.training.student.calibrate_trained", lambda _, texts, *__: seen.append(texts))
     make(shop, encoder, "control", "student", True)
     expected = tokenise(shop.corpus.validation.texts, load_tokenizer(encoder), 12)
     assert np.array_equal(seen[0].tokens.ids, expected.ids)

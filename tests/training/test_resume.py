@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from understudy.training import trainer
-from understudy.training.trainer import last_whole_checkpoint
+from understudy.training import checkpoints, trainer
+from understudy.training.checkpoints import last_whole_checkpoint
 
 
 def steps(folder: Path) -> set[int]:
@@ -164,7 +164,7 @@ def test_no_byte_of_a_marker_can_do_harm(broken: Path) -> None:
     for position in range(0, len(content), 3):
         marker.write_bytes(content[:position] + bytes([content[position] ^ 2]) + content[position + 1 :])
         if last_whole_checkpoint(broken) == broken / "checkpoint-6":
-            assert isinstance(trainer._read_marker(broken / "checkpoint-6")["seconds"], float)
+            assert isinstance(checkpoints.read_marker(broken / "checkpoint-6").seconds, float)
         else:
             shutil.copytree(spare, broken / "checkpoint-6")
 
@@ -185,7 +185,7 @@ def test_there_is_a_whole_checkpoint_at_every_instant(
 
     def look(*args: Any, **arguments: Any) -> None:
         rotate(*args, **arguments)
-        looked.append([path for path in tmp_path.glob("checkpoint-*") if trainer._is_whole(path)])
+        looked.append([path for path in tmp_path.glob("checkpoint-*") if checkpoints._is_whole(path)])
 
     monkeypatch.setattr(transformers_trainer, "rotate_checkpoints", look)
     training(tmp_path, epochs=5, accuracies=[0.5, 0.9, 0.6, 0.7, 0.95], **options)

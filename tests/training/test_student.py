@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from understudy.models.loading import resolve
-from understudy.storage.artifacts import folder_digest
+from understudy.storage.files import folder_digest
 from understudy.training import student as module
 from understudy.training.student import Start, control_start, student_start
 
@@ -97,10 +97,10 @@ def test_the_control_uses_the_labels_alone_all_else_being_equal(
     calls: list[tuple[Any, ...]] = []
     train = module.train
 
-    def note(model: Any, examples: Any, validation: Any, options: Any, objective: Any, **rest: Any) -> Any:
+    def note(model: Any, examples: Any, validation: Any, *, method: Any, **rest: Any) -> Any:
         start = {name: value.clone() for name, value in model.state_dict().items()}
-        calls.append((start, examples, validation, options, rest["seed"]))
-        return train(model, examples, validation, options, objective, **rest)
+        calls.append((start, examples, validation, method.options, method.seed))
+        return train(model, examples, validation, method=method, **rest)
 
     monkeypatch.setattr(module, "train", note)
     soft = np.zeros((len(workshop.corpus.train), 2), dtype=np.float32)

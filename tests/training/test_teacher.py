@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from understudy.models.loading import resolve
-from understudy.storage.artifacts import folder_digest
+from understudy.run.keys import teacher_key
+from understudy.storage.files import folder_digest
 from understudy.training import teacher as module
-from understudy.training.teacher import is_ready_made, teacher_fingerprint
+from understudy.training.teacher import is_ready_made
 
 CLASSES = ["bad", "good"]
 
@@ -80,6 +81,10 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def change(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -91,8 +96,23 @@ def flip(path: Path) -> None:
         lambda entry: (entry / "training.json").write_text("{"),
         lambda entry: (entry / "training.json").write_text("[]"),
         lambda entry: (entry / "training.json").write_text('{"digest": "x"}'),
+        lambda entry: change(entry / "training.json", seconds="3"),
+        lambda entry: change(entry / "training.json", history=None),
+        lambda entry: change(entry / "training.json", calibration={"temperature": 2.0}),
     ],
-    ids=["weights", "tokenizer", "config", "model", "record", "broken record", "list", "short record"],
+    ids=[
+        "weights",
+        "tokenizer",
+        "config",
+        "model",
+        "record",
+        "broken record",
+        "list",
+        "short record",
+        "seconds",
+        "history",
+        "calibration",
+    ],
 )
 def test_a_damaged_cache_entry_is_made_again(
     workshop: Any,
@@ -106,7 +126,7 @@ def test_a_damaged_cache_entry_is_made_again(
     with caplog.at_level(logging.WARNING):
         again = workshop.teacher(ready)
     assert not again.reused and again.digest == first.digest
-    assert "is damaged and is made again" in caplog.text
+    assert "is damaged; making it again" in caplog.text
     assert workshop.teacher(ready).reused
 
 
@@ -154,7 +174,7 @@ def test_one_without_names_is_taken_by_number_with_a_warning(
     folder = make_model("unnamed", classes=["LABEL_0", "LABEL_1"])
     made = workshop.teacher(folder)
     assert same_weights(folder, made.folder)
-    assert "names its classes LABEL_0, LABEL_1; they are matched by number with bad, good" in caplog.text
+    assert "names its classes LABEL_0, LABEL_1; matching them by index with bad, good" in caplog.text
     assert AutoModelForSequenceClassification.from_pretrained(made.folder).config.id2label == {0: "bad", 1: "good"}
 
 
@@ -179,7 +199,7 @@ def test_what_is_ready_made(make_model: Callable[..., Path], labels: list[str] |
 
 def fingerprint(workshop: Any, folder: Path, /, **options: Any) -> str:
     recipe = workshop.recipe(folder, **options)
-    return teacher_fingerprint(recipe, workshop.corpus, resolve(str(folder)), workshop.hardware, recipe.seed)
+    return teacher_key(recipe, workshop.corpus, resolve(str(folder)), workshop.hardware, recipe.seed)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,9 @@ def test_a_tracker_that_refuses_to_begin(
         raise RuntimeError("No API key configured.")
 
     monkeypatch.setattr(wandb, "init", init)
-    with pytest.raises(UserError, match=r"^--report-to wandb: it refuses to begin: No API key configured\. Set it up"):
+    with pytest.raises(
+        UserError, match=r"^--report-to wandb: the tracker does not start: No API key configured\. Set it up"
+    ):
         training(tmp_path, tracking=Tracking(("wandb",)))
 
 
@@ -149,7 +151,8 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Tracking, li
 def test_a_tracker_that_cannot_begin(failing: Any, training: Any, tmp_path: Path, event: str) -> None:
     tracking, heard = failing(event)
     expected = (
-        r"^--report-to swanlab: it refuses to begin: no answer from swanlab\.cn\. Set it up .*, or leave it out; "
+        r"^--report-to swanlab: the tracker does not start: no answer from swanlab\.cn\. "
+        r"Set it up .*, or leave it out\. "
     )
     with pytest.raises(UserError, match=expected) as refused:
         training(tmp_path, tracking=tracking)
@@ -183,7 +186,7 @@ def test_a_tracker_that_fails_later_is_left_out(
 
 def test_an_error_that_says_nothing_is_named(failing: Any, training: Any, tmp_path: Path) -> None:
     tracking, _ = failing("on_train_begin", ValueError())
-    with pytest.raises(UserError, match=r"it refuses to begin: ValueError\. Set it up"):
+    with pytest.raises(UserError, match=r"the tracker does not start: ValueError\. Set it up"):
         training(tmp_path, tracking=tracking)
 
 

@@ -192,18 +192,18 @@ def test_it_says_what_it_does(training: Any, tmp_path: Path, caplog: pytest.LogC
     assert "test: 12 steps of about 4 texts, fp32, per_text attention" in caplog.text
     assert "going on" not in caplog.text
     training(tmp_path, checkpoint_steps=6)
-    assert "test: going on from checkpoint-12" in caplog.text
+    assert "test: resuming from checkpoint-12" in caplog.text
 
 
 def test_the_time_of_earlier_tries_counts(training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts: list[float] = []
 
-    class Guard(trainer._Guard):
+    class Guard(trainer.Guard):
         def __init__(self, advance: Any, sampler: Any, earlier_seconds: float) -> None:
             super().__init__(advance, sampler, earlier_seconds + 1000)
             starts.append(earlier_seconds)
 
-    monkeypatch.setattr(trainer, "_Guard", Guard)
+    monkeypatch.setattr(trainer, "Guard", Guard)
     training(tmp_path, checkpoint_steps=6)
     training(tmp_path, checkpoint_steps=6)
     assert starts[0] == 0 and starts[1] >= 1000

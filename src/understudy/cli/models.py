@@ -82,7 +82,7 @@ class Evaluate(Command):
         from understudy.evaluation.single import evaluate_model
 
         classifier = _classifier(options)
-        found = evaluate_model(classifier, options.model, options.data, text=options.text, label=options.label)
+        found = evaluate_model(classifier, options.data, name=options.model, text=options.text, label=options.label)
         low, high = found.accuracy_ci95
         auc = "-" if found.metrics.auc is None else f"{found.metrics.auc:.4f}"
         log.info(
@@ -115,7 +115,7 @@ class Export(Command):
         )
         parser.add_argument("--out", type=Path, help="the new folder (default: export/<precision> in the model's run)")
         parser.add_argument(
-            "--data", metavar="SOURCE", help="labelled texts for calibration and comparison (default: the run's)"
+            "--data", metavar="SOURCE", help="labelled texts for quantisation and comparison (default: the run's)"
         )
         _add_label(parser)
         self._add_gate(parser)
@@ -196,7 +196,7 @@ class Benchmark(Command):
 
         from understudy.reporting.benchmark_table import show_benchmark
         from understudy.run.benchmark import benchmark
-        from understudy.storage.artifacts import RunDirectory
+        from understudy.storage.layout import RunDirectory
 
         found = benchmark(
             options.run,

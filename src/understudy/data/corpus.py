@@ -16,7 +16,7 @@ from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import Unlabelled, select_unlabelled
 from understudy.errors import DataError
 from understudy.recipe.data import DataOptions
-from understudy.storage.artifacts import fingerprint
+from understudy.storage.files import fingerprint
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from understudy.data.tables import choose_columns
 from understudy.errors import DataError, MissingExtra
 
 # Rows by column; every list has the same length.
@@ -76,9 +77,13 @@ def parquet_classes(path: Path, label: str) -> list[str] | None:
     if kind != "parquet":
         return None
     with _readable(path, kind), _parquet(path) as file:
-        metadata = file.schema_arrow.metadata or {}
+        return class_names(file.schema_arrow, label)
+
+
+def class_names(schema: Any, label: str) -> list[str] | None:
+    """Class names that `datasets` stored in an Arrow schema for a column; None if there are none."""
     try:
-        feature = json.loads(metadata[b"huggingface"])["info"]["features"][label]
+        feature = json.loads(schema.metadata[b"huggingface"])["info"]["features"][label]
         return list(feature["names"])
     except (KeyError, TypeError, ValueError):
         return None
@@ -141,7 +146,7 @@ def _csv_chunks(path: Path, columns: list[str] | None) -> Iterator[Chunk]:
             present = next((row for row in lines if row), None)
             if present is None:
                 raise DataError(f"{path} has only empty lines: expected a header and rows. Check how it was written.")
-            chosen = _choose(columns, present, path)
+            chosen = _chosen(columns, present, path)
             places = [present.index(name) for name in chosen]
             rows: list[list[str]] = []
             for row in lines:
@@ -187,12 +192,12 @@ def _jsonl_chunks(path: Path, columns: list[str] | None) -> Iterator[Chunk]:
                     "Write it in the first row, too, for example as null."
                 )
             if len(records) == CHUNK_ROWS:
-                yield _by_key(records, _choose(columns, list(present), path))
+                yield _by_key(records, _chosen(columns, list(present), path))
                 records, is_first = [], False
         if not present:
             raise DataError(f"{path} has no rows: expected one JSON object a line. Check how it was written.")
         if records:
-            yield _by_key(records, _choose(columns, list(present), path))
+            yield _by_key(records, _chosen(columns, list(present), path))
 
 
 def _record(line: str, path: Path, number: int) -> dict[str, Any]:
@@ -218,7 +223,7 @@ def _by_key(records: list[dict[str, Any]], names: list[str]) -> Chunk:
 
 def _parquet_chunks(path: Path, columns: list[str] | None) -> Iterator[Chunk]:
     with _parquet(path) as file:
-        chosen = _choose(columns, file.schema_arrow.names, path)
+        chosen = _chosen(columns, file.schema_arrow.names, path)
         for batch in file.iter_batches(CHUNK_ROWS, columns=chosen):
             # Python values: an integer column with a hole in it stays integers and None.
             yield {name: batch[name].to_pylist() for name in chosen}
@@ -245,19 +250,8 @@ def _pyarrow(path: Path) -> Any:
     return pyarrow
 
 
-def _choose(columns: list[str] | None, present: list[str], path: Path) -> list[str]:
-    """The columns to read, in order and each once."""
-    wanted = list(dict.fromkeys(present if columns is None else columns))
-    missing = [column for column in wanted if column not in present]
-    if missing:
-        raise DataError(
-            f"{path} has no column {' and no column '.join(map(repr, missing))}; "
-            f"its columns are: {', '.join(present)}. Name the right ones with --data.text and --data.label."
-        )
-    twice = [column for column in wanted if present.count(column) > 1]
-    if twice:
-        raise DataError(f"{path} has more than one column {twice[0]!r}: expected different names. Rename one of them.")
-    return wanted
+def _chosen(columns: list[str] | None, present: list[str], path: Path) -> list[str]:
+    return choose_columns(present if columns is None else columns, present, path)
 
 
 def _counted(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from understudy.data.files import CHUNK_ROWS
-from understudy.data.tables import Table, text_of, unlabelled_as_none
+from understudy.data.tables import Table, choose_columns, text_of, unlabelled_as_none
 from understudy.errors import DataError, HubUnreachable, MissingExtra
 from understudy.storage.hub import first_line, hub_failure, require_hub
 
@@ -54,12 +54,7 @@ def _opened(source: str, columns: list[str]) -> tuple[Any, Any]:
             f"'{source}': {name} is a file format here, not a dataset. Name the files, such as data/*.{name}."
         )
     dataset = _find(datasets, source, name, configuration, split)
-    for column in columns:
-        if column not in dataset.column_names:
-            raise DataError(
-                f"{source} has no column '{column}'; its columns are: {', '.join(dataset.column_names)}. "
-                "Name the right ones with --data.text and --data.label."
-            )
+    choose_columns(columns, dataset.column_names, source)
     return datasets, dataset
 
 

@@ -20,7 +20,7 @@ from understudy.data.sources import source_files
 from understudy.data.tables import text_of
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError
-from understudy.storage.artifacts import write_file
+from understudy.storage.files import write_file
 
 log = logging.getLogger(__name__)
 

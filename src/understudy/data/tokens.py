@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from understudy.storage.artifacts import file_sha256, fingerprint, write_file, write_text
+from understudy.storage.files import file_sha256, fingerprint, write_file, write_text
 from understudy.storage.usage import note_use
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""From answers to figures, intervals and a verdict; no model is opened to be trained, nothing is drawn."""
+"""Turns predictions into figures, intervals and a verdict; trains no model and draws no chart."""

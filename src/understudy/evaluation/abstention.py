@@ -1,4 +1,4 @@
-"""Abstention: answering only where the top probability is high, so that the answers are right as often as they must be.
+"""Abstention: answering only the texts with a high top probability, so that enough of the answers are right.
 
 Chow 1970, "On optimum recognition error and reject tradeoff", IEEE Transactions on Information Theory 16; Geifman and
 El-Yaniv 2017, "Selective Classification for Deep Neural Networks", arXiv 1705.08500.
@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from understudy.evaluation.calibration import FEWEST_TEXTS
 from understudy.evaluation.results import Abstention, Answered
+from understudy.evaluation.temperature import FEWEST_TEXTS
 
 
 def abstain(
@@ -21,14 +21,14 @@ def abstain(
     test: np.ndarray,
     test_labels: np.ndarray,
 ) -> Abstention:
-    """The threshold that the validation texts suggest, and what becomes of both sets with it.
+    """Chooses a threshold on the validation texts and applies it to both sets.
 
     Args:
-        target: Share of the answers that is to be right.
+        target: Required share of right answers, from 0 to 1.
         validation: Probabilities, shape (texts, classes).
-        validation_labels: Class numbers, shape (texts,).
-        test: Like `validation`.
-        test_labels: Like `validation_labels`.
+        validation_labels: Class indices, shape (texts,).
+        test: Probabilities, shape (texts, classes).
+        test_labels: Class indices, shape (texts,).
     """
     threshold = choose_threshold(validation, validation_labels, target)
     return Abstention(
@@ -40,21 +40,20 @@ def abstain(
 
 
 def choose_threshold(probabilities: np.ndarray, labels: np.ndarray, target: float) -> float | None:
-    """The smallest threshold with which at least a share `target` of the answered texts has the right label.
+    """The smallest threshold with which at least a share `target` of the answered texts gets the right label.
 
-    A text is answered if its top probability is the threshold or more. So texts with the same top probability are
-    answered all together or not at all, and all thresholds between two neighbouring top probabilities answer the same
-    texts: of these the number with the fewest decimals is taken, which is easily passed on and which the last digits
-    of another machine's probabilities do not cross. It is 0 where all texts may be answered. A threshold with which
-    fewer than 50 texts are answered does not count, for that those are right may well be luck.
+    A text is answered if its top probability is at or above the threshold. All thresholds between two neighbouring top
+    probabilities answer the same texts. Of these, the one with the fewest decimals is taken: it is easy to pass on, and
+    the last digits of another machine's probabilities do not cross it. It is 0 if all texts may be answered. A
+    threshold must answer at least 50 texts, because fewer may be right by chance.
 
     Args:
         probabilities: Shape (texts, classes).
-        labels: Class numbers, shape (texts,).
+        labels: Class indices, shape (texts,).
         target: From 0 to 1.
 
     Returns:
-        The threshold; None if none reaches the target.
+        The threshold, or None if no threshold reaches the target.
     """
     top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     order = np.argsort(-top, kind="stable")
@@ -69,7 +68,7 @@ def choose_threshold(probabilities: np.ndarray, labels: np.ndarray, target: floa
 
 
 def answered(probabilities: np.ndarray, labels: np.ndarray, threshold: float | None) -> Answered:
-    """How many texts are answered with a threshold, and how many of these rightly; None answers no text."""
+    """The share of texts that a threshold answers, and the share of right answers; None answers no text."""
     sure = probabilities.max(axis=1) >= (math.inf if threshold is None else threshold)
     if not sure.any():
         return Answered(None, 0.0)
@@ -78,9 +77,9 @@ def answered(probabilities: np.ndarray, labels: np.ndarray, threshold: float | N
 
 
 def _shortest(low: float, high: float) -> float:
-    """The number with the fewest decimals that is above `low` and not above `high`, two numbers from 0 to 1."""
+    """The number with the fewest decimals in (low, high], for ends from 0 to 1."""
     for decimals in range(1, 17):
-        number = round(math.floor(high * 10**decimals) / 10**decimals, decimals)
+        number: float = round(math.floor(high * 10**decimals) / 10**decimals, decimals)
         if low < number <= high:
             return number
     return high

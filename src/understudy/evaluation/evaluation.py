@@ -1,8 +1,7 @@
-"""Puts the evidence together: from test probabilities to `Metrics` and `predictions.parquet`."""
+"""From the models' test probabilities to `Metrics` and `predictions.parquet`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,22 +9,24 @@ import numpy as np
 
 from understudy.data.corpus import Split
 from understudy.evaluation.metrics import agreement, quality
-from understudy.evaluation.repeats import compare_seeds, repeat_name
-from understudy.evaluation.results import Abstention, Controls, Metrics, ModelMetrics, Seeds, Speed
-from understudy.evaluation.significance import gain, mcnemar, retention
-from understudy.evaluation.verdict import Comparisons, judge
+from understudy.evaluation.repeats import SeedPredictions, compare_seeds, repeat_name
+from understudy.evaluation.results import Abstention, Controls, Gain, Metrics, ModelMetrics, Seeds, Speed
+from understudy.evaluation.significance import Resampling, gain, mcnemar, retention
+from understudy.evaluation.verdict import Case, Comparisons, judge
 from understudy.recipe.evidence import EvaluationOptions
-from understudy.storage.artifacts import write_file
+from understudy.storage.files import write_file
+
+_REPORTED = ("teacher", "student", "no_distillation", "linear")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model's answers on the test set and its size.
+    """A model's test probabilities and its size.
 
     Attributes:
         probabilities: Shape (texts, classes).
-        parameters: How many it has; None where only its answers are known.
-        bytes: Size of its saved weights; likewise.
+        parameters: Number of parameters; None for a teacher whose scores were given.
+        bytes: Size of the saved weights; None for a teacher whose scores were given.
     """
 
     probabilities: np.ndarray
@@ -34,81 +35,89 @@ class Candidate:
 
     @property
     def predicted(self) -> np.ndarray:
-        return self.probabilities.argmax(axis=-1)
+        """Class indices, shape (texts,)."""
+        predicted: np.ndarray = self.probabilities.argmax(axis=-1)
+        return predicted
 
     def metrics(self, labels: np.ndarray) -> ModelMetrics:
+        """The model's figures.
+
+        Args:
+            labels: True class indices, shape (texts,).
+        """
         found = quality(self.probabilities, labels)
         return ModelMetrics(found.accuracy, found.f1, found.auc, found.ece, self.parameters, self.bytes)
 
 
-def evaluate(
+@dataclass(frozen=True)
+class Plan:
+    """What an evaluation needs to know besides texts and predictions.
+
+    Attributes:
+        options: The recipe's evaluation options.
+        classes: Number of classes.
+        seed: The bootstrap's seed.
+        student_seeds: The shipped student's seed, then those of its repeats.
+    """
+
+    options: EvaluationOptions
+    classes: int
+    seed: int
+    student_seeds: tuple[int, ...] = ()
+
+    @property
+    def resampling(self) -> Resampling:
+        """The bootstrap's settings."""
+        return Resampling(self.options.resamples, self.seed)
+
+
+def assemble_metrics(
     test: Split,
     candidates: dict[str, Candidate],
-    options: EvaluationOptions,
-    classes: int,
-    seed: int,
+    plan: Plan,
+    *,
     speed: Speed,
     seconds: dict[str, float],
-    student_seeds: Sequence[int] = (),
     abstention: Abstention | None = None,
 ) -> Metrics:
-    """All of `metrics.json`.
+    """All figures of `metrics.json`.
 
     Args:
         test: The test texts.
-        candidates: `teacher`, `student`, the controls that there are, and the repeats under their `repeat_name`.
-        options: The recipe's.
-        classes: Number of classes.
-        seed: Of the bootstrap.
-        speed: As measured.
-        seconds: By stage.
-        student_seeds: The student's, then those of its repeats.
-        abstention: The student's threshold, where the recipe asks for one.
+        candidates: `teacher`, `student`, the available controls, and the repeats under their `repeat_name`.
+        plan: Options, classes and seeds.
+        speed: Measured speed.
+        seconds: Seconds spent, by stage.
+        abstention: The student's threshold, if the recipe asks for one.
     """
-    labels = test.labels
     teacher, student = candidates["teacher"], candidates["student"]
-    named = ("teacher", "student", "no_distillation", "linear")
-    figures = {name: candidates[name].metrics(labels) for name in named if name in candidates}
-    controls = Controls(figures.get("no_distillation"), figures.get("linear"))
-    kept = retention(teacher.predicted, student.predicted, labels, classes, options.resamples, seed)
-    parameter_fraction = None
-    if student.parameters is not None and teacher.parameters is not None:
-        parameter_fraction = student.parameters / teacher.parameters
-    gained = None
-    if "no_distillation" in candidates:
-        control = candidates["no_distillation"].predicted
-        gained = gain(student.predicted, control, labels, options.resamples, seed)
-    seeds = None
-    if len(student_seeds) > 1:
-        seeds = _over_seeds(candidates, student_seeds, labels, classes, options.resamples, seed)
-    majority = int(np.bincount(labels).argmax())
-    linear = candidates["linear"].predicted if "linear" in candidates else None
-    comparisons = Comparisons(
-        teacher_majority=_p_value(teacher.predicted, np.full_like(labels, majority), labels),
-        student_linear=None if linear is None else _p_value(student.predicted, linear, labels),
-        teacher_linear=None if linear is None else _p_value(teacher.predicted, linear, labels),
-    )
-    return Metrics(
+    figures = {name: candidate.metrics(test.labels) for name, candidate in candidates.items() if name in _REPORTED}
+    kept = retention(teacher.predicted, student.predicted, test.labels, plan.classes, plan.resampling)
+    fraction = _parameter_fraction(teacher, student)
+    gained = _gain(candidates, test.labels, plan.resampling)
+    seeds = _over_seeds(candidates, test.labels, plan) if len(plan.student_seeds) > 1 else None
+    majority = int(np.bincount(test.labels).argmax())
+    case = Case(
         teacher=figures["teacher"],
         student=figures["student"],
-        controls=controls,
+        linear=figures.get("linear"),
         retention=kept,
-        parameter_fraction=parameter_fraction,
-        efficiency_ratio=None if parameter_fraction is None else kept.accuracy / parameter_fraction,
+        gain=gained if seeds is None else seeds.gain,
+        comparisons=_comparisons(candidates, test.labels, majority),
+        majority=float((test.labels == majority).mean()),
+        texts=len(test),
+        seeds=max(1, len(plan.student_seeds)),
+    )
+    return Metrics(
+        teacher=case.teacher,
+        student=case.student,
+        controls=Controls(figures.get("no_distillation"), case.linear),
+        retention=kept,
+        parameter_fraction=fraction,
+        efficiency_ratio=None if fraction is None else kept.accuracy / fraction,
         agreement=agreement(teacher.predicted, student.predicted),
         distillation_gain=gained,
-        verdict=judge(
-            figures["teacher"],
-            figures["student"],
-            kept,
-            controls,
-            gained if seeds is None else seeds.gain,
-            comparisons,
-            majority=float((labels == majority).mean()),
-            required=options.required_retention,
-            texts=len(test),
-            seeds=max(1, len(student_seeds)),
-        ),
+        verdict=judge(case, plan.options.required_retention),
         speed=speed,
         seconds=seconds,
         seeds=seeds,
@@ -116,21 +125,44 @@ def evaluate(
     )
 
 
-def _over_seeds(
-    candidates: dict[str, Candidate], seeds: Sequence[int], labels: np.ndarray, classes: int, resamples: int, seed: int
-) -> Seeds:
-    def every(model: str) -> np.ndarray:
-        names = [model, *(repeat_name(model, each) for each in seeds[1:])]
+def _parameter_fraction(teacher: Candidate, student: Candidate) -> float | None:
+    if teacher.parameters is None or student.parameters is None:
+        return None
+    return student.parameters / teacher.parameters
+
+
+def _gain(candidates: dict[str, Candidate], labels: np.ndarray, resampling: Resampling) -> Gain | None:
+    if "no_distillation" not in candidates:
+        return None
+    return gain(candidates["student"].predicted, candidates["no_distillation"].predicted, labels, resampling)
+
+
+def _over_seeds(candidates: dict[str, Candidate], labels: np.ndarray, plan: Plan) -> Seeds:
+    def with_every_seed(model: str) -> np.ndarray:
+        names = [model, *(repeat_name(model, seed) for seed in plan.student_seeds[1:])]
         return np.stack([candidates[name].predicted for name in names])
 
-    controls = every("no_distillation") if "no_distillation" in candidates else None
-    return compare_seeds(
-        seeds, candidates["teacher"].predicted, every("student"), controls, labels, classes, resamples, seed
+    predicted = SeedPredictions(
+        seeds=plan.student_seeds,
+        teacher=candidates["teacher"].predicted,
+        students=with_every_seed("student"),
+        controls=with_every_seed("no_distillation") if "no_distillation" in candidates else None,
+    )
+    return compare_seeds(predicted, labels, plan.classes, plan.resampling)
+
+
+def _comparisons(candidates: dict[str, Candidate], labels: np.ndarray, majority: int) -> Comparisons:
+    teacher, student = candidates["teacher"].predicted, candidates["student"].predicted
+    linear = candidates["linear"].predicted if "linear" in candidates else None
+    return Comparisons(
+        teacher_majority=_p_value(teacher, np.full_like(labels, majority), labels),
+        student_linear=None if linear is None else _p_value(student, linear, labels),
+        teacher_linear=None if linear is None else _p_value(teacher, linear, labels),
     )
 
 
 def _p_value(predicted: np.ndarray, other: np.ndarray, labels: np.ndarray) -> float:
-    """McNemar's, for class indices of shape (texts,)."""
+    """McNemar's p for two models' class indices, both of shape (texts,)."""
     right, other_right = predicted == labels, other == labels
     return mcnemar(int((right & ~other_right).sum()), int((~right & other_right).sum()))
 
@@ -141,11 +173,11 @@ def write_predictions(
     """Writes `predictions.parquet`: `id`, `label`, and per model `<model>_label` and `<model>_probability_<class>`.
 
     Args:
-        path: Where to.
+        path: The file to write.
         test: The test texts.
         candidates: By model name.
         classes: Class names.
-        texts: Whether a column `text` goes with it.
+        texts: Whether to add the column `text`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

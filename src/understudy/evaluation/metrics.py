@@ -9,12 +9,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Quality:
-    """What `ModelMetrics` says about predictions.
+    """The quality figures of `ModelMetrics`.
 
     Attributes:
         accuracy: Share of texts with the right label.
         f1: Binary for two classes (positive: index 1), macro otherwise.
-        auc: Area under the ROC curve, one against the rest, macro; None where a class has no test text.
+        auc: Area under the ROC curve, one against the rest, macro; None if a class has no test text.
         ece: Expected calibration error, 15 equal-width bins of the top probability.
     """
 
@@ -25,14 +25,14 @@ class Quality:
 
 
 def quality(probabilities: np.ndarray, labels: np.ndarray) -> Quality:
-    """All figures of one model. Of equally probable classes the lowest index counts as predicted.
+    """All figures of one model. If classes are equally probable, the lowest index counts as predicted.
 
     Args:
         probabilities: Shape (texts, classes).
         labels: Shape (texts,), class indices.
 
     Raises:
-        ValueError: the shapes disagree, there is no text, or a label is no class.
+        ValueError: the shapes disagree, there is no text, or a label is not a class.
     """
     probabilities, labels = _checked(probabilities, labels)
     predicted = probabilities.argmax(axis=1)
@@ -49,12 +49,12 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class CalibrationBins:
-    """Texts by their top probability, in bins of equal width between 0 and 1; each array of shape (bins,).
+    """Texts grouped by top probability, in bins of equal width from 0 to 1; each array has the shape (bins,).
 
     Attributes:
-        texts: How many.
-        confidence: Their mean top probability; NaN in an empty bin.
-        accuracy: Share of them with the right label; likewise.
+        texts: Number of texts.
+        confidence: Mean top probability; NaN in an empty bin.
+        accuracy: Share of texts with the right label; NaN in an empty bin.
         error: Expected calibration error.
     """
 
@@ -65,9 +65,9 @@ class CalibrationBins:
 
 
 def calibration_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> CalibrationBins:
-    """How sure a model is, and how often rightly.
+    """How confident a model is, and how often it is right.
 
-    A bin holds its upper edge and not its lower one (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+    A bin includes its upper edge, not its lower one (Guo et al. 2017, "On Calibration of Modern Neural Networks").
 
     Args:
         probabilities: Shape (texts, classes).
@@ -75,7 +75,7 @@ def calibration_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int = 
         bins: Number of bins between 0 and 1.
 
     Raises:
-        ValueError: the shapes disagree, there is no text, or a label is no class.
+        ValueError: the shapes disagree, there is no text, or a label is not a class.
     """
     probabilities, labels = _checked(probabilities, labels)
     confidence = probabilities.max(axis=1)
@@ -100,7 +100,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
 
 
 def agreement(predicted_a: np.ndarray, predicted_b: np.ndarray) -> float:
-    """Share of texts on which two arrays of class indices, both of shape (texts,), are the same.
+    """Share of texts for which two arrays of class indices, both of shape (texts,), are equal.
 
     Raises:
         ValueError: the shapes disagree, or there is no text.
@@ -115,14 +115,14 @@ def agreement(predicted_a: np.ndarray, predicted_b: np.ndarray) -> float:
 
 
 def f1_score(predicted: np.ndarray, labels: np.ndarray, classes: int) -> float:
-    """Harmonic mean of precision and recall: of index 1 for two classes, else the mean over all classes.
+    """F1: that of index 1 for two classes, otherwise the mean over all classes.
 
     A class that is neither predicted nor present counts as 0.
 
     Args:
         predicted: Shape (texts,), class indices.
         labels: Shape (texts,), class indices.
-        classes: Number of classes of the task, whether or not all of them occur.
+        classes: Number of classes of the task, including those that do not occur.
     """
     from sklearn.metrics import f1_score as sklearn_f1
 
@@ -131,7 +131,7 @@ def f1_score(predicted: np.ndarray, labels: np.ndarray, classes: int) -> float:
 
 
 def _auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
-    """Mean over the classes of Hand and Till's (2001) ranking figure, one class against the rest."""
+    """Area under the ROC curve (Hand and Till 2001), one class against the rest, averaged over the classes."""
     from sklearn.metrics import roc_auc_score
 
     classes = probabilities.shape[1]

@@ -1,18 +1,18 @@
-"""What an evaluation found: `metrics.json` as frozen dataclasses, one field a key."""
+"""The results of an evaluation: `metrics.json` as frozen dataclasses, one field per key."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+from typing import ClassVar, Literal
 
 from understudy.errors import RunDirectoryError
-from understudy.storage.artifacts import SCHEMA_VERSION, write_json
+from understudy.storage.files import write_json
+from understudy.storage.layout import SCHEMA_VERSION
+from understudy.storage.records import read_record
 
-Results = TypeVar("Results")
 Interval = tuple[float, float]
 """Lower and upper end of a 95 % interval."""
 
@@ -24,11 +24,11 @@ class ModelMetrics:
     Attributes:
         accuracy: Share of texts with the right label.
         f1: Binary for two classes (positive: index 1), macro otherwise.
-        auc: Area under the ROC curve, one against the rest, macro; None where a class has no test text.
+        auc: Area under the ROC curve, one against the rest, macro; None if a class has no test text.
         ece: Expected calibration error, 15 equal-width bins of the top probability.
-        parameters: Trainable parameters; non-zero coefficients of a linear model; None for a teacher whose scores
-            were given.
-        bytes: Size of the saved weights; likewise.
+        parameters: Number of parameters; of a linear model, non-zero coefficients; None for a teacher whose scores were
+            given.
+        bytes: Size of the saved weights; None for a teacher whose scores were given.
     """
 
     accuracy: float
@@ -41,7 +41,7 @@ class ModelMetrics:
 
 @dataclass(frozen=True)
 class Controls:
-    """The baselines beside the student; None where the recipe left one out."""
+    """The baselines; None for one that the recipe leaves out."""
 
     no_distillation: ModelMetrics | None = None
     linear: ModelMetrics | None = None
@@ -59,12 +59,12 @@ class Retention:
 
 @dataclass(frozen=True)
 class Gain:
-    """Student minus the control that had no teacher.
+    """Student minus the control without a teacher.
 
     Attributes:
         accuracy: Difference of the accuracies.
         ci95: Its paired bootstrap interval.
-        p_value: McNemar's exact test, two-sided; over several seeds the sign-flip test, of which it is a case.
+        p_value: Two-sided p of McNemar's exact test; over several seeds, of the sign-flip test, which extends it.
     """
 
     accuracy: float
@@ -74,15 +74,15 @@ class Gain:
 
 @dataclass(frozen=True)
 class SeedResult:
-    """Student and control of one seed on the test set.
+    """Student and control with one seed on the test set.
 
     Attributes:
-        seed: Of both.
-        accuracy: The student's.
-        f1: The student's.
-        retention: Its accuracy / the teacher's.
-        control_accuracy: The control's; None where the recipe left it out.
-        gain: Student minus control; None likewise.
+        seed: The seed of both.
+        accuracy: The student's accuracy.
+        f1: The student's F1.
+        retention: The student's accuracy / the teacher's.
+        control_accuracy: The control's accuracy; None if the recipe leaves the control out.
+        gain: Student minus control; None if the recipe leaves the control out.
     """
 
     seed: int
@@ -95,7 +95,7 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over the seeds; `sd` is the sample's, with one seed fewer in the denominator."""
+    """A figure over the seeds; `sd` is the sample standard deviation (denominator: seeds - 1)."""
 
     mean: float
     sd: float
@@ -105,16 +105,17 @@ class Spread:
 
 @dataclass(frozen=True)
 class Seeds:
-    """What several seeds say; `understudy.evaluation.repeats` has the statistics.
+    """Figures over several seeds; `understudy.evaluation.repeats` has the statistics.
 
     Attributes:
         repeats: Each seed's figures, the shipped student's first.
-        accuracy: The students'.
-        f1: The students'.
-        retention: Their accuracies / the teacher's.
+        accuracy: The students' accuracy.
+        f1: The students' F1.
+        retention: The students' accuracy / the teacher's.
         retention_ci95: Bootstrap interval of the mean retention, over test texts and seeds.
-        control_accuracy: The controls'; None where the recipe left them out.
-        gain: Mean over the seeds of student minus control with the same seed; None likewise.
+        control_accuracy: The controls' accuracy; None if the recipe leaves them out.
+        gain: Mean over the seeds of student minus control with the same seed; None if the recipe leaves the controls
+            out.
     """
 
     repeats: tuple[SeedResult, ...]
@@ -128,10 +129,10 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Answered:
-    """What becomes of texts when only the sure ones are answered.
+    """How many texts a threshold answers, and how many of the answers are right.
 
     Attributes:
-        precision: Share of the answered texts with the right label; None where no text is answered.
+        precision: Share of the answered texts with the right label; None if no text is answered.
         coverage: Share of the texts that are answered.
     """
 
@@ -144,9 +145,9 @@ class Abstention:
     """A threshold on the student's top probability; `understudy.evaluation.abstention` chooses it.
 
     Attributes:
-        target_precision: What the recipe asks for.
-        threshold: Texts whose top probability is below it are not answered; None where no threshold reaches the target.
-        validation: On the texts that it was chosen on.
+        target_precision: Required precision, from the recipe.
+        threshold: Texts whose top probability is below it are not answered; None if no threshold reaches the target.
+        validation: On the validation texts, on which the threshold was chosen.
         test: On the test texts.
     """
 
@@ -156,18 +157,28 @@ class Abstention:
     test: Answered
 
 
+VerdictCode = Literal["replace", "inconclusive", "keep_teacher"]
+DistillationEffect = Literal["helped", "unproven", "hurt"]
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What the figures mean for somebody who would swap the models."""
+    """What the figures say about replacing the teacher with the student.
 
-    code: Literal["replace", "inconclusive", "keep_teacher"]
-    distillation: Literal["helped", "unproven", "hurt"]
+    Attributes:
+        code: Whether the student can replace the teacher.
+        distillation: Whether distilling helped.
+        text: The reasons, in a few sentences.
+    """
+
+    code: VerdictCode
+    distillation: DistillationEffect
     text: str
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds for one text at a time."""
+    """Milliseconds for a single text."""
 
     p50: float
     p95: float
@@ -175,7 +186,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class ModelSpeed:
-    """One model on the test set's real lengths."""
+    """One model's speed on test texts of their real lengths."""
 
     documents_per_second: float
     latency_ms: Latency
@@ -183,7 +194,10 @@ class ModelSpeed:
 
 @dataclass(frozen=True)
 class BatchTime:
-    """Milliseconds for one batch of 128 texts padded to the maximum length."""
+    """Milliseconds for one batch of 128 texts padded to the maximum length.
+
+    `teacher_ms` is None if the teacher's scores were given.
+    """
 
     teacher_ms: float | None
     student_ms: float
@@ -191,15 +205,17 @@ class BatchTime:
 
 @dataclass(frozen=True)
 class Speed:
-    """Teacher and student side by side, measured in turn; what is the teacher's is None where its scores were given.
+    """Speed of teacher and student, measured in turn. The teacher's figures are None if its scores were given.
 
     Attributes:
         device: `cpu`, `cuda` and so on.
-        threads: Threads that PyTorch used.
+        threads: Number of PyTorch threads.
         dtype: Compute type.
         max_length: Tokens to which `batch128` is padded.
-        batch128: The original's way of measuring.
+        batch128: Time for a padded batch.
         speedup: Teacher time / student time of `batch128`.
+        teacher: The teacher's speed.
+        student: The student's speed.
     """
 
     device: str
@@ -216,9 +232,20 @@ class Speed:
 class Metrics:
     """All of `metrics.json`. Everything outside `speed` and `seconds` is deterministic.
 
-    `distillation_gain` is None when the control without a teacher was left out, `seeds` when there is only one;
-    `parameter_fraction` and `efficiency_ratio` are where the teacher's scores were given, `abstention` where the recipe
-    has no target precision.
+    Attributes:
+        teacher: The teacher's figures.
+        student: The student's figures.
+        controls: The baselines' figures.
+        retention: Student / teacher.
+        parameter_fraction: The student's parameters / the teacher's; None if the teacher's scores were given.
+        efficiency_ratio: Accuracy retention / parameter fraction; None if the teacher's scores were given.
+        agreement: Share of test texts for which teacher and student predict the same label.
+        distillation_gain: Student minus the control without a teacher; None if the recipe leaves that control out.
+        verdict: What the figures say about replacing the teacher.
+        speed: Speed of teacher and student.
+        seconds: Seconds spent, by stage.
+        seeds: Figures over several seeds; None with only one.
+        abstention: The student's threshold; None if the recipe has no target precision.
     """
 
     teacher: ModelMetrics
@@ -239,7 +266,7 @@ class Metrics:
 
     @property
     def gain(self) -> Gain | None:
-        """What distilling gained, over all seeds where there are several; None without the control."""
+        """Gain from distilling, over all seeds if there are several; None if the recipe leaves the control out."""
         return self.distillation_gain if self.seeds is None else self.seeds.gain
 
     def save(self, path: Path) -> None:
@@ -247,7 +274,7 @@ class Metrics:
 
     @classmethod
     def show_in_notebooks(cls, view: Callable[[Metrics], str]) -> None:
-        """Sets what a notebook shows of figures: the reporting room, which stands above this one, gives it."""
+        """Sets how a notebook shows the figures. The reporting room calls this, because this room cannot import it."""
         cls._view = view
 
     def _repr_html_(self) -> str | None:
@@ -259,50 +286,7 @@ class Metrics:
         """Reads `metrics.json`.
 
         Raises:
-            RunDirectoryError: it is missing, or another schema than this version's.
+            RunDirectoryError: it is missing, or has another schema version.
         """
-        return load_results(cls, path, "the run is not finished. Start it again to go on.", "Run it again.")
-
-
-def load_results(kind: type[Results], path: Path, missing: str, remedy: str) -> Results:
-    """Reads a file of results into the dataclass that wrote it.
-
-    Args:
-        kind: The dataclass.
-        path: The file.
-        missing: What it means that there is none, and what to do.
-        remedy: What to do where it is another's, or of another version.
-
-    Raises:
-        RunDirectoryError: it is missing, or another schema than this version's.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("schema_version")
-    except FileNotFoundError:
-        raise RunDirectoryError(f"No {path}: {missing}") from None
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise RunDirectoryError(f"{path} is not a {path.name} that understudy wrote. {remedy}") from None
-    if version != SCHEMA_VERSION:
-        raise RunDirectoryError(
-            f"{path} has schema version {version}, this understudy reads {SCHEMA_VERSION}. {remedy}"
-        )
-    try:
-        return _build(kind, content)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise RunDirectoryError(
-            f"{path} is not what schema version {SCHEMA_VERSION} holds ({error}). {remedy}"
-        ) from None
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """Turns JSON into the dataclass (or tuple of some, or optional one) that a type hint names."""
-    if dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{name: _build(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
-    options = [option for option in getattr(kind, "__args__", ()) if dataclasses.is_dataclass(option)]
-    if isinstance(value, list) and options:
-        return tuple(_build(options[0], item) for item in value)
-    if value is not None and options:
-        return _build(options[0], value)
-    return tuple(value) if isinstance(value, list) else value
+        missing = "the run is not finished. Run the same command again to resume."
+        return read_record(cls, path, error=RunDirectoryError, missing=missing, remedy="Run it again.")

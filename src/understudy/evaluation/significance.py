@@ -1,13 +1,15 @@
-"""How sure the figures are: bootstrap intervals and McNemar's test.
+"""How certain the figures are: bootstrap intervals and McNemar's test.
 
-Intervals are percentile intervals of the bootstrap over test texts (Efron 1979, "Bootstrap Methods: Another Look at
-the Jackknife"), paired: a resample takes a text with everybody's prediction for it. All that matters of a text is the
-cell (label, prediction, prediction) it stands in, so a resample is a multinomial draw over the cells that occur.
+Intervals are percentile intervals of the paired bootstrap over test texts (Efron 1979, "Bootstrap Methods: Another Look
+at the Jackknife"). A resample that draws a text takes every model's prediction for it. Only a text's combination of
+label and predictions matters. Texts with the same combination form a cell, and a resample is a multinomial draw over
+the cells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,42 +17,68 @@ from understudy.evaluation.metrics import agreement, f1_score
 from understudy.evaluation.results import Gain, Interval, Retention
 
 _COUNTS_AT_ONCE = 2_000_000
-"""Cell counts held in memory at a time, whatever the number of resamples."""
+"""Cell counts held in memory at a time, for any number of resamples."""
 
 
-def retention(
-    teacher_predicted: np.ndarray,
-    student_predicted: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    resamples: int,
-    seed: int,
-) -> Retention:
-    """Student / teacher for accuracy and F1, with paired bootstrap intervals.
+@dataclass(frozen=True)
+class Resampling:
+    """The bootstrap's settings.
 
-    Where the teacher's figure is 0, on the test set or in a resample, one text's share is added to both figures:
-    a student that is as bad keeps 1, a better one keeps more, and no ratio is infinite.
-
-    Args:
-        teacher_predicted: Shape (texts,), class indices.
-        student_predicted: Shape (texts,), class indices.
-        labels: Shape (texts,), class indices.
-        classes: Number of classes; F1 is binary (positive: index 1) for two, macro otherwise.
-        resamples: Number of bootstrap resamples.
+    Attributes:
+        resamples: Number of resamples, at least 1.
         seed: Equal seeds give equal intervals.
 
     Raises:
-        ValueError: the shapes disagree, there is no text or resample, or an index is no class.
+        ValueError: `resamples` is less than 1.
     """
-    labels, teacher, student = checked(resamples, labels, teacher_predicted, student_predicted)
-    both = np.stack([labels, teacher, student])
-    if both.min() < 0 or both.max() >= classes:
-        raise ValueError(f"Got class indices from {both.min()} to {both.max()}; expected 0 to {classes - 1}.")
+
+    resamples: int = 10_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < 1:
+            raise ValueError(f"Got {self.resamples} resamples; expected at least 1.")
+
+    def draw(self, counts: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields the cells' counts in resamples of the same number of texts, each of shape (some resamples, cells).
+
+        Args:
+            counts: Texts per cell, shape (cells,).
+        """
+        rng = np.random.default_rng(self.seed)
+        at_once = max(1, _COUNTS_AT_ONCE // len(counts))
+        for start in range(0, self.resamples, at_once):
+            size = min(at_once, self.resamples - start)
+            yield rng.multinomial(counts.sum(), counts / counts.sum(), size=size)
+
+
+def retention(
+    teacher: np.ndarray, student: np.ndarray, labels: np.ndarray, classes: int, resampling: Resampling
+) -> Retention:
+    """Student / teacher for accuracy and F1, with paired bootstrap intervals.
+
+    If the teacher's figure is 0, on the test set or in a resample, one text's share is added to both figures. Then an
+    equally bad student keeps 1, a better one keeps more, and no ratio is infinite.
+
+    Args:
+        teacher: Predicted class indices, shape (texts,).
+        student: Predicted class indices, shape (texts,).
+        labels: True class indices, shape (texts,).
+        classes: Number of classes. F1 is binary (positive: index 1) for two, macro for more.
+        resampling: The bootstrap's settings.
+
+    Raises:
+        ValueError: the shapes disagree, there is no text, or an index is not a class.
+    """
+    labels, teacher, student = checked(labels, teacher, student)
+    every = np.stack([labels, teacher, student])
+    if every.min() < 0 or every.max() >= classes:
+        raise ValueError(f"Got class indices from {every.min()} to {every.max()}; expected 0 to {classes - 1}.")
     cells, counts = np.unique((labels * classes + teacher) * classes + student, return_counts=True)
     label, teacher_cell, student_cell = cells // classes**2, cells // classes % classes, cells % classes
 
     accuracies, f1s = [], []
-    for drawn in resampled(counts, resamples, seed):
+    for drawn in resampling.draw(counts):
         by_teacher, by_student = (_figures(drawn, side, label, classes) for side in (teacher_cell, student_cell))
         accuracies.append(ratio(by_student[0], by_teacher[0], len(labels)))
         f1s.append(ratio(by_student[1], by_teacher[1], len(labels)))
@@ -64,25 +92,22 @@ def retention(
     )
 
 
-def gain(
-    student_predicted: np.ndarray, control_predicted: np.ndarray, labels: np.ndarray, resamples: int, seed: int
-) -> Gain:
+def gain(student: np.ndarray, control: np.ndarray, labels: np.ndarray, resampling: Resampling) -> Gain:
     """Accuracy of the student minus that of the control, with a paired bootstrap interval and McNemar's p.
 
     Args:
-        student_predicted: Shape (texts,), class indices.
-        control_predicted: Shape (texts,), class indices.
-        labels: Shape (texts,), class indices.
-        resamples: Number of bootstrap resamples.
-        seed: Equal seeds give equal intervals.
+        student: Predicted class indices, shape (texts,).
+        control: Predicted class indices, shape (texts,).
+        labels: True class indices, shape (texts,).
+        resampling: The bootstrap's settings.
 
     Raises:
-        ValueError: the shapes disagree, or there is no text or resample.
+        ValueError: the shapes disagree, or there is no text.
     """
-    labels, student, control = checked(resamples, labels, student_predicted, control_predicted)
+    labels, student, control = checked(labels, student, control)
     difference = (student == labels).astype(np.int64) - (control == labels)
     outcomes, counts = np.unique(difference, return_counts=True)
-    means = [drawn @ outcomes / len(labels) for drawn in resampled(counts, resamples, seed)]
+    means = [drawn @ outcomes / len(labels) for drawn in resampling.draw(counts)]
     return Gain(
         accuracy=float(difference.mean()),
         ci95=percentiles(np.concatenate(means)),
@@ -90,32 +115,32 @@ def gain(
     )
 
 
-def accuracy_interval(predicted: np.ndarray, labels: np.ndarray, resamples: int, seed: int) -> Interval:
+def accuracy_interval(predicted: np.ndarray, labels: np.ndarray, resampling: Resampling) -> Interval:
     """Bootstrap interval of one model's accuracy.
 
     Args:
-        predicted: Shape (texts,), class indices.
-        labels: Shape (texts,), class indices.
-        resamples: Number of bootstrap resamples.
-        seed: Equal seeds give equal intervals.
+        predicted: Predicted class indices, shape (texts,).
+        labels: True class indices, shape (texts,).
+        resampling: The bootstrap's settings.
 
     Raises:
-        ValueError: the shapes disagree, or there is no text or resample.
+        ValueError: the shapes disagree, or there is no text.
     """
-    labels, predicted = checked(resamples, labels, predicted)
+    labels, predicted = checked(labels, predicted)
     right = int((predicted == labels).sum())
-    drawn = np.random.default_rng(seed).binomial(len(labels), right / len(labels), size=resamples)
+    rng = np.random.default_rng(resampling.seed)
+    drawn = rng.binomial(len(labels), right / len(labels), size=resampling.resamples)
     return percentiles(drawn / len(labels))
 
 
 def mcnemar(only_first_right: int, only_second_right: int) -> float:
-    """Two-sided p of the exact test that two models err equally often (McNemar 1947).
+    """Two-sided p of the exact test that two models make errors equally often (McNemar 1947).
 
-    Texts on which both are right, or both wrong, carry no information; without any others p is 1.
+    Texts that both models get right, or both get wrong, do not count; if there are no others, p is 1.
 
     Args:
-        only_first_right: Texts that the first model gets right and the second wrong.
-        only_second_right: The other way round.
+        only_first_right: Number of texts that only the first model gets right.
+        only_second_right: Number of texts that only the second model gets right.
     """
     from scipy.stats import binomtest
 
@@ -123,18 +148,10 @@ def mcnemar(only_first_right: int, only_second_right: int) -> float:
     return float(binomtest(only_first_right, discordant, 0.5).pvalue) if discordant else 1.0
 
 
-def resampled(counts: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields counts of the cells in resamples of as many texts, shape (some resamples, cells)."""
-    rng = np.random.default_rng(seed)
-    at_once = max(1, _COUNTS_AT_ONCE // len(counts))
-    for start in range(0, resamples, at_once):
-        yield rng.multinomial(counts.sum(), counts / counts.sum(), size=min(at_once, resamples - start))
-
-
 def _figures(
     counts: np.ndarray, predicted: np.ndarray, labels: np.ndarray, classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy and F1 of every resample, both of shape (resamples,), from counts of shape (resamples, cells)."""
+    """Accuracy and F1 of each resample, both of shape (resamples,), from counts of shape (resamples, cells)."""
     right = counts * (predicted == labels)
     hits, claimed, present = (
         _by_class(amounts, of, classes) for amounts, of in ((right, labels), (counts, predicted), (counts, labels))
@@ -153,7 +170,7 @@ def _by_class(counts: np.ndarray, of: np.ndarray, classes: int) -> np.ndarray:
 
 
 def ratio(student: np.ndarray | float, teacher: np.ndarray | float, texts: int) -> np.ndarray:
-    """Student / teacher; where the teacher has 0, after adding one text's share to both."""
+    """Student / teacher; where the teacher has 0, one text's share is first added to both."""
     share = np.where(np.asarray(teacher) == 0, 1 / texts, 0.0)
     return np.asarray((student + share) / (teacher + share))
 
@@ -164,12 +181,14 @@ def percentiles(values: np.ndarray) -> Interval:
     return float(low), float(high)
 
 
-def checked(resamples: int, *columns: np.ndarray) -> list[np.ndarray]:
-    """The columns as whole numbers, all of one shape (texts,); see the callers' errors."""
+def checked(*columns: np.ndarray) -> list[np.ndarray]:
+    """The columns as integers, all of the same shape (texts,).
+
+    Raises:
+        ValueError: the shapes disagree, or there is no text.
+    """
     arrays = [np.asarray(column).astype(np.int64) for column in columns]
     shapes = [array.shape for array in arrays]
     if len(set(shapes)) != 1 or len(shapes[0]) != 1 or not shapes[0][0]:
         raise ValueError(f"Got class indices of shapes {shapes}; expected one shape (texts,) with at least one text.")
-    if resamples < 1:
-        raise ValueError(f"Got {resamples} resamples; expected at least 1.")
     return arrays

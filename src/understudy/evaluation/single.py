@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, replace
+from typing import Any, Unpack
 
 import numpy as np
 
+from understudy.data.frames import as_table, is_data
 from understudy.data.labels import number_labels
 from understudy.data.sources import read
 from understudy.data.tables import Table
 from understudy.errors import DataError
 from understudy.evaluation.metrics import quality
 from understudy.evaluation.results import Interval, ModelMetrics
-from understudy.evaluation.significance import accuracy_interval
+from understudy.evaluation.significance import Resampling, accuracy_interval
 from understudy.inference.classifier import Classifier
+from understudy.inference.opening import OpenOptions, open_classifier
 from understudy.models.loading import unnamed
 from understudy.runtime.progress import progress
 
@@ -23,12 +27,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SingleEvaluation:
-    """What `evaluate_model` found.
+    """The figures of one model on one source.
 
     Attributes:
-        model: As it was named.
-        data: The source.
-        texts: How many there were.
+        model: The model's name, as given.
+        data: The source's name.
+        texts: Number of texts.
         dtype: Compute type.
         metrics: The figures.
         accuracy_ci95: Bootstrap interval of the accuracy.
@@ -42,64 +46,95 @@ class SingleEvaluation:
     accuracy_ci95: Interval
 
 
-def evaluate_model(
-    classifier: Classifier,
-    model: str,
-    source: str,
+def evaluate(
+    model: str | os.PathLike[str] | Classifier,
+    data: Any,
     *,
     text: str = "text",
     label: str = "label",
-    resamples: int = 10_000,
-    seed: int = 0,
+    **options: Unpack[OpenOptions],
 ) -> SingleEvaluation:
-    """Measures a classifier on a labelled source; integer labels meet its classes by number, strings by name.
+    """Measures one model on labelled texts. Integer labels match its classes by number, strings by name.
+
+    Args:
+        model: A run directory (its student), a Hugging Face folder, an export, or an open classifier.
+        data: A source, or data in memory: a data frame, an Arrow table, a `datasets.Dataset`, a mapping of columns to
+            lists, a list of rows, or a pair `(texts, labels)`.
+        text: The text column.
+        label: The label column.
+        **options: `device`, `threads`, `precision` and `engine`, as `understudy.load` takes them, for a model that is
+            not open yet.
 
     Raises:
-        DataError: the source cannot be read, or its labels are not the model's.
+        ModelError: There is no single-label classifier at `model`.
+        DataError: The source cannot be read or has no rows, or a label is missing or is not one of the model's classes.
+        TypeError: The data has an unsupported type, or options were given for an open classifier.
     """
-    table = read(source, text, label)
+    if isinstance(model, Classifier) and options:
+        raise TypeError(f"got an open classifier and {', '.join(options)}; pass the model's folder to open it anew")
+    classifier = model if isinstance(model, Classifier) else open_classifier(model, **options)
+    table = as_table(data, text, label) if is_data(data) else str(data)
+    return evaluate_model(classifier, table, name=str(os.fspath(model)), text=text, label=label)
+
+
+def evaluate_model(
+    classifier: Classifier, data: str | Table, *, name: str, text: str = "text", label: str = "label"
+) -> SingleEvaluation:
+    """Measures a classifier on labelled texts. Integer labels match its classes by number, strings by name.
+
+    Args:
+        classifier: The model.
+        data: A source, or a table that is already read.
+        name: The model's name in messages and in the result.
+        text: The source's text column.
+        label: The source's label column.
+
+    Raises:
+        DataError: the source cannot be read or has no rows, or a label is missing or is not one of the model's classes.
+    """
+    table = data if isinstance(data, Table) else read(data, text, label)
     if not len(table):
-        raise DataError(f"{source} has no rows: expected labelled texts. Check that it is the right source.")
-    labels = matched_labels(table, source, classifier.classes, model)
+        raise DataError(f"{table.source} has no rows: expected labelled texts. Check that it is the right source.")
+    labels = matched_labels(table, table.source, classifier.classes, name)
     with progress("evaluate", len(table)) as advance:
         probabilities = classifier.predict_proba(table.texts, advance)
     figures = quality(probabilities, labels)
     size = classifier.size
     return SingleEvaluation(
-        model=model,
-        data=source,
+        model=name,
+        data=table.source,
         texts=len(table),
         dtype=classifier.dtype,
         metrics=ModelMetrics(figures.accuracy, figures.f1, figures.auc, figures.ece, size.parameters, size.bytes),
-        accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels, resamples, seed),
+        accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels, Resampling()),
     )
 
 
 def matched_labels(table: Table, source: str, classes: list[str], model: str) -> np.ndarray:
-    """The labels of a table as a model's class numbers, int64 of shape (texts,).
+    """A table's labels as the model's class indices, int64 of shape (texts,).
 
     Args:
-        table: With labels.
-        source: Names the table in messages.
-        classes: The model's.
-        model: Names the model in messages.
+        table: Labelled texts.
+        source: The table's name in messages.
+        classes: The model's class names.
+        model: The model's name in messages.
 
     Raises:
-        DataError: a label is none of the model's classes.
+        DataError: a label is missing or is not one of the model's classes.
     """
     _, labels = number_labels({source: _in_order(table, classes)}, classes)
     if unnamed(classes):
-        log.warning("%s has no class names; labels are matched with it by number", model)
+        log.warning("%s has no class names; labels are matched by number.", model)
     elif table.classes and set(table.classes) != set(classes):
         log.warning(
-            "%s names its classes %s and %s %s; they are matched by number. Check that the order is the same.",
+            "The classes of %s are %s, those of %s are %s. They are matched by number; check that the order agrees.",
             *(source, ", ".join(table.classes), model, ", ".join(classes)),
         )
     return labels[source]
 
 
 def _in_order(table: Table, classes: list[str]) -> Table:
-    """The table with names for labels where it numbers the same classes in another order."""
+    """The table with class names as labels if it numbers the model's classes in another order."""
     if not table.classes or table.classes == classes or set(table.classes) != set(classes):
         return table
     own = table.classes

@@ -1,34 +1,35 @@
-"""Accuracy against speed and size: which models are worth having, and which one to ship."""
+"""Accuracy against speed and size: which models are worth considering, and which one to ship."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from understudy.errors import RunDirectoryError
-from understudy.evaluation.results import Interval, Latency, ModelMetrics, ModelSpeed
-from understudy.storage.artifacts import SCHEMA_VERSION, write_json
+from understudy.evaluation.results import Interval, ModelMetrics, ModelSpeed
+from understudy.storage.files import write_json
+from understudy.storage.layout import SCHEMA_VERSION
+from understudy.storage.records import read_record
 
 Role = Literal["teacher", "student", "control"]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One model among many.
+    """One of the compared models.
 
     Attributes:
-        name: `teacher`, a student's as the recipe writes it, or a control's.
-        role: What it is.
-        folder: Where it is, relative to the run directory.
-        metrics: On the test set.
-        accuracy_ci95: Bootstrap interval of its accuracy.
-        speed: On this machine; None for a teacher whose scores were given.
+        name: `teacher`, the student's name in the recipe, or the control's name.
+        role: Teacher, student or control.
+        folder: Its folder, relative to the run directory.
+        metrics: Figures on the test set.
+        accuracy_ci95: Bootstrap interval of the accuracy.
+        speed: Speed on this machine; None for a teacher whose scores were given.
         gain: Its accuracy minus the linear control's; None without that control.
-        p_value: McNemar's exact test of that difference.
+        p_value: McNemar's exact p of that difference; None without that control.
     """
 
     name: str
@@ -42,24 +43,24 @@ class Point:
 
     @property
     def label(self) -> str:
-        """Its name for people; a control may be called like a student."""
+        """The displayed name; it marks controls, because a control and a student can have the same name."""
         return f"{self.name.replace('_', ' ')} (control)" if self.role == "control" else self.name
 
-    # NaN compares as no better and no worse: what of a teacher nobody knows decides nothing.
+    # NaN is neither smaller nor larger than any number, so an unknown figure of a teacher changes no choice.
 
     @property
     def rate(self) -> float:
-        """Documents per second; NaN where unknown."""
+        """Documents per second; NaN if unknown."""
         return math.nan if self.speed is None else self.speed.documents_per_second
 
     @property
     def latency(self) -> float:
-        """Milliseconds for one text, p50; NaN where unknown."""
+        """Milliseconds for one text, p50; NaN if unknown."""
         return math.nan if self.speed is None else self.speed.latency_ms.p50
 
     @property
     def size(self) -> float:
-        """Bytes on disk; NaN where unknown."""
+        """Bytes on disk; NaN if unknown."""
         return math.nan if self.metrics.bytes is None else float(self.metrics.bytes)
 
 
@@ -68,8 +69,8 @@ class Tradeoff:
     """The teacher, its students and the controls.
 
     Attributes:
-        points: All of them.
-        texts: Test texts behind the figures.
+        points: All models.
+        texts: Number of test texts.
     """
 
     points: tuple[Point, ...]
@@ -85,15 +86,15 @@ class Tradeoff:
         return next((point for point in self.points if point.role == "control" and point.name == "linear"), None)
 
     def by_speed(self) -> list[Point]:
-        """The students that no other student beats in accuracy and speed at once, fastest first."""
+        """The students that no other student beats in both accuracy and speed, fastest first."""
         return self._frontier({point.name: point.rate for point in self.students})
 
     def by_size(self) -> list[Point]:
-        """The students that no other student beats in accuracy and size at once, smallest first."""
+        """The students that no other student beats in both accuracy and size, smallest first."""
         return self._frontier({point.name: -point.size for point in self.students})
 
     def dominated(self) -> list[Point]:
-        """The students for which the linear control is at least as accurate and faster."""
+        """The students that the linear control matches or beats in accuracy and beats in speed."""
         linear = self.linear
         if linear is None:
             return []
@@ -104,12 +105,13 @@ class Tradeoff:
         ]
 
     def choose(self, at_least: float | None, at_most_ms: float | None) -> Point | None:
-        """The student to ship; None where none will do.
+        """The student to ship; None if no student meets the limits.
+
+        With `at_least`, it is the fastest student that meets the limits; otherwise the most accurate one.
 
         Args:
-            at_least: Accuracy that it must reach: of those that do, the fastest.
-            at_most_ms: Milliseconds for one text, p50, that it may take: of those that do, and without `at_least`, the
-                most accurate.
+            at_least: Required accuracy.
+            at_most_ms: Allowed milliseconds for one text, p50.
         """
         fit = [
             point
@@ -122,22 +124,22 @@ class Tradeoff:
         return max(fit, key=lambda point: (point.rate, point.metrics.accuracy), default=None)
 
     def shortfall(self, at_least: float | None, at_most_ms: float | None) -> str:
-        """Why `choose` found none."""
+        """The message for when `choose` finds no student."""
         accurate = max(self.students, key=lambda point: point.metrics.accuracy)
         quick = min(self.students, key=lambda point: point.latency)
         wanted = [
-            *([] if at_least is None else [f"an accuracy of {at_least:g} or more"]),
-            *([] if at_most_ms is None else [f"{at_most_ms:g} ms a text or less"]),
+            *([] if at_least is None else [f"reaches an accuracy of {at_least:g}"]),
+            *([] if at_most_ms is None else [f"answers within {at_most_ms:g} ms per text"]),
         ]
         return (
-            f"No student has {' and '.join(wanted)}. The most accurate, {accurate.name}, has "
-            f"{accurate.metrics.accuracy:.4f} at {accurate.latency:g} ms; the quickest, {quick.name}, "
-            f"{quick.metrics.accuracy:.4f} at {quick.latency:g} ms. Ask for less, or try other students "
+            f"No student {' and '.join(wanted)}. The most accurate, {accurate.name}, reaches "
+            f"{accurate.metrics.accuracy:.4f} at {accurate.latency:g} ms. The fastest, {quick.name}, reaches "
+            f"{quick.metrics.accuracy:.4f} at {quick.latency:g} ms. Relax the limits, or try other students "
             "with --frontier.students."
         )
 
     def to_json(self) -> dict[str, object]:
-        """What `frontier.json` holds."""
+        """The content of `frontier.json`."""
         return {
             "schema_version": SCHEMA_VERSION,
             "texts": self.texts,
@@ -159,15 +161,8 @@ class Tradeoff:
         Raises:
             RunDirectoryError: it is no such file, or another schema than this version's.
         """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["schema_version"] != SCHEMA_VERSION:
-                raise ValueError(f"schema version {content['schema_version']}")
-            return cls(tuple(map(_point, content["models"].values())), content["texts"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunDirectoryError(
-                f"{path} is not what this version's understudy frontier writes ({error}). Measure the frontier again."
-            ) from None
+        found = read_record(_File, path, error=RunDirectoryError, remedy="Measure the frontier again.")
+        return cls(tuple(map(_point, found.models.values())), found.texts)
 
     def _frontier(self, merit: dict[str, float]) -> list[Point]:
         best: list[Point] = []
@@ -177,18 +172,42 @@ class Tradeoff:
         return best
 
 
+@dataclass(frozen=True)
+class _Row(ModelMetrics):
+    """A point as `frontier.json` has it: the metrics stand among its other keys."""
+
+    name: str
+    role: Role
+    folder: str
+    accuracy_ci95: Interval
+    speed: ModelSpeed | None
+    gain: float | None
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The names of the students on the frontier, by what they are compared in."""
+
+    documents_per_second: list[str]
+    bytes: list[str]
+
+
+@dataclass(frozen=True)
+class _File:
+    """What `frontier.json` holds; `frontier` and `dominated_by_linear` follow from the models."""
+
+    texts: int
+    models: dict[str, _Row]
+    frontier: _Best
+    dominated_by_linear: list[str]
+
+
 def _plain(point: Point) -> dict[str, object]:
     content = dataclasses.asdict(point)
     return {**content.pop("metrics"), **content}
 
 
-def _point(content: dict[str, Any]) -> Point:
-    own = {field.name for field in dataclasses.fields(ModelMetrics)}
-    rest = {name: value for name, value in content.items() if name not in own}
-    speed = rest.pop("speed")
-    return Point(
-        metrics=ModelMetrics(**{name: content[name] for name in own}),
-        accuracy_ci95=tuple(rest.pop("accuracy_ci95")),
-        speed=speed and ModelSpeed(speed["documents_per_second"], Latency(**speed["latency_ms"])),
-        **rest,
-    )
+def _point(row: _Row) -> Point:
+    metrics = ModelMetrics(**{field.name: getattr(row, field.name) for field in dataclasses.fields(ModelMetrics)})
+    return Point(row.name, row.role, row.folder, metrics, row.accuracy_ci95, row.speed, row.gain, row.p_value)

@@ -1,18 +1,17 @@
-"""The figures in three sentences: can the student replace the teacher, did distilling help, would a linear model do?"""
+"""The figures in words: can the student replace the teacher, did distilling help, does a linear model do as well?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from understudy.evaluation.results import Controls, Gain, ModelMetrics, Retention, Verdict
+from understudy.evaluation.results import DistillationEffect, Gain, ModelMetrics, Retention, Verdict, VerdictCode
 
 SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """McNemar's exact p of pairs of models on the test set; None where there is no linear control.
+    """McNemar's exact p for pairs of models on the test set; None without a linear control.
 
     Attributes:
         teacher_majority: The teacher against always answering the most frequent class of the test set.
@@ -25,101 +24,123 @@ class Comparisons:
     teacher_linear: float | None = None
 
 
-def judge(
-    teacher: ModelMetrics,
-    student: ModelMetrics,
-    retention: Retention,
-    controls: Controls,
-    gain: Gain | None,
-    comparisons: Comparisons,
-    *,
-    majority: float,
-    required: float,
-    texts: int,
-    seeds: int = 1,
-) -> Verdict:
-    """Decides, and says why.
+@dataclass(frozen=True)
+class Case:
+    """The figures behind a verdict.
 
-    `replace` needs the whole interval of the accuracy's retention at or above what is required, `keep_teacher` the
-    whole interval below it; in between, the test set cannot tell. Nor can it where the teacher is not significantly
-    better than always answering the most frequent class, for then there is nothing to retain.
-
-    Distilling helped or hurt where p is below `SIGNIFICANT`; over several seeds the interval must leave out 0 besides,
-    for p says nothing about other seeds.
-
-    Args:
+    Attributes:
         teacher: Its figures.
         student: Its figures.
+        linear: The linear control's figures; None if it was left out.
         retention: Student / teacher.
-        controls: The baselines, where there are any.
-        gain: Student minus the control without a teacher; over all seeds, if there are several.
-        comparisons: How sure the comparisons are.
+        gain: Student minus the control without a teacher, over all seeds; None if that control was left out.
+        comparisons: How certain the comparisons are.
         majority: Share of the most frequent class of the test set.
-        required: Share of the teacher's accuracy that the student must keep.
-        texts: How many test texts there were.
-        seeds: How many seeds stand behind the gain.
+        texts: Number of test texts.
+        seeds: Number of seeds behind the gain.
     """
-    low, high = retention.accuracy_ci95
-    kept = f"{retention.accuracy:.1%} [{low:.1%}, {high:.1%}] of the teacher's accuracy"
-    code: Literal["replace", "inconclusive", "keep_teacher"]
-    if teacher.accuracy <= majority or comparisons.teacher_majority >= SIGNIFICANT:
-        code = "inconclusive"
-        swap = (
-            f"Inconclusive: the teacher has not learned the task, for on {texts:,} test texts its accuracy of "
-            f"{teacher.accuracy:.4f} is not demonstrably better than always answering the most frequent class "
-            f"({majority:.4f}, p = {comparisons.teacher_majority:.2g}); the student keeps {kept}."
-        )
-    elif low >= required:
-        code = "replace"
-        swap = f"The student can replace the teacher: it keeps {kept}; at least {required:.1%} was asked for."
-    elif high < required:
-        code = "keep_teacher"
-        swap = f"Keep the teacher: the student keeps only {kept}; at least {required:.1%} was asked for."
-    else:
-        code = "inconclusive"
-        swap = (
-            f"Inconclusive: {texts:,} test texts cannot tell, for the student keeps {kept}; at least {required:.1%} "
-            "was asked for."
-        )
-    distillation, helped = _distillation(gain, seeds)
-    return Verdict(code, distillation, f"{swap} {helped} {_linear(teacher, student, controls.linear, comparisons)}")
+
+    teacher: ModelMetrics
+    student: ModelMetrics
+    linear: ModelMetrics | None
+    retention: Retention
+    gain: Gain | None
+    comparisons: Comparisons
+    majority: float
+    texts: int
+    seeds: int = 1
 
 
-def _distillation(gain: Gain | None, seeds: int) -> tuple[Literal["helped", "unproven", "hurt"], str]:
-    if gain is None:
-        return "unproven", "Whether distilling helped is unknown: the control without a teacher was left out."
-    points, p = gain.accuracy * 100, f"p = {gain.p_value:.2g}"
-    clear = gain.p_value < SIGNIFICANT
-    if seeds > 1:
-        low, high = (end * 100 for end in gain.ci95)
-        p = f"over {seeds} seeds [{low:+.2f}, {high:+.2f}], {p}"
-        clear = clear and not low <= 0 <= high
-    if clear and gain.accuracy > 0:
-        return "helped", f"Distilling helped: {points:+.2f} points over the same student without a teacher ({p})."
-    if clear and gain.accuracy < 0:
-        return "hurt", f"Distilling hurt: {points:+.2f} points against the same student without a teacher ({p})."
-    return (
-        "unproven",
-        f"Distilling did not demonstrably help: {points:+.2f} points over the same student without a teacher ({p}).",
+def judge(case: Case, required: float) -> Verdict:
+    """Decides, and gives the reasons.
+
+    `replace` needs the whole interval of the accuracy retention at or above the required share; `keep_teacher` needs
+    the whole interval below it. Otherwise the verdict is `inconclusive`. It is also `inconclusive` if the teacher is
+    not significantly better than always answering the most frequent class, because then there is nothing to retain.
+
+    Distilling helped or hurt if p is below `SIGNIFICANT`. With several seeds the interval must also exclude 0, because
+    p says nothing about other seeds.
+
+    Args:
+        case: The figures.
+        required: Share of the teacher's accuracy that the student must keep.
+    """
+    code, swap = _swap(case, required)
+    distillation, effect = _distillation(case.gain, case.seeds)
+    return Verdict(code, distillation, f"{swap} {effect} {_linear(case)}")
+
+
+def _swap(case: Case, required: float) -> tuple[VerdictCode, str]:
+    low, high = case.retention.accuracy_ci95
+    kept = f"{case.retention.accuracy:.1%} [{low:.1%}, {high:.1%}] of the teacher's accuracy"
+    p = case.comparisons.teacher_majority
+    if case.teacher.accuracy <= case.majority or p >= SIGNIFICANT:
+        return "inconclusive", (
+            "Inconclusive: the teacher has not learned the task. "
+            f"Its accuracy on {case.texts:,} test texts ({case.teacher.accuracy:.4f}) is not significantly better than "
+            f"always answering the most frequent class ({case.majority:.4f}, p = {p:.2g}). The student keeps {kept}."
+        )
+    if low >= required:
+        return "replace", f"The student can replace the teacher: it keeps {kept} (required: {required:.1%})."
+    if high < required:
+        return "keep_teacher", f"Keep the teacher: the student keeps only {kept} (required: {required:.1%})."
+    return "inconclusive", (
+        f"The test set is too small to decide ({case.texts:,} texts): the student keeps {kept} "
+        f"(required: {required:.1%})."
     )
 
 
-def _linear(teacher: ModelMetrics, student: ModelMetrics, linear: ModelMetrics | None, comparisons: Comparisons) -> str:
-    if linear is None or comparisons.student_linear is None or comparisons.teacher_linear is None:
-        return "How a linear model would do is unknown: the linear control was left out."
-    beats_student = comparisons.student_linear < SIGNIFICANT and linear.accuracy > student.accuracy
-    beats_teacher = comparisons.teacher_linear < SIGNIFICANT and linear.accuracy > teacher.accuracy
-    p = f"p = {comparisons.student_linear:.2g}"
-    by_teacher = f"({linear.accuracy:.4f} against {teacher.accuracy:.4f}, p = {comparisons.teacher_linear:.2g})"
-    if beats_student:
-        than = f"the student ({linear.accuracy:.4f} against {student.accuracy:.4f}, {p})"
-        than += f" and than the teacher {by_teacher}" if beats_teacher else ""
-        return f"The linear n-gram model is better than {than}, and needs no neural network: consider it first."
-    if comparisons.student_linear < SIGNIFICANT:
-        found = f"The student beats the linear n-gram model ({student.accuracy:.4f} against {linear.accuracy:.4f}, {p})"
-    else:
-        found = (
-            "The student and the linear n-gram model cannot be told apart "
-            f"({student.accuracy:.4f} and {linear.accuracy:.4f}, {p})"
+def _distillation(gain: Gain | None, seeds: int) -> tuple[DistillationEffect, str]:
+    if gain is None:
+        return (
+            "unproven",
+            "It is unknown whether distilling helped, because the recipe leaves out the no_distillation control.",
         )
-    return found + (f", which is better than the teacher {by_teacher}." if beats_teacher else ".")
+    p = f"p = {gain.p_value:.2g}"
+    significant = gain.p_value < SIGNIFICANT
+    if seeds > 1:
+        low, high = gain.ci95
+        p = f"over {seeds} seeds [{low * 100:+.2f}, {high * 100:+.2f}], {p}"
+        significant = significant and not low <= 0 <= high
+    difference = f"{gain.accuracy * 100:+.2f} points compared with the same student without a teacher ({p})"
+    if significant and gain.accuracy > 0:
+        return "helped", f"Distilling helped: {difference}."
+    if significant and gain.accuracy < 0:
+        return "hurt", f"Distilling hurt: {difference}."
+    return "unproven", f"The gain from distilling is not significant: {difference}."
+
+
+def _linear(case: Case) -> str:
+    teacher, student, linear = case.teacher.accuracy, case.student.accuracy, case.linear
+    over_student, over_teacher = case.comparisons.student_linear, case.comparisons.teacher_linear
+    if linear is None or over_student is None or over_teacher is None:
+        return "It is unknown how a linear model performs, because the recipe leaves out the linear control."
+    by_teacher = ""
+    if over_teacher < SIGNIFICANT and linear.accuracy > teacher:
+        by_teacher = f"the teacher ({linear.accuracy:.4f} against {teacher:.4f}, p = {over_teacher:.2g})"
+    p = f"p = {over_student:.2g}"
+    if over_student < SIGNIFICANT and linear.accuracy > student:
+        return (
+            "Consider the linear n-gram model first: it needs no neural network and beats the student "
+            f"({linear.accuracy:.4f} against {student:.4f}, {p}){by_teacher and f' and {by_teacher}'}."
+        )
+    if over_student < SIGNIFICANT:
+        found = f"The student beats the linear n-gram model ({student:.4f} against {linear.accuracy:.4f}, {p})."
+    else:
+        found = _undecided(student, linear.accuracy, p, case.texts)
+    return found + (by_teacher and f" The linear n-gram model beats {by_teacher}.")
+
+
+def _undecided(student: float, linear: float, p: str, texts: int) -> str:
+    points = f"{abs(student - linear) * 100:.2f}"
+    if points == "0.00":
+        return f"The student and the linear n-gram model have the same accuracy ({student:.4f}, {p})."
+    if student > linear:
+        lead = (
+            f"The student is {points} points ahead of the linear n-gram model ({student:.4f} against {linear:.4f}, {p})"
+        )
+    else:
+        lead = (
+            f"The linear n-gram model is {points} points ahead of the student ({linear:.4f} against {student:.4f}, {p})"
+        )
+    return f"{lead}, but {texts:,} texts cannot prove it."

@@ -1,1 +1,1 @@
-"""A student as a folder that runs without PyTorch, and the gate that lets it through; nothing of a run."""
+"""Exports a classifier to a folder that runs without PyTorch, behind a quality gate."""

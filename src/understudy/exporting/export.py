@@ -1,12 +1,13 @@
-"""Export: a finished classifier becomes a folder that runs without PyTorch, if the quality gate lets it."""
+"""Exports a finished classifier to a folder that runs without PyTorch, if it passes the quality gate."""
 
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from understudy.exporting.gate import Comparison, Limits, Referee
 from understudy.exporting.graphs import GRAPHS, Graph
 from understudy.exporting.texts import ExportTexts
 from understudy.inference.encoders import TransformersClassifier
-from understudy.inference.engines import Engine, PyTorchEngine, made_up, openvino_dtype
+from understudy.inference.engine import made_up
 from understudy.inference.exported import (
     CONFIG,
     GRAPH_FILES,
@@ -29,12 +30,15 @@ from understudy.inference.exported import (
     is_exported,
 )
 from understudy.inference.opening import open_classifier
+from understudy.inference.openvino_engine import openvino_dtype
+from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.loading import longest_input
-from understudy.storage.artifacts import RunDirectory, file_sha256, folder_digest, write_folder
+from understudy.storage.files import file_sha256, folder_digest, write_folder
+from understudy.storage.layout import RunDirectory
 
 log = logging.getLogger(__name__)
 
-# Texts of one token, as many as a padded batch has seldom, and as long as the model takes.
+# Lengths of the texts in each batch of the parity check: one token, odd sizes, much padding.
 _SHAPES = ((1,), (2,), (33,), (5, 1), (7, 7, 3), (40, 9, 2, 1, 1))
 _LARGEST_DIFFERENCE = 1e-3
 _RANKED_BATCH = 4
@@ -42,12 +46,12 @@ _RANKED_BATCH = 4
 
 @dataclass(frozen=True)
 class Export:
-    """What `export` made.
+    """The result of `export`.
 
     Attributes:
-        folder: Where it is.
-        manifest: What it is.
-        comparison: With the model that it was made of; None where there were no texts.
+        folder: Where the export is.
+        manifest: Describes it.
+        comparison: With its model; None if there were no texts.
     """
 
     folder: Path
@@ -56,10 +60,10 @@ class Export:
 
 
 def export(
-    model: str | Path,
+    model: str | os.PathLike[str],
     precision: ExportPrecision = "fp32",
     format: Format = "openvino",
-    out: str | Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     *,
     data: str | None = None,
     text: str = "text",
@@ -69,26 +73,25 @@ def export(
 ) -> Export:
     """Exports a classifier and compares the export with it.
 
-    The ranges of int8 are read from 300 training texts of the run, and the comparison is made on its validation texts.
-    Where an int8 export in the format openvino is worse than the limits allow, the operators that do most harm go back
-    to float, one after the other, until it is not.
+    The quantisation texts of int8 are 300 training texts of the run; the comparison uses its validation texts. If an
+    int8 export to OpenVINO exceeds the limits, its most harmful operators go back to float until it passes.
 
     Args:
-        model: A run directory, then its student, or a Hugging Face folder, of a run or not.
+        model: A run directory, whose student is exported, a Hugging Face folder, or an open classifier.
         precision: `fp32`, or `int8` for matrix products and embedding tables.
         format: `openvino`, the fastest on a CPU, or `onnx` for other runtimes.
-        out: The folder; an export that is there is replaced. By default `export/<precision>` of the run; another model
-            than its student and another format than openvino are named in front.
-        data: Labelled source in place of the run's; a third of its texts, 300 at most, calibrate, the others validate.
+        out: The folder; an older export there is replaced. The default is `export/<precision>` in the run. Other models
+            than the student and other formats than OpenVINO add their name in front.
+        data: Labelled source instead of the run's texts. A third of it, at most 300, are quantisation texts.
         text: Its column of the text.
         label: Its column of the label.
         limits: How much worse the export may be.
         threads: CPU threads of the comparison.
 
     Raises:
-        GateRefused: it is worse than the limits allow; nothing is written.
+        GateRefused: the export is worse than the limits allow; nothing is written.
         ModelError: the model cannot be exported.
-        DataError: there are no texts to calibrate with, or they cannot be read.
+        DataError: int8 has no quantisation texts, or the texts cannot be read.
         MissingExtra: a package is not installed.
         UserError: `out` holds something else.
     """
@@ -97,36 +100,157 @@ def export(
     classifier = open_classifier(folder, device="cpu", threads=threads)
     if not isinstance(classifier, TransformersClassifier):
         raise ModelError(
-            f"{folder} is no encoder in PyTorch: expected a Hugging Face folder. Linear models and exports run without "
-            "PyTorch as they are."
+            f"{folder} is not a PyTorch encoder. Give a Hugging Face folder; linear models and exports already run "
+            "without PyTorch."
         )
-    texts = None
+    texts: ExportTexts | None = None
     if data is not None:
         texts = ExportTexts.of_source(data, text, label, classifier.classes, str(folder))
     elif run is not None:
         texts = ExportTexts.of_run(run, classifier.classes)
     elif precision == "int8":
-        raise DataError(
-            f"{folder} belongs to no run, whose texts could tell the ranges of int8. Name a labelled source: --data."
-        )
+        raise DataError(f"{folder} is not part of a run, so int8 has no quantisation texts. Name a source: --data.")
+    task = _Task(classifier, texts, precision, format, threads or available_threads())
+    graph, comparison = task.passed(task.converted(), limits or Limits())
+    return Export(target, task.write(target, graph, comparison), comparison)
 
-    log.info("export: converting %s to %s", folder, format)
-    graph = GRAPHS[format].of(classifier.model)
-    source = PyTorchEngine(classifier.model, classifier.hardware, "fp32")
-    threads = threads or available_threads()
-    _check_parity(source, graph.engine(threads, "fp32"), classifier.model.config)
-    comparison = None
-    if texts is not None:
-        tokens = tokenise(texts.validation.texts, classifier.tokenizer, classifier.max_length)
-        pad_id = int(classifier.tokenizer.pad_token_id)
-        referee = Referee(source, tokens, texts.validation.labels, pad_id, classifier.max_length, limits or Limits())
-        graph, comparison = _passed(graph, precision, classifier, texts, referee, threads)
-    manifest = _write(target, graph, precision, classifier, folder, texts, comparison)
-    return Export(target, manifest, comparison)
+
+@dataclass(frozen=True)
+class _Task:
+    """One export.
+
+    Attributes:
+        classifier: The model.
+        texts: For quantisation and comparison; None if there are none.
+        precision: Of the export.
+        format: Of the export.
+        threads: CPU threads of the comparison.
+    """
+
+    classifier: TransformersClassifier
+    texts: ExportTexts | None
+    precision: ExportPrecision
+    format: Format
+    threads: int
+
+    @cached_property
+    def source(self) -> PyTorchEngine:
+        return PyTorchEngine(self.classifier.model, self.classifier.hardware, "fp32")
+
+    @property
+    def pad_id(self) -> int:
+        return int(self.classifier.tokenizer.pad_token_id)
+
+    def converted(self) -> Graph:
+        """The graph in fp32.
+
+        Raises:
+            ModelError: it does not compute what the model does.
+        """
+        log.info("export: converting %s to %s", self.classifier.folder, self.format)
+        graph = GRAPHS[self.format].of(self.classifier.model)
+        self._check_parity(graph)
+        return graph
+
+    def _check_parity(self, graph: Graph) -> None:
+        """Compares the graph with the model on made-up texts, because an exporter may mistake a size for a constant."""
+        exported, config = graph.engine(self.threads, "fp32"), self.classifier.model.config
+        longest = longest_input(config) or max(map(max, _SHAPES))
+        for lengths in (*_SHAPES, (longest,)):
+            batch = made_up(config, tuple(min(length, longest) for length in lengths))
+            with self.source.computing():
+                wanted = self.source.forward(batch)
+            try:
+                far = float(np.abs(exported.forward(batch) - wanted).max())
+            except Exception as error:  # a runtime raises anything for a shape that it does not take
+                far, reason = np.inf, f" ({str(error).strip().partition(chr(10))[0]})"
+            else:
+                reason = ""
+            if not far <= _LARGEST_DIFFERENCE:
+                raise ModelError(
+                    f"The exported graph does not compute what the model does: for texts of {lengths} tokens its "
+                    f"logits are {far:.2g} away{reason}. The exporter does not convert this model correctly; try "
+                    "another --format."
+                )
+
+    def passed(self, graph: Graph, limits: Limits) -> tuple[Graph, Comparison | None]:
+        """The graph in its precision, and its comparison with the model if there are texts.
+
+        Raises:
+            GateRefused: as `export`.
+        """
+        if self.texts is None:
+            return graph, None
+        referee = self._referee(self.texts, limits)
+        samples = self._samples(self.texts) if self.precision == "int8" else []
+        if samples:
+            log.info("export: quantising to int8 with %d quantisation texts", len(samples))
+        made = graph.quantised(samples) if samples else graph
+        comparison = self._compared(referee, made)
+        # Operators in float do not make a prediction less dependent on the batch.
+        excesses = replace(comparison, batch_flips=0).excesses(limits)
+        if excesses and samples and self.format == "openvino":
+            log.warning("export: in int8 %s; searching for operators to keep in float", " and ".join(excesses))
+            made = graph.restored(samples, referee.batches(_RANKED_BATCH), referee.score)
+            comparison = self._compared(referee, made)
+        excesses = comparison.excesses(limits)
+        if excesses:
+            raise GateRefused(
+                f"The export in {self.precision} is worse than its model: on {comparison.texts} validation texts "
+                f"{' and '.join(excesses)}. Nothing was written. {self._advice()}"
+            )
+        return made, comparison
+
+    def _compared(self, referee: Referee, graph: Graph) -> Comparison:
+        native = self.precision == "int8" and self.format == "openvino"
+        return referee.compare(graph.engine(self.threads, openvino_dtype() if native else "fp32"))
+
+    def _referee(self, texts: ExportTexts, limits: Limits) -> Referee:
+        length = self.classifier.max_length
+        tokens = tokenise(texts.validation.texts, self.classifier.tokenizer, length)
+        return Referee(self.source, tokens, texts.validation.labels, self.pad_id, length, limits)
+
+    def _samples(self, texts: ExportTexts) -> list[dict[str, np.ndarray]]:
+        """The quantisation texts, one batch each, because padding would change the ranges."""
+        tokens = tokenise(texts.quantisation, self.classifier.tokenizer, self.classifier.max_length)
+        return [pad(tokens, [row], self.pad_id) for row in range(len(tokens))]
+
+    def _advice(self) -> str:
+        if self.precision == "fp32":
+            return "Try another --format, or allow more (--max-flips and the other limits)."
+        other = "" if self.format == "openvino" else "use --format openvino, which puts operators back to float, "
+        return f"Export in fp32, {other}give quantisation texts that are more like yours (--data), or allow more."
+
+    def write(self, target: Path, graph: Graph, comparison: Comparison | None) -> ExportManifest:
+        """Writes the folder and returns its manifest."""
+        classifier, names = self.classifier, GRAPH_FILES[self.format]
+        with write_folder(target) as temporary:
+            graph.save(temporary)
+            tokenizer = classifier.tokenizer.backend_tokenizer
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+            tokenizer.save(str(temporary / TOKENIZER))
+            classifier.model.config.to_json_file(temporary / CONFIG)
+            manifest = ExportManifest(
+                format=self.format,
+                precision=self.precision,
+                classes=classifier.classes,
+                max_length=classifier.max_length,
+                pad_id=self.pad_id,
+                parameters=classifier.size.parameters,
+                source={"model": str(classifier.folder), "digest": folder_digest(classifier.folder)},
+                calibration=self.texts.record() if self.texts is not None and self.precision == "int8" else None,
+                gate=None if comparison is None else comparison.to_json(),
+                bytes=sum((temporary / name).stat().st_size for name in names),
+                files={name: file_sha256(temporary / name) for name in sorted({*names, TOKENIZER, CONFIG})},
+                versions=_versions(self.format, self.precision),
+            )
+            manifest.save(temporary)
+        return ExportManifest.read(target)
 
 
 def _located(path: Path) -> tuple[Path, RunDirectory | None]:
-    """The model's folder, and the run that it belongs to."""
+    """The model's folder, and the run that it is part of."""
     run = RunDirectory(path)
     if run.is_run():
         return run.student, run
@@ -137,24 +261,24 @@ def _located(path: Path) -> tuple[Path, RunDirectory | None]:
 def _target(
     folder: Path, run: RunDirectory | None, precision: ExportPrecision, format: Format, out: Path | None
 ) -> Path:
-    """Where the export goes.
+    """The folder of the export.
 
     Raises:
         UserError: as `export`.
     """
     if out is None:
         if run is None:
-            raise UserError(f"{folder} belongs to no run in which the export could have its place. Name one: --out.")
+            raise UserError(f"{folder} is not part of a run, so the export has no default folder. Name one: --out.")
         inside = folder.resolve().relative_to(run.root.resolve())
         named = [] if folder.resolve() == run.student.resolve() else list(inside.parts)
         out = run.export("-".join([*named, *([] if format == "openvino" else [format]), precision]))
     out = out.expanduser().absolute()
     out = out.parent.resolve() / out.name if out.name not in ("", "..") else out.resolve()
     if not out.name:
-        raise UserError(f"--out {out}: expected the name of a folder that can be made. Give another one.")
+        raise UserError(f"--out {out} is not the name of a new folder. Give another name.")
     if out.exists() and not _replaceable(out):
         raise UserError(
-            f"--out {out} is there and is no export, or holds other files besides, so it is not replaced. Give another "
+            f"--out {out} exists, and is not an export or holds other files, so it is not replaced. Give another "
             "folder."
         )
     return out
@@ -167,115 +291,6 @@ def _replaceable(out: Path) -> bool:
     names = {path.name for path in out.iterdir()}
     own = {MANIFEST, TOKENIZER, CONFIG, *(name for files in GRAPH_FILES.values() for name in files)}
     return not names or (is_exported(out) and names <= own)
-
-
-def _check_parity(source: Engine, exported: Engine, config: Any) -> None:
-    """Compares the graph with the model on made-up texts, for an exporter may take a dimension for a constant.
-
-    Raises:
-        ModelError: they disagree.
-    """
-    longest = longest_input(config) or max(map(max, _SHAPES))
-    for lengths in (*_SHAPES, (longest,)):
-        batch = made_up(config, tuple(min(length, longest) for length in lengths))
-        with source.computing():
-            wanted = source.forward(batch)
-        try:
-            far = float(np.abs(exported.forward(batch) - wanted).max())
-        except Exception as error:  # whatever a runtime raises for a shape that it does not take
-            far, reason = np.inf, f" ({str(error).strip().partition(chr(10))[0]})"
-        else:
-            reason = ""
-        if not far <= _LARGEST_DIFFERENCE:
-            raise ModelError(
-                f"The exported graph does not compute what the model does: for texts of {lengths} tokens its logits "
-                f"are {far:.2g} away{reason}. This is a defect of the exporter's; try another --format."
-            )
-
-
-def _passed(
-    graph: Graph,
-    precision: ExportPrecision,
-    classifier: TransformersClassifier,
-    texts: ExportTexts,
-    referee: Referee,
-    threads: int,
-) -> tuple[Graph, Comparison]:
-    """The graph in its precision, and how it compares.
-
-    Raises:
-        GateRefused: as `export`.
-    """
-    dtype = openvino_dtype() if precision == "int8" and graph.format == "openvino" else "fp32"
-    made = graph
-    samples = [] if precision == "fp32" else _samples(classifier, texts.calibration)
-    if samples:
-        log.info("export: quantising to int8, calibrated on %d texts", len(samples))
-        made = graph.quantised(samples)
-    comparison = referee.compare(made.engine(threads, dtype))
-    excesses = comparison.excesses(referee.limits)
-    # Operators in float make no answer less dependent on its batch mates.
-    searchable = replace(comparison, batch_flips=0).excesses(referee.limits)
-    if searchable and precision == "int8" and graph.format == "openvino":
-        log.warning("export: in int8 %s; looking for operators that have to stay in float", ", and ".join(searchable))
-        made = graph.restored(samples, referee.batches(_RANKED_BATCH), referee.score)
-        comparison = referee.compare(made.engine(threads, dtype))
-        excesses = comparison.excesses(referee.limits)
-    if excesses:
-        raise GateRefused(
-            f"The export in {precision} is not as good as its model: on {comparison.texts} validation texts "
-            f"{', and '.join(excesses)}. Nothing was written. {_advice(precision, graph.format)}"
-        )
-    return made, comparison
-
-
-def _advice(precision: ExportPrecision, format: Format) -> str:
-    if precision == "fp32":
-        return "Try another --format, or allow more (--max-flips and the like)."
-    other = "" if format == "openvino" else "try --format openvino, which puts operators back to float, "
-    return f"Export in fp32, {other}calibrate on texts that are more like those in use (--data), or allow more."
-
-
-def _samples(classifier: TransformersClassifier, texts: list[str]) -> list[dict[str, np.ndarray]]:
-    """One batch a text, without padding, which would be calibrated for as well."""
-    tokens = tokenise(texts, classifier.tokenizer, classifier.max_length)
-    return [pad(tokens, [row], int(classifier.tokenizer.pad_token_id)) for row in range(len(tokens))]
-
-
-def _write(
-    target: Path,
-    graph: Graph,
-    precision: ExportPrecision,
-    classifier: TransformersClassifier,
-    folder: Path,
-    texts: ExportTexts | None,
-    comparison: Comparison | None,
-) -> ExportManifest:
-    with write_folder(target) as temporary:
-        graph.save(temporary)
-        tokenizer = classifier.tokenizer.backend_tokenizer
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        tokenizer.save(str(temporary / TOKENIZER))
-        classifier.model.config.to_json_file(temporary / CONFIG)
-        manifest = ExportManifest(
-            format=graph.format,
-            precision=precision,
-            classes=classifier.classes,
-            max_length=classifier.max_length,
-            pad_id=int(classifier.tokenizer.pad_token_id),
-            parameters=classifier.size.parameters,
-            source={"model": str(folder), "digest": folder_digest(folder)},
-            calibration=texts.record() if texts is not None and precision == "int8" else None,
-            gate=None if comparison is None else comparison.to_json(),
-            bytes=sum((temporary / name).stat().st_size for name in GRAPH_FILES[graph.format]),
-            files={
-                name: file_sha256(temporary / name) for name in sorted({*GRAPH_FILES[graph.format], TOKENIZER, CONFIG})
-            },
-            versions=_versions(graph.format, precision),
-        )
-        manifest.save(temporary)
-    return ExportManifest.read(target)
 
 
 def _versions(format: Format, precision: ExportPrecision) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The quality gate: an export is compared with the model that it was made of, and refused if it is not as good."""
+"""The quality gate: compares an export with its model, and refuses it if it is worse than the limits allow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from understudy.data.tokens import Tokens, pad
 from understudy.evaluation.metrics import expected_calibration_error
 from understudy.evaluation.results import Gain
-from understudy.evaluation.significance import gain
-from understudy.inference.engines import Batch, Engine
+from understudy.evaluation.significance import Resampling, gain
+from understudy.inference.engine import Batch, Engine
 from understudy.inference.logits import predict_logits, softmax
 
 COMPANIONS = 31
@@ -25,13 +25,13 @@ _SMALLEST = 1e-9
 
 @dataclass(frozen=True)
 class Limits:
-    """How much worse an export may be.
+    """How much worse than its model an export may be.
 
     Attributes:
         flips: Share of the validation texts that may get another label.
         accuracy_loss: How much accuracy may be lost, as a share of the texts.
         ece_rise: How much the expected calibration error may rise.
-        batch_flips: How many texts may get another label among 31 others than alone.
+        batch_flips: How many of 64 texts may get another label among 31 others than alone.
     """
 
     flips: float = 0.01
@@ -42,20 +42,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An export beside the model that it was made of, on validation texts.
+    """The figures of an export and of its model on the validation texts.
 
     Attributes:
-        texts: How many there were.
-        flips: Share of them that got another label.
+        texts: How many there are.
+        flips: Share of them that get another label.
         accuracy: The export's.
         source_accuracy: The model's.
         change: The export's minus the model's.
         ece: The export's expected calibration error.
         source_ece: The model's.
-        batch_texts: How many texts were asked alone and among others.
-        batch_flips: How many of them got another label then.
+        batch_texts: How many texts are classified twice: alone, and among 31 others.
+        batch_flips: How many of them get two different labels.
         documents_per_second: Of the export, in batches by length.
-        source_documents_per_second: Of the model in PyTorch, likewise.
+        source_documents_per_second: Of the model in PyTorch, in the same batches.
     """
 
     texts: int
@@ -71,25 +71,25 @@ class Comparison:
     source_documents_per_second: float
 
     def excesses(self, limits: Limits) -> list[str]:
-        """What is worse than allowed, in words; empty if the export may pass."""
+        """The exceeded limits, in words; empty if the export passes."""
         found = []
         if self.flips > limits.flips:
-            found.append(f"{self.flips:.2%} of the labels flip, at most {limits.flips:.2%} may")
+            found.append(f"{self.flips:.2%} of the labels flip (at most {limits.flips:.2%} may)")
         if -self.change.accuracy > limits.accuracy_loss:
             low, high = self.change.ci95
             found.append(
-                f"accuracy changes by {self.change.accuracy * 100:+.2f} points [{low * 100:+.2f}, {high * 100:+.2f}], "
-                f"at most {limits.accuracy_loss * 100:.2f} may be lost"
+                f"accuracy changes by {self.change.accuracy * 100:+.2f} points [{low * 100:+.2f}, {high * 100:+.2f}] "
+                f"(a loss of at most {limits.accuracy_loss * 100:.2f} is allowed)"
             )
         if self.ece - self.source_ece > limits.ece_rise:
             found.append(
-                f"the calibration error rises from {self.source_ece:.3f} to {self.ece:.3f}, at most "
-                f"{limits.ece_rise:.3f} is allowed"
+                f"the expected calibration error rises from {self.source_ece:.3f} to {self.ece:.3f} (at most "
+                f"{limits.ece_rise:.3f} more is allowed)"
             )
         if self.batch_flips > limits.batch_flips:
             found.append(
                 f"{self.batch_flips} of {self.batch_texts} texts get another label among {COMPANIONS} others than "
-                f"alone, at most {limits.batch_flips} may"
+                f"alone (at most {limits.batch_flips} may)"
             )
         return found
 
@@ -99,16 +99,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Referee:
-    """Compares exports with the model that they were made of, on the same validation texts.
+    """Compares exports with their model on the same validation texts.
 
     Attributes:
         source: Runs the model.
         tokens: Of the validation texts.
-        labels: Their right classes, shape (texts,).
+        labels: Their true classes, shape (texts,).
         pad_id: The padding token.
         max_length: Tokens after which a text is cut.
-        limits: What is allowed.
-        resamples: Of the bootstrap behind the accuracy's interval.
+        limits: How much worse an export may be.
+        resamples: Bootstrap samples for the interval of the accuracy's change.
     """
 
     source: Engine
@@ -120,7 +120,7 @@ class Referee:
     resamples: int = 10_000
 
     def compare(self, engine: Engine) -> Comparison:
-        """All figures of one export."""
+        """Computes all figures of one export."""
         logits = self._answers(engine, self.tokens)
         predicted, source = logits.argmax(axis=1), self._logits.argmax(axis=1)
         batch_texts, batch_flips = self._batch_flips(engine)
@@ -130,7 +130,7 @@ class Referee:
             flips=float((predicted != source).mean()),
             accuracy=float((predicted == self.labels).mean()),
             source_accuracy=float((source == self.labels).mean()),
-            change=gain(predicted, source, self.labels, self.resamples, seed=0),
+            change=gain(predicted, source, self.labels, Resampling(self.resamples)),
             ece=expected_calibration_error(softmax(logits), self.labels),
             source_ece=expected_calibration_error(softmax(self._logits), self.labels),
             batch_texts=batch_texts,
@@ -140,11 +140,11 @@ class Referee:
         )
 
     def score(self, rows: np.ndarray, logits: np.ndarray) -> float:
-        """How good answers are: 1 if they are the model's, 0 at the limit that is nearest, negative beyond it.
+        """How good logits are: 1 if they are the model's, 0 if they reach a limit, negative if they exceed one.
 
         Args:
             rows: Which texts, shape (some texts,).
-            logits: The answers, shape (some texts, classes).
+            logits: Their logits, shape (some texts, classes).
         """
         labels, source = self.labels[rows], self._logits[rows]
         predicted, by_source = logits.argmax(axis=1), source.argmax(axis=1)
@@ -157,7 +157,7 @@ class Referee:
         return 1 - max(0.0, *(amount / max(limit, _SMALLEST) for amount, limit in used))
 
     def batches(self, size: int) -> list[tuple[Batch, np.ndarray]]:
-        """The validation texts, texts of like length together, each batch with its rows."""
+        """The validation texts in batches of similar length, each with its rows."""
         order = np.argsort(self.tokens.lengths, kind="stable")
         parts = [order[start : start + size] for start in range(0, len(order), size)]
         return [(pad(self.tokens, rows, self.pad_id), rows) for rows in parts]
@@ -170,7 +170,7 @@ class Referee:
         return predict_logits(engine, tokens, self.pad_id, longest=self.max_length)
 
     def _batch_flips(self, engine: Engine) -> tuple[int, int]:
-        """How many texts were asked alone and among others, and how many got another label then."""
+        """How many texts are classified both alone and among others, and how many get two different labels."""
         rows = np.random.default_rng(0).permutation(len(self.tokens))[:_INVARIANCE_TEXTS]
         flips = 0
         with engine.computing():
@@ -182,7 +182,7 @@ class Referee:
         return len(rows), flips
 
     def _documents_per_second(self, engine: Engine) -> list[float]:
-        """Of the model and of the export, in turn: the faster of two rounds each."""
+        """Of the model and of the export, the faster of two alternating rounds each."""
         rows = np.random.default_rng(1).permutation(len(self.tokens))[:_TIMED_TEXTS]
         chosen = self.tokens.select(rows)
         seconds = [np.inf, np.inf]

@@ -1,7 +1,7 @@
-"""From a PyTorch classifier to a graph that runs without PyTorch, in fp32 or quantised to int8.
+"""Converts a PyTorch classifier to a graph that runs without PyTorch, in fp32 or quantised to int8.
 
-`transformers.exporters` makes the graphs, NNCF quantises them: matrix products with static, calibrated ranges, so that
-a text's answer does not hang on the texts beside it, and embedding tables by their weights.
+`transformers.exporters` makes the graphs and NNCF quantises them. Matrix products get static ranges, so that a
+prediction does not depend on the other texts in the batch. For embedding tables only the weights are quantised.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
 from understudy.errors import MissingExtra, ModelError
-from understudy.inference.engines import Batch, Engine, OnnxEngine, OpenVinoEngine, no_telemetry
+from understudy.inference.engine import Batch, Engine
 from understudy.inference.exported import GRAPH_FILES, Format
+from understudy.inference.onnx_engine import OnnxEngine
+from understudy.inference.openvino_engine import OpenVinoEngine, no_telemetry
 from understudy.runtime.hardware import Dtype
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 Item = tuple[Batch, np.ndarray]
 """A batch of validation texts, and their rows."""
 Score = Callable[[np.ndarray, np.ndarray], float]
-"""Rows and their logits to how good they are: 1 as good as the original, 0 or more within all limits."""
+"""Takes rows and their logits, and returns how good they are: 1 for the model's own, 0 or more within all limits."""
 
 
 class Graph(ABC):
@@ -52,24 +55,41 @@ class Graph(ABC):
 
         Raises:
             MissingExtra: a package is not installed.
-            ModelError: the exporter does not know the model.
+            ModelError: the exporter does not support the model.
         """
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Writes `GRAPH_FILES` of its format."""
+        """Writes the files that `GRAPH_FILES` names for its format."""
 
     @abstractmethod
     def engine(self, threads: int, dtype: Dtype) -> Engine:
-        """Opens it."""
+        """Opens the graph in an engine."""
 
     @abstractmethod
     def quantised(self, samples: Sequence[Batch]) -> Self:
-        """In int8, with ranges read from the samples."""
+        """Quantises to int8.
+
+        Args:
+            samples: The quantisation texts, one batch each; the ranges of activations come from them.
+
+        Raises:
+            MissingExtra: NNCF is not installed.
+        """
 
     @abstractmethod
     def restored(self, samples: Sequence[Batch], validation: Sequence[Item], score: Score) -> Self:
-        """In int8 but for the operators that do most harm, which go back to float until the score is at least 0."""
+        """Quantises to int8, and puts the most harmful operators back to float until the score is at least 0.
+
+        Args:
+            samples: The quantisation texts, one batch each.
+            validation: The validation texts.
+            score: How good logits are.
+
+        Raises:
+            MissingExtra: NNCF is not installed.
+            ModelError: the format does not support it.
+        """
 
 
 class OpenVinoGraph(Graph):
@@ -79,9 +99,9 @@ class OpenVinoGraph(Graph):
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Self:
-        from transformers.exporters import OpenVINOConfig, OpenVINOExporter
-
-        return cls(_exported(model, OpenVINOExporter, OpenVINOConfig), int(model.config.num_labels or 0))
+        exporters = _exporters()
+        exported = _exported(model, exporters.OpenVINOExporter, exporters.OpenVINOConfig)
+        return cls(exported, int(model.config.num_labels or 0))
 
     def save(self, folder: Path) -> None:
         import openvino
@@ -106,11 +126,11 @@ class OpenVinoGraph(Graph):
                 rows.append(batch_rows)
                 logits.append(np.array(compiled(batch)[0], dtype=np.float32))
             found = score(np.concatenate(rows), np.concatenate(logits))
-            # Only whether it passes counts: the original need not score 1 in the type that NNCF computes in.
+            # Only passing counts: in the type that NNCF computes in, even the original may score below 1.
             return (1.0 if found >= 0 else found), [[each] for each in logits]
 
-        # NNCF 3.4 puts an operator back to float without taking back what SmoothQuant did to its inputs, and the graph
-        # then computes something else; so the search begins without it.
+        # NNCF 3.4 puts an operator back to float without undoing what SmoothQuant did to its inputs, and the graph then
+        # computes something else. So the search starts without SmoothQuant.
         off = nncf.AdvancedSmoothQuantParameters(matmul=-1, convolution=-1)
         with _quietly():
             made = nncf.quantize_with_accuracy_control(
@@ -126,15 +146,15 @@ class OpenVinoGraph(Graph):
 
 
 class OnnxGraph(Graph):
-    """An `onnx_ir.Model`; NNCF's search for the worst operators does not take it."""
+    """An `onnx_ir.Model`; NNCF's search for the most harmful operators does not support it."""
 
     format = "onnx"
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Self:
-        from transformers.exporters import OnnxConfig, OnnxExporter
-
-        return cls(_exported(model, OnnxExporter, OnnxConfig), int(model.config.num_labels or 0))
+        exporters = _exporters()
+        exported = _exported(model, exporters.OnnxExporter, exporters.OnnxConfig)
+        return cls(exported, int(model.config.num_labels or 0))
 
     def save(self, folder: Path) -> None:
         import onnx_ir
@@ -148,28 +168,32 @@ class OnnxGraph(Graph):
 
     def quantised(self, samples: Sequence[Batch]) -> Self:
         nncf = _nncf()
-        from transformers.exporters import NNCFOnnxQuantizer, NNCFQuantizationConfig
-        from transformers.exporters.configs import ExportFormat
-
-        config = NNCFQuantizationConfig(**_settings(nncf, samples))
+        exporters = _exporters()
+        config = exporters.NNCFQuantizationConfig(**_settings(nncf, samples))
+        tensors = _tensors(samples)
         with _quietly():
-            made = NNCFOnnxQuantizer(config, _tensors(samples)).quantize(
-                self.program, _tensors(samples)[0], ExportFormat.ONNX
+            made = exporters.NNCFOnnxQuantizer(config, tensors).quantize(
+                self.program, tensors[0], exporters.ExportFormat.ONNX
             )
         return type(self)(made, self.classes)
 
     def restored(self, samples: Sequence[Batch], validation: Sequence[Item], score: Score) -> Self:
-        raise ModelError("An int8 ONNX graph is what it is: operators go back to float in the format openvino only.")
+        raise ModelError("Only an OpenVINO graph can put operators back to float. Use --format openvino.")
 
 
 GRAPHS: dict[Format, type[Graph]] = {"openvino": OpenVinoGraph, "onnx": OnnxGraph}
+
+
+def _exporters() -> Any:
+    # Its lazy module hides its names from type checkers.
+    return import_module("transformers.exporters")
 
 
 def _exported(model: PreTrainedModel, exporter: Any, config: Any) -> Any:
     import torch
 
     model.set_attn_implementation("sdpa")
-    # Texts of different lengths: a graph that saw no padding might leave it out.
+    # Texts of different lengths: without padding in the example, the graph might ignore the mask.
     ids = torch.ones((3, 7), dtype=torch.long)
     mask = torch.ones_like(ids)
     mask[1, 4:] = mask[2, 2:] = 0
@@ -177,20 +201,19 @@ def _exported(model: PreTrainedModel, exporter: Any, config: Any) -> Any:
     shapes = {"input_ids": either, "attention_mask": either}
     try:
         with _quietly():
-            exported = exporter().export(
-                model.eval(), {"input_ids": ids, "attention_mask": mask}, config=config(dynamic_shapes=shapes)
-            )
+            example = {"input_ids": ids, "attention_mask": mask}
+            program = exporter().export(cast(Any, model).eval(), example, config=config(dynamic_shapes=shapes)).program
     except ImportError as error:
         raise MissingExtra(
             error.name or "onnx", "onnx" if exporter.export_format == "onnx" else "distill", "Exporting a model"
         ) from None
-    except Exception as error:  # whatever the exporter raises for a model that it does not know
+    except Exception as error:  # the exporter raises anything for a model that it does not know
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(
             f"This {model.config.model_type} model cannot be exported: {type(error).__name__}: {reason}. Export "
-            "another student, or serve the PyTorch folder."
+            "another student, or use the PyTorch folder as it is."
         ) from error
-    return exported.program
+    return program
 
 
 def _nncf() -> Any:
@@ -213,11 +236,11 @@ def _tensors(samples: Sequence[Batch]) -> list[dict[str, Any]]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the exporters' and NNCF's own reports, on the screen or to their makers."""
+    """Silences the exporters and NNCF, on the screen and towards their makers."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        # NNCF draws its progress on stdout, which is for answers.
+        # NNCF draws its progress on stdout, which is for results.
         with no_telemetry(), warnings.catch_warnings(action="ignore"), redirect_stdout(io.StringIO()):
             yield
     finally:

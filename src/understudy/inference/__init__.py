@@ -1,1 +1,1 @@
-"""Finished models and what they answer, kept or written; nothing is trained."""
+"""Runs finished models, and stores or writes their predictions; trains nothing."""

@@ -1,4 +1,4 @@
-"""Labels for probabilities, and none where no class is probable enough."""
+"""Labels from probabilities; a text without a probable enough class gets none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def labels_of(probabilities: np.ndarray, classes: Sequence[str], threshold: floa
     Args:
         probabilities: Shape (texts, classes).
         classes: Their names.
-        threshold: From 0, which gives every text its label, to 1.
+        threshold: From 0 to 1; with 0 every text gets a label.
     """
     top = probabilities.argmax(axis=-1)
     sure = probabilities[np.arange(len(top)), top] >= threshold
@@ -23,13 +23,13 @@ def labels_of(probabilities: np.ndarray, classes: Sequence[str], threshold: floa
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuses what no probability can be.
+    """Checks that a threshold is a probability.
 
     Raises:
         UserError: the threshold is not between 0 and 1.
     """
     if not 0 <= threshold <= 1:
         raise UserError(
-            f"threshold = {threshold}: expected a probability from 0 to 1. metrics.json has, under `abstention`, the "
-            "one for a run's evaluation.target_precision."
+            f"threshold = {threshold}: expected a probability from 0 to 1. For a run with evaluation.target_precision, "
+            "metrics.json has a threshold under `abstention`."
         )

@@ -7,17 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from understudy.data.tokens import Tokens
 from understudy.inference.answers import check_threshold, labels_of
 from understudy.runtime.hardware import Dtype
-from understudy.storage.artifacts import file_sha256, fingerprint
-
-if TYPE_CHECKING:
-    pass
+from understudy.storage.files import file_sha256, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +23,12 @@ CHUNK = 1024
 
 @dataclass(frozen=True)
 class Prediction:
-    """One text's answer: the label, None where no class was probable enough, and the probability of every class."""
+    """The prediction for one text.
+
+    Attributes:
+        label: The predicted class; None if no class is probable enough.
+        probabilities: Of every class, by name.
+    """
 
     label: str | None
     probabilities: dict[str, float]
@@ -34,7 +36,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Size:
-    """Parameters, and the bytes that they take in memory."""
+    """How many parameters a model has, and how many bytes they take in memory."""
 
     parameters: int
     bytes: int
@@ -42,7 +44,11 @@ class Size:
 
 @dataclass
 class CutTexts:
-    """Says that texts are longer than a model takes, the first time that it happens."""
+    """Warns once that texts are longer than the model reads.
+
+    Attributes:
+        said: Whether the warning was given.
+    """
 
     said: bool = False
 
@@ -54,22 +60,26 @@ class CutTexts:
 
 
 class Classifier(ABC):
-    """A classifier that is ready to answer; `understudy.load` makes one.
+    """A classifier that is ready to predict; `understudy.load` opens one.
 
-    To scikit-learn it is an estimator that is fitted: in a `FrozenEstimator` it can be cross-validated or scored.
+    It can be given wherever the path of a model is expected. For scikit-learn it is a fitted estimator: in a
+    `FrozenEstimator` it can be cross-validated or scored.
 
     Attributes:
-        folder: Where it was opened.
+        folder: Where the model is.
         dtype: Compute type.
     """
 
     folder: Path
     dtype: Dtype
 
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
     @property
     @abstractmethod
     def classes(self) -> list[str]:
-        """Their names, in the order of the probabilities' columns."""
+        """The names of the classes, in the order of the probabilities' columns."""
 
     @property
     @abstractmethod
@@ -78,25 +88,25 @@ class Classifier(ABC):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What its answers depend on beside the texts and the versions of packages, as JSON can express it."""
+        """What the predictions depend on, besides the texts and the versions of packages; fit for JSON."""
         files = sorted(path for path in self.folder.iterdir() if path.is_file() and path.suffix != ".md")
         return {"model": fingerprint(**{path.name: file_sha256(path) for path in files}), "dtype": self.dtype}
 
     @abstractmethod
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
-        """Of shape (texts, classes)."""
+        """Probabilities, float64 of shape (texts, classes)."""
 
     @property
     def classes_(self) -> np.ndarray:
-        """As `classes`, the way scikit-learn names it."""
+        """The same as `classes`, under scikit-learn's name."""
         return np.array(self.classes)
 
     def score(self, texts: Iterable[str], labels: Iterable[str]) -> float:
-        """Share of the texts that get the given label, a class's name."""
+        """Accuracy: the share of the texts whose predicted class has the given name."""
         return float(np.mean(np.array(self.predict(texts)) == np.array(list(labels))))
 
     def fit(self, texts: Any, labels: Any = None) -> Classifier:
-        """Changes nothing, for it is finished; scikit-learn takes only what has this method for an estimator."""
+        """Does nothing, because the model is trained; scikit-learn requires the method of every estimator."""
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -116,7 +126,10 @@ class Classifier(ABC):
         """The most probable class of each text.
 
         Args:
-            texts: One string a text; a single string is refused, for its letters would be taken for texts.
+            texts: One string per text.
+
+        Raises:
+            TypeError: as `predict_proba`.
         """
         names = self.classes
         return [names[index] for index in self.predict_proba(texts).argmax(axis=-1)]
@@ -125,28 +138,28 @@ class Classifier(ABC):
         """Probabilities, float64 of shape (texts, classes); columns in the order of `classes`.
 
         Args:
-            texts: One string a text.
-            advance: Told how many more texts are done.
+            texts: One string per text.
+            advance: Called with the number of texts that were just finished.
 
         Raises:
-            TypeError: `texts` is a string, or holds something else than strings.
+            TypeError: `texts` is one string instead of several, or holds something that is not a string.
         """
         _refuse_one_string(texts)
         texts = list(texts)
         for place, text in enumerate(texts):
             if not isinstance(text, str):
                 raise TypeError(
-                    f"expected texts as strings, got {type(text).__name__} at position {place}; leave out or fill in "
+                    f"expected texts as strings, got {type(text).__name__} at position {place}; remove or fill "
                     "missing values first"
                 )
         return self._probabilities(texts, advance)
 
     def stream(self, texts: Iterable[str], chunk: int = CHUNK, threshold: float = 0.0) -> Iterator[Prediction]:
-        """Answers in the order of `texts`.
+        """Yields predictions in the order of `texts`.
 
         Args:
-            texts: One string a text.
-            chunk: How many of them are in memory at a time.
+            texts: One string per text.
+            chunk: How many texts are in memory at a time.
             threshold: A text whose top probability is below it gets no label.
 
         Raises:
@@ -164,10 +177,11 @@ class Classifier(ABC):
 
 def _refuse_one_string(texts: Iterable[str]) -> None:
     if isinstance(texts, str):
-        raise TypeError("expected a sequence of texts, got one string; put it into a list: [text]")
+        raise TypeError("expected a sequence of texts, got one string; put it in a list: [text]")
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """The items in lists of `size`; the last one may be shorter."""
     part: list[Any] = []
     for item in items:
         part.append(item)

@@ -1,4 +1,4 @@
-"""A classifier in a Hugging Face folder, computed by PyTorch or by what an engine converts it to."""
+"""A classifier in a Hugging Face folder, run by PyTorch or OpenVINO."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError
 from understudy.inference.classifier import Classifier, CutTexts, Size
-from understudy.inference.engines import Engine, open_engine
+from understudy.inference.engine import Engine
+from understudy.inference.engines import open_engine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.runtime.hardware import Dtype, Hardware, detect
 
@@ -25,10 +26,16 @@ _LONGEST = 512
 
 @dataclass(frozen=True)
 class TransformersClassifier(Classifier):
-    """An encoder in a Hugging Face folder.
+    """An encoder with a classification head, in a Hugging Face folder.
 
     Attributes:
+        folder: Where the model is.
+        model: The PyTorch model.
+        tokenizer: Its tokenizer.
+        hardware: Where to compute.
+        dtype: Compute type.
         max_length: Tokens after which a text is cut.
+        cut: Warns once about texts that are cut.
     """
 
     folder: Path
@@ -43,25 +50,25 @@ class TransformersClassifier(Classifier):
     def open(
         cls,
         folder: Path,
-        path: str | Path,
+        *,
         device: str | None,
         threads: int | None,
         precision: str,
         engine: str | None,
     ) -> TransformersClassifier:
-        """As `Classifier.load`, for a folder that messages call `path`."""
+        """As `open_classifier`."""
         try:
             from understudy.models.loading import load_classifier, load_config, load_tokenizer, longest_input, resolve
         except ImportError:
             raise MissingExtra("transformers", "distill", "Opening a PyTorch model") from None
 
         origin = resolve(str(folder.absolute()))
-        _require_classifier(load_config(origin.path), path)
+        _require_classifier(load_config(origin.path), folder)
         hardware = detect(device, threads, engine)
         dtype = hardware.dtype(precision)
         model = load_classifier(origin.path)
         tokenizer = load_tokenizer(origin.path)
-        # A tokenizer that knows no limit says 1e30.
+        # A tokenizer without a limit has 1e30.
         longest = min(tokenizer.model_max_length, longest_input(model.config) or _LONGEST)
         return cls(folder, model, tokenizer, hardware, dtype, longest)
 
@@ -96,12 +103,11 @@ class TransformersClassifier(Classifier):
         return int(self.tokenizer.pad_token_id)
 
 
-def _require_classifier(config: Any, path: str | Path) -> None:
+def _require_classifier(config: Any, folder: Path) -> None:
     if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or []):
-        raise ModelError(f"{path} is an encoder, not a text classifier. Fine-tune it first: understudy run.")
+        raise ModelError(f"{folder} is an encoder, not a text classifier. Fine-tune it first: understudy run.")
     if config.problem_type not in (None, "single_label_classification") or config.num_labels < 2:
         raise ModelError(
-            f"{path} has problem_type = {config.problem_type} and {config.num_labels} outputs; expected a classifier "
-            "that gives a text one label out of two or more. Multi-label classification and regression are not "
-            "supported."
+            f"{folder} has problem_type = {config.problem_type} and {config.num_labels} outputs. Expected a classifier "
+            "that picks one of two or more labels; multi-label classification and regression are not supported."
         )

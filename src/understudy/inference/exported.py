@@ -1,7 +1,7 @@
 """Exported models: a folder that runs without PyTorch, with a manifest that says what is in it.
 
-Nothing in such a folder is believed. A manifest names the files and their checksums; only those are opened, and none of
-them can run code or reach out of the folder.
+Nothing in such a folder is trusted. The manifest names the files and their checksums; only these files are opened, and
+none of them can run code or point outside the folder.
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, NonNegativeInt
 
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
 from understudy.inference.classifier import Classifier, CutTexts, Size
-from understudy.inference.engines import Engine, OnnxEngine, OpenVinoEngine, openvino_dtype
+from understudy.inference.engine import Engine
 from understudy.inference.logits import predict_logits, softmax
+from understudy.inference.onnx_engine import OnnxEngine
+from understudy.inference.openvino_engine import OpenVinoEngine, openvino_dtype
 from understudy.runtime.hardware import Dtype
-from understudy.storage.artifacts import file_sha256, write_json
+from understudy.storage.files import file_sha256, write_json
+from understudy.storage.records import read_record
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -63,14 +67,14 @@ class ExportManifest:
 
     format: Format
     precision: ExportPrecision
-    classes: list[str]
-    max_length: int
-    pad_id: int
-    parameters: int
+    classes: Annotated[list[str], Field(min_length=2)]
+    max_length: NonNegativeInt
+    pad_id: NonNegativeInt
+    parameters: NonNegativeInt
     source: dict[str, Any]
     calibration: dict[str, Any] | None
     gate: dict[str, Any] | None
-    bytes: int
+    bytes: NonNegativeInt
     files: dict[str, str]
     versions: dict[str, str]
 
@@ -82,46 +86,15 @@ class ExportManifest:
         """Reads and checks the manifest; the files that it names are looked at by `check_files`.
 
         Raises:
-            ModelError: it is none, or says what cannot be.
+            ModelError: the manifest is missing, damaged, has another schema version or names other files.
         """
-        path = folder / MANIFEST
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            version = content.pop("schema_version")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise ModelError(f"{path} is no manifest of an export. Export the model again.") from None
-        if version != _SCHEMA_VERSION:
-            raise ModelError(
-                f"{path} has schema version {version}, this understudy reads {_SCHEMA_VERSION}. Export the model again."
-            )
-        try:
-            manifest = cls(**content)
-        except TypeError as error:
-            raise ModelError(
-                f"{path} is not what schema version {_SCHEMA_VERSION} holds ({error}). Export it again."
-            ) from None
-        problem = manifest._problem()
-        if problem:
-            raise ModelError(f"{path}: {problem}. Export the model again.")
+        path, remedy = folder / MANIFEST, "Export the model again."
+        manifest = read_record(cls, path, error=ModelError, remedy=remedy, version=_SCHEMA_VERSION)
+        wanted = {*GRAPH_FILES[manifest.format], TOKENIZER, CONFIG}
+        if set(manifest.files) != wanted:
+            expected, got = (", ".join(sorted(names)) for names in (wanted, manifest.files))
+            raise ModelError(f"{path}: files: expected {expected}, got {got}. {remedy}")
         return manifest
-
-    def _problem(self) -> str | None:
-        """What the manifest says that no export of ours would."""
-        if self.format not in get_args(Format) or self.precision not in get_args(ExportPrecision):
-            return f"format {self.format!r} in {self.precision!r} is not known"
-        names = self.classes
-        if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
-            return f"expected the names of two or more classes, got {names!r}"
-        for name in ("max_length", "pad_id", "parameters", "bytes"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                return f"expected a number for {name}, got {value!r}"
-        if not isinstance(self.files, dict) or not all(isinstance(item, str) for item in self.files.values()):
-            return "expected a checksum for each file"
-        wanted = {*GRAPH_FILES[self.format], TOKENIZER, CONFIG}
-        if set(self.files) != wanted:
-            return f"expected the files {', '.join(sorted(wanted))}, got {', '.join(sorted(map(str, self.files)))}"
-        return None
 
     def check_files(self, folder: Path) -> None:
         """Compares every file with its checksum.
@@ -162,9 +135,12 @@ class ExportedClassifier(Classifier):
     """An exported folder, run by OpenVINO or ONNX Runtime on the CPU.
 
     Attributes:
-        folder: Where it is.
-        manifest: What it is.
-        threads: How many compute.
+        folder: Where the export is.
+        manifest: Describes it.
+        tokenizer: Its tokenizer.
+        threads: CPU threads.
+        dtype: Compute type of the operators that are not quantised.
+        cut: Warns once about texts that are cut.
     """
 
     folder: Path
@@ -176,13 +152,13 @@ class ExportedClassifier(Classifier):
 
     @classmethod
     def open(
-        cls, folder: Path, device: str | None, threads: int | None, precision: str | None, engine: str | None
+        cls, folder: Path, *, device: str | None, threads: int | None, precision: str | None, engine: str | None
     ) -> ExportedClassifier:
         """As `open_classifier`.
 
         Raises:
-            ModelError: the folder is not what was exported, or cannot be opened.
-            UserError: another device or engine is asked for than the folder was made for.
+            ModelError: a file is damaged, was changed, or cannot be opened.
+            UserError: the export does not support the device, precision or engine.
         """
         manifest = ExportManifest.read(folder)
         own = {"openvino": "openvino", "onnx": "onnxruntime"}[manifest.format]
@@ -215,20 +191,20 @@ class ExportedClassifier(Classifier):
 
     @cached_property
     def engine(self) -> Engine:
-        """What computes the graph.
+        """Computes the graph.
 
         Raises:
-            ModelError: the runtime cannot open it.
+            ModelError: the runtime cannot open the graph.
         """
         return open_graph(self.folder, self.manifest.format, len(self.classes), self.threads, self.dtype)
 
 
 def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: Dtype) -> Engine:
-    """The engine for the graph in a folder, whose files were checked before.
+    """Opens the graph in a folder whose files are already checked.
 
     Raises:
         MissingExtra: the runtime is not installed.
-        ModelError: it cannot open the graph.
+        ModelError: the runtime cannot open the graph.
     """
     kind = OpenVinoEngine if format == "openvino" else OnnxEngine
     probe = {"input_ids": np.array([[0, 1, 2], [2, 0, 0]]), "attention_mask": np.array([[1, 1, 1], [1, 0, 0]])}
@@ -237,13 +213,13 @@ def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: 
         shape = engine.forward(probe).shape
     except (MissingExtra, ModelError):
         raise
-    except Exception as error:  # whatever the runtime raises for a file that is none of its own
+    except Exception as error:  # a runtime raises anything for a file that it cannot read
         reason = str(error).strip().partition("\n")[0]
-        raise ModelError(f"{folder} holds a graph that cannot be opened: {reason}. Export the model again.") from None
+        raise ModelError(f"The graph in {folder} cannot be opened: {reason}. Export the model again.") from None
     if shape != (2, classes):
         raise ModelError(
-            f"{folder} holds a graph that gives two texts logits of shape {shape}; expected {(2, classes)}, for the "
-            f"manifest names {classes} classes. Export the model again."
+            f"The graph in {folder} computes logits of shape {shape} for two texts; expected {(2, classes)}, because "
+            f"the manifest names {classes} classes. Export the model again."
         )
     return engine
 
@@ -256,7 +232,7 @@ def available_threads() -> int:
 
 
 def _dtype(manifest: ExportManifest, precision: str | None) -> Dtype:
-    """Compute type of what is not quantised; for int8 by default what the hardware computes fastest."""
+    """Compute type of the operators that are not quantised; for int8 the default is the hardware's fastest."""
     wanted = precision or ("auto" if manifest.precision == "int8" else "fp32")
     if manifest.format == "onnx" or wanted == "fp32":
         if wanted in ("bf16", "fp16"):
@@ -275,10 +251,13 @@ def _tokenizer(path: Path, max_length: int) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust library raises bare Exceptions
-        raise ModelError(f"{path} holds no tokenizer: {error}. Export the model again.") from None
+        raise ModelError(f"{path} is not a tokenizer ({error}). Export the model again.") from None
     special = tokenizer.num_special_tokens_to_add(False)
     if max_length <= special:
-        raise ModelError(f"{path}: {special} special tokens leave nothing of texts of {max_length}. Export it again.")
+        raise ModelError(
+            f"{path} adds {special} special tokens, which leaves no room for text in {max_length} tokens. "
+            "Export the model again."
+        )
     return tokenizer
 
 
@@ -286,9 +265,6 @@ def _refuse_code(config: Path) -> None:
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        raise ModelError(f"{config} is no JSON. Export the model again.") from None
+        raise ModelError(f"{config} is not JSON. Export the model again.") from None
     if not isinstance(content, dict) or "auto_map" in content:
-        raise ModelError(
-            f"{config} names Python code of the model's own (auto_map), which understudy never runs and never exports. "
-            "Export the model again."
-        )
+        raise ModelError(f"{config} names Python code (auto_map), which understudy never runs. Export the model again.")

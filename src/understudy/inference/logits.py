@@ -1,4 +1,4 @@
-"""Logits of many texts, in batches by length, and the probabilities that they stand for."""
+"""Logits of many texts, in batches by length, and their probabilities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from understudy.data.tokens import Tokens, length_batches, pad
-from understudy.inference.engines import Engine
+from understudy.inference.engine import Engine
 
 
 def predict_logits(
@@ -19,9 +19,9 @@ def predict_logits(
         engine: Computes them.
         tokens: One entry a text.
         pad_id: The padding token.
-        advance: Told how many more texts are done.
-        longest: Tokens up to which batches are padded to the next of the engine's steps; by default to their longest
-            text.
+        advance: Called with the number of texts that were just finished.
+        longest: Batches are padded to a multiple of the engine's step, at most to this many tokens. By default they
+            are padded to their longest text.
 
     Returns:
         float32 of shape (texts, classes).
@@ -42,4 +42,5 @@ def predict_logits(
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities, float64 of the shape of `logits`."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+    probabilities: np.ndarray = shifted / shifted.sum(axis=-1, keepdims=True)
+    return probabilities

@@ -15,7 +15,13 @@ from understudy.runtime.hardware import Dtype
 
 @dataclass(frozen=True)
 class LinearClassifier(Classifier):
-    """A linear model on n-grams; it reads whole texts."""
+    """A linear model on n-grams; it reads texts of any length.
+
+    Attributes:
+        model: The linear model.
+        folder: Where the model is.
+        dtype: Compute type.
+    """
 
     model: LinearModel
     folder: Path

@@ -1,8 +1,10 @@
-"""Opens a finished classifier of whatever kind a folder holds."""
+"""Opens a finished classifier of any kind."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TypedDict
 
 from understudy.errors import ModelError, UserError
 from understudy.inference.classifier import Classifier
@@ -10,52 +12,64 @@ from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.exported import ExportedClassifier, is_exported
 from understudy.inference.ngrams import LinearClassifier
 from understudy.models.linear import LinearModel, is_linear
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
+class OpenOptions(TypedDict, total=False):
+    """The keyword arguments of `open_classifier`."""
+
+    device: str | None
+    threads: int | None
+    precision: str | None
+    engine: str | None
+
+
 def open_classifier(
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     device: str | None = None,
     threads: int | None = None,
     precision: str | None = None,
     engine: str | None = None,
 ) -> Classifier:
-    """Opens a Hugging Face folder, an export, a linear model, or a run directory's student.
+    """Opens a Hugging Face folder, an export, a linear model, or the student of a run directory.
 
     Args:
-        path: The folder.
-        device: `cpu`, `cuda`, `mps`; by default the best there is.
-        threads: CPU threads; PyTorch has one number for the whole process, the last that was asked for.
-        precision: Compute type: `fp32` gives what `transformers` gives, `auto` the hardware's fastest. By default
-            `auto` for an int8 export, where it is the type of what is not quantised, and `fp32` for all else.
-        engine: `pytorch`, `openvino` or `auto`: OpenVINO on a CPU where the precision is bf16 and the model's
-            logits agree. It takes seconds to open, which pays for many texts. An export has an engine of its own.
+        path: The folder; an open classifier counts as the path of its folder.
+        device: `cpu`, `cuda` or `mps`; by default the fastest device here.
+        threads: CPU threads. PyTorch has one number for the whole process, so the last call decides.
+        precision: Compute type: `fp32` computes what `transformers` computes, `auto` takes the hardware's fastest.
+            The default is `fp32`. For an int8 export it is `auto`, and concerns the operators that are not quantised.
+        engine: `pytorch`, `openvino` or `auto`, which takes OpenVINO on a CPU if the precision is bf16 and the logits
+            agree with PyTorch's. OpenVINO takes seconds to open, which pays for many texts. An export has its own
+            engine.
 
     Raises:
-        ModelError: there is no single-label classifier at `path`.
-        UserError: there is no such device, precision or engine.
+        ModelError: `path` holds no single-label classifier.
+        UserError: the device, precision or engine does not exist.
     """
     if precision is not None and precision not in _PRECISIONS:
         raise UserError(f"precision = {precision!r}: expected one of {', '.join(_PRECISIONS)}.")
     folder = _model_folder(path)
     if is_exported(folder):
-        return ExportedClassifier.open(folder, device, threads, precision, engine)
+        return ExportedClassifier.open(folder, device=device, threads=threads, precision=precision, engine=engine)
     if is_linear(folder):
         return LinearClassifier(LinearModel.load(folder), folder)
-    return TransformersClassifier.open(folder, path, device, threads, precision or "fp32", engine)
+    return TransformersClassifier.open(
+        folder, device=device, threads=threads, precision=precision or "fp32", engine=engine
+    )
 
 
-def _model_folder(path: str | Path) -> Path:
+def _model_folder(path: str | os.PathLike[str]) -> Path:
     """The folder of a model, or of a run's student."""
     folder = Path(path).expanduser()
     run = RunDirectory(folder)
     if run.is_run():
         if not run.student.is_dir():
-            raise ModelError(f"The run {path} has no student yet. Finish it first: understudy run --out {path}")
+            raise ModelError(f"The run {folder} has no student yet. Finish it first: understudy run --out {folder}")
         return run.student
     if not folder.is_dir():
-        raise ModelError(f"No model at '{path}': expected a run directory, a Hugging Face folder or an export.")
+        raise ModelError(f"No model at '{folder}'. Give a run directory, a Hugging Face folder or an export.")
     return folder

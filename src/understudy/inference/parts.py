@@ -1,73 +1,80 @@
-"""What an unfinished prediction keeps beside its output, so that the same command goes on where it was stopped.
+"""Stores the finished parts of a prediction next to its output, so that the same command can resume it.
 
 The hidden folder `.NAME.parts` holds one file of probabilities for each finished window of rows, and `work.json`, which
-says whose they are. A part begins with a checksum over its content, its number and the work: one that is cut off,
-damaged or of other work does not pass for whole. The rows themselves are not kept, for the input has them.
+describes the work. A part starts with a checksum over its content, its number and the work, so a part that is cut off,
+damaged or of other work is noticed. The rows themselves are not stored, because the input has them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from understudy.errors import UserError
-from understudy.storage.artifacts import fingerprint, write_file, write_json
+from understudy.storage.files import fingerprint, write_file, write_json
+from understudy.storage.records import load_record
 
 log = logging.getLogger(__name__)
 
-_LOCK = "lock"
+_OWNER = "owner"
 _WORK = "work.json"
 _PARTS = "[0-9]*.part"
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _NUMBER = np.dtype("<f8")
+# What a disk without locks answers, as some network disks do.
+_NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextmanager
 def parts_folder(output: Path) -> Iterator[Path]:
-    """Yields the folder of an output's parts, for this process alone; afterwards it is removed unless it holds some.
+    """Yields the folder of an output's parts, for this process alone; removes it afterwards unless it holds parts.
 
     Args:
-        output: The file that is to be written.
+        output: The file to write.
 
     Raises:
-        UserError: another process works on the same output.
+        UserError: another process is writing the same output.
     """
     folder = output.with_name(f".{output.name}.parts")
-    lock = _locked(folder, output)
-    try:
-        yield folder
-    finally:
-        if not any(folder.glob(_PARTS)):
-            _empty(folder)
-        # Last, for whoever finds no lock may take the folder for its own.
-        (folder / _LOCK).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # parts are kept in it, or the next process has come
-            folder.rmdir()
-        lock.close()
+    with _locked(output.with_name(f".{output.name}.lock"), output, folder / _OWNER):
+        try:
+            folder.mkdir(exist_ok=True)
+        except FileExistsError:
+            raise UserError(f"{folder} is a file; expected a folder or nothing. Remove the file.") from None
+        (folder / _OWNER).write_text(str(os.getpid()), encoding="utf-8")
+        try:
+            yield folder
+        finally:
+            if not any(folder.glob(_PARTS)):
+                _empty(folder)
+            (folder / _OWNER).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it still holds parts
+                folder.rmdir()
 
 
 class Parts:
-    """The finished windows of a piece of work.
+    """The finished windows of a prediction.
 
     Attributes:
-        rows: How many rows they have together.
+        rows: How many rows they have in total.
     """
 
     def __init__(self, folder: Path, work: dict[str, Any]) -> None:
-        """Takes over what an earlier try left, if it did the same work, and removes everything else.
+        """Reuses the parts of an earlier attempt at the same work, and removes everything else.
 
         Args:
             folder: From `parts_folder`.
-            work: What the answers depend on, as JSON can express it; `classes` names the probabilities' columns.
+            work: What the predictions depend on, fit for JSON; `classes` names the probabilities' columns.
         """
         self._folder = folder
         self._work = fingerprint(**work)
@@ -76,11 +83,11 @@ class Parts:
         earlier = _description(folder)
         if earlier != work:
             if any(folder.glob(_PARTS)):
-                log.warning("%s was kept of other work and is removed: %s", folder, _difference(earlier, work))
+                log.warning("%s belongs to other work and is removed: %s", folder, _difference(earlier, work))
             _empty(folder)
             write_json(folder / _WORK, work)
         for path in folder.iterdir():
-            if path.name.startswith("."):  # what a killed process was writing
+            if path.name.startswith("."):  # left half written by a killed process
                 path.unlink()
             elif path.match(_PARTS):
                 part = self._read(path)
@@ -91,18 +98,18 @@ class Parts:
                     self.rows += len(part)
 
     def get(self, number: int) -> np.ndarray | None:
-        """Probabilities of a window, float64 of shape (rows, classes); None where it is not finished."""
+        """Probabilities of a window, float64 of shape (rows, classes); None if it is not finished."""
         return self._read(self._path(number))
 
     def put(self, number: int, probabilities: np.ndarray) -> None:
-        """Keeps a finished window."""
+        """Stores a finished window."""
         path = self._path(number)
         content = probabilities.astype(_NUMBER).tobytes()
         write_file(path, lambda temporary: temporary.write_bytes(self._checksum(path, content) + content))
         self.rows += len(probabilities)
 
     def clear(self) -> None:
-        """Removes all parts, for they have served, or cannot."""
+        """Removes all parts."""
         _empty(self._folder)
 
     def _path(self, number: int) -> Path:
@@ -122,69 +129,58 @@ class Parts:
         return hashlib.sha256(f"{self._work}/{path.name}/".encode() + content).digest()
 
 
-def _locked(folder: Path, output: Path) -> IO[str]:
-    """The lock's open file; closing it, or the end of the process, however it ends, gives the lock back."""
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = (folder / _LOCK).open("a+", encoding="utf-8")
-        except FileNotFoundError:  # its former owner has just removed the folder
-            continue
-        except FileExistsError:
-            raise UserError(f"{folder} is a file: expected a folder there, or nothing. Remove it.") from None
-        if not _lock(file):
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
-            file.close()
-            raise UserError(
-                f"--output {output}: another process ({owner}) is working on it. Wait for its end, or give another "
-                "name."
-            )
-        if _is_at(file, folder / _LOCK):
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            return file
-        file.close()  # its former owner removed it in between, so that it locks nothing
+@contextmanager
+def _locked(path: Path, output: Path, owner: Path) -> Iterator[None]:
+    """Holds a lock, which ends with the process at the latest.
 
-
-def _lock(file: IO[str]) -> bool:
-    """Locks a file unless another process has; where there are no locks, nothing is done."""
+    Args:
+        path: The lock's file.
+        output: The file to write, for messages.
+        owner: Holds the number of the process that has the lock.
+    """
+    lock = FileLock(path)
     try:
-        import fcntl
-    except ImportError:  # Windows
-        return True
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(
+            f"--output {output}: another process ({_owner(owner)}) is writing it. Wait until it ends, or give another "
+            "name."
+        ) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        log.warning("%s cannot be locked (%s); make sure that only one process writes it", output, error.strerror)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:  # some network disks
-        log.warning("%s cannot be locked (%s); see that only one process works on it", file.name, error.strerror)
-    return True
+        yield
+    finally:
+        # Removed while it is held: afterwards it may be another process's. Windows removes it with the release.
+        with contextlib.suppress(OSError):
+            path.unlink()
+        lock.release()
 
 
-def _is_at(file: IO[str], path: Path) -> bool:
+def _owner(path: Path) -> str:
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+        return path.read_text(encoding="utf-8") or "unknown"
+    except OSError:
+        return "unknown"
 
 
-def _description(folder: Path) -> Any:
+def _description(folder: Path) -> dict[str, Any] | None:
     try:
-        return json.loads((folder / _WORK).read_text(encoding="utf-8"))
+        return load_record(dict[str, Any], folder / _WORK)
     except (OSError, ValueError):
         return None
 
 
-def _difference(earlier: Any, work: dict[str, Any]) -> str:
-    if not isinstance(earlier, dict):
+def _difference(earlier: dict[str, Any] | None, work: dict[str, Any]) -> str:
+    if earlier is None:
         return "its description cannot be read"
-    return f"not the same {', '.join(name for name in work if earlier.get(name) != work[name]) or 'options'}"
+    return f"different {', '.join(name for name in work if earlier.get(name) != work[name]) or 'options'}"
 
 
 def _empty(folder: Path) -> None:
-    """Removes all but the lock; the parts first, lest they stay behind without what says whose they are."""
+    """Removes all files but the owner's; the description goes last, because parts without it are useless."""
     for path in sorted(folder.glob("*"), key=lambda path: path.name == _WORK):
-        if path.name != _LOCK:
+        if path.name != _OWNER:
             path.unlink()

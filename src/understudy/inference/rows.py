@@ -1,4 +1,4 @@
-"""The rows of a file, or the lines of stdin, in the groups in which they are answered."""
+"""The rows of a file, or the lines of stdin, in groups that are classified together."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _LINES = 1024
 
 @dataclass
 class Window:
-    """Rows that are answered together.
+    """Rows that are classified together.
 
     Attributes:
-        texts: One a row.
-        chunks: The rows; those that follow each other with the same columns are in one chunk.
+        texts: One per row.
+        chunks: The rows; consecutive rows with the same columns share a chunk.
     """
 
     texts: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Window:
             self.chunks.append(chunk)
 
     def chunks_with(self, answers: Chunk) -> Iterator[Chunk]:
-        """The rows with their answers."""
+        """The rows with their predictions added."""
         start = 0
         for chunk in self.chunks:
             end = start + len(next(iter(chunk.values())))
@@ -47,7 +47,7 @@ class Window:
 
 
 def windows(source: str, text: str, size: int) -> Iterator[Window]:
-    """The rows in groups of `size`, the last one perhaps smaller, whatever the files' and the reader's chunks."""
+    """The rows in groups of `size`, across files and the reader's chunks; the last group may be smaller."""
     window = Window()
     for _, chunk, texts in chunks_of(source, text):
         start = 0
@@ -63,7 +63,7 @@ def windows(source: str, text: str, size: int) -> Iterator[Window]:
 
 
 def chunks_of(source: str, text: str) -> Iterator[tuple[Path, Chunk, list[str]]]:
-    """File, rows by column, and the rows' texts."""
+    """Yields the file, rows by column, and the texts of the rows."""
     if source == STDIN:
         for lines in read_lines(sys.stdin):
             yield Path(STDIN), {text: lines}, lines
@@ -73,7 +73,7 @@ def chunks_of(source: str, text: str) -> Iterator[tuple[Path, Chunk, list[str]]]
         for chunk in chunks(path):
             if text not in chunk:
                 columns = ", ".join(chunk)
-                raise DataError(f"{path} has no column '{text}'; its columns are: {columns}. Name it with --text.")
+                raise DataError(f"{path} has no column '{text}'; its columns are: {columns}. Name one with --text.")
             yield path, chunk, [text_of(value, path, number) for number, value in enumerate(chunk[text], row + 1)]
             row += len(chunk[text])
 
@@ -93,7 +93,7 @@ def read_lines(file: TextIO, size: int = _LINES) -> Iterator[list[str]]:
     lines: list[str] = []
     try:
         for line in file:
-            line.encode("utf-8")  # in a C locale Python lets foreign bytes through as surrogates
+            line.encode("utf-8")  # in a C locale Python reads invalid bytes as surrogates
             lines.append(line.rstrip("\r\n"))
             if len(lines) == size:
                 yield lines

@@ -1,8 +1,8 @@
-"""Logits that were computed once and are kept, by text id.
+"""Logits that are computed once and stored by text id.
 
 A store is a folder of shards in the cache, one store for each combination of model weights, tokenizer, maximum length,
-compute type and engine. A shard is a NumPy structured array of (text id, logits), named by its own SHA-256: it is read
-memory-mapped after its checksum held, found by text id and never by position, and adding texts adds shards.
+compute type and engine. A shard is a NumPy structured array of (text id, logits), named by its own SHA-256. It is
+memory-mapped once its checksum is verified. Rows are found by text id and never by position; new texts add shards.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from understudy.data.tokens import Tokens
-from understudy.inference.engines import OpenVinoEngine, open_engine
+from understudy.inference.engines import open_engine
 from understudy.inference.logits import predict_logits
+from understudy.inference.openvino_engine import OpenVinoEngine
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.runtime.progress import progress
-from understudy.storage.artifacts import file_sha256, fingerprint, write_file, write_json
+from understudy.storage.files import file_sha256, fingerprint, write_file, write_json
 from understudy.storage.usage import note_use
 
 if TYPE_CHECKING:
@@ -36,7 +37,13 @@ SHARD_TEXTS = 2048
 
 @dataclass(frozen=True)
 class _Index:
-    """Where logits are: ids in ascending order, each with its shard's number and its row there."""
+    """Where the logits are.
+
+    Attributes:
+        ids: In ascending order.
+        shard: The number of each id's shard.
+        row: The row of each id in its shard.
+    """
 
     ids: np.ndarray
     shard: np.ndarray
@@ -47,7 +54,7 @@ class LogitsStore:
     """Logits by text id.
 
     Args:
-        folder: Holds the shards; made when the first one is written.
+        folder: Holds the shards; the first one creates it.
         classes: Columns of the logits.
     """
 
@@ -55,7 +62,7 @@ class LogitsStore:
         self._folder = folder
         self._record = np.dtype([("id", "S32"), ("logits", "<f4", (classes,))])
         self._shards: list[np.ndarray] = []
-        for path in sorted(folder.glob("[!.]*.npy")):  # a dot begins what another process is still writing
+        for path in sorted(folder.glob("[!.]*.npy")):  # a leading dot: another process is still writing it
             shard = self._open(path)
             if shard is None:
                 log.warning("%s is damaged; its logits are computed again", path)
@@ -64,7 +71,7 @@ class LogitsStore:
                 self._shards.append(shard)
 
     def missing(self, ids: np.ndarray) -> np.ndarray:
-        """Positions in `ids` (bytes of shape (texts,)) of the first occurrence of each id that is not stored."""
+        """Positions of the ids that are not stored, the first of each; `ids` are bytes of shape (texts,)."""
         _, first = np.unique(ids, return_index=True)
         return np.sort(first[~np.isin(ids[first], self._index.ids)])
 
@@ -108,7 +115,7 @@ class LogitsStore:
 
     @cached_property
     def _index(self) -> _Index:
-        """Made when it is asked for, not with every shard: sorting a growing store again and again is quadratic."""
+        """Built on demand: sorting again after every shard takes quadratic time."""
         sizes = [len(shard) for shard in self._shards]
         ids = np.concatenate([np.empty(0, "S32"), *(shard["id"] for shard in self._shards)])
         row = np.concatenate([np.empty(0, np.int64), *(np.arange(size) for size in sizes)])
@@ -119,12 +126,12 @@ class LogitsStore:
 
 @dataclass(frozen=True)
 class StoredLogits:
-    """Logits of the texts that were asked for.
+    """Logits of the requested texts.
 
     Attributes:
         logits: float32 of shape (texts, classes), in the order of the texts.
-        computed: For how many distinct texts the model had to run.
-        reused: How many distinct texts were in the store.
+        computed: How many distinct texts the model ran on.
+        reused: How many distinct texts were stored before.
     """
 
     logits: np.ndarray
@@ -132,56 +139,66 @@ class StoredLogits:
     reused: int
 
 
-def stored_logits(
-    model: PreTrainedModel,
-    tokens: Tokens,
-    ids: np.ndarray,
-    *,
-    model_digest: str,
-    tokenizer_digest: str,
-    max_length: int,
-    pad_id: int,
-    hardware: Hardware,
-    dtype: Dtype,
-    cache: Path,
-    description: str,
-) -> StoredLogits:
-    """Logits from the cache where they are there, else computed; finished shards survive an interruption.
+@dataclass(frozen=True)
+class Answering:
+    """How a sequence classifier computes the logits of texts.
 
-    The key is what the logits of a text depend on: weights, tokenizer, maximum length, compute type, engine and the
-    steps in which it pads, not the batch.
-
-    Args:
-        model: A sequence classifier.
-        tokens: The texts, cut at `max_length` by the model's tokenizer.
-        ids: Their ids, bytes of shape (texts,).
+    Attributes:
         model_digest: Of the model's folder.
         tokenizer_digest: Of its tokenizer.
         max_length: Tokens after which a text is cut.
         pad_id: The padding token.
         hardware: Where to compute.
         dtype: Compute type.
+    """
+
+    model_digest: str
+    tokenizer_digest: str
+    max_length: int
+    pad_id: int
+    hardware: Hardware
+    dtype: Dtype
+
+    def key(self, tokens: int) -> dict[str, Any]:
+        """What the logits of a text depend on, besides the text.
+
+        Args:
+            tokens: Of all texts together; they decide the engine.
+        """
+        engine = self.hardware.engine_for(self.dtype, tokens)
+        return {
+            "model": self.model_digest,
+            "tokenizer": self.tokenizer_digest,
+            "max_length": self.max_length,
+            "dtype": self.dtype,
+            "engine": engine,
+            "step": OpenVinoEngine.step if engine == "openvino" else 1,
+        }
+
+
+def stored_logits(
+    model: PreTrainedModel, tokens: Tokens, ids: np.ndarray, answering: Answering, *, cache: Path, description: str
+) -> StoredLogits:
+    """Takes logits from the cache and computes the missing ones; finished shards survive an interruption.
+
+    Args:
+        model: A sequence classifier.
+        tokens: The texts, cut by the model's tokenizer.
+        ids: Their ids, bytes of shape (texts,).
+        answering: How the model computes them.
         cache: The cache folder.
         description: Names the work in messages.
     """
-    engine_name = hardware.engine_for(dtype, tokens.total)
-    parts = {
-        "model": model_digest,
-        "tokenizer": tokenizer_digest,
-        "max_length": max_length,
-        "dtype": dtype,
-        "engine": engine_name,
-        "step": OpenVinoEngine.step if engine_name == "openvino" else 1,
-    }
 
     def compute(missing: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        engine = open_engine(model, hardware, dtype, tokens.total)
+        engine = open_engine(model, answering.hardware, answering.dtype, tokens.total)
         with progress(description, len(missing)) as advance:
             for start in range(0, len(missing), SHARD_TEXTS):
                 rows = missing[start : start + SHARD_TEXTS]
-                yield rows, predict_logits(engine, tokens.select(rows), pad_id, advance, max_length)
+                chosen = tokens.select(rows)
+                yield rows, predict_logits(engine, chosen, answering.pad_id, advance, answering.max_length)
 
-    return kept_logits(parts, ids, int(model.config.num_labels or 0), compute, cache)
+    return kept_logits(answering.key(tokens.total), ids, int(model.config.num_labels or 0), compute, cache)
 
 
 def kept_logits(
@@ -191,13 +208,13 @@ def kept_logits(
     compute: Callable[[np.ndarray], Iterable[tuple[np.ndarray, np.ndarray]]],
     cache: Path,
 ) -> StoredLogits:
-    """Logits from the cache where they are there, else computed; what is finished survives an interruption.
+    """Takes logits from the cache and computes the missing ones; finished shards survive an interruption.
 
     Args:
-        key: What the logits of a text depend on, beside the text.
+        key: What the logits of a text depend on, besides the text.
         ids: Text ids, bytes of shape (texts,).
         classes: Columns of the logits.
-        compute: Given the rows of `ids` that are missing, yields some of them with their logits, until all are done.
+        compute: Takes the missing rows of `ids` and yields them, with their logits, in groups.
         cache: The cache folder.
     """
     folder = cache / "logits" / fingerprint(**key)

@@ -1,4 +1,4 @@
-"""Writing rows chunk by chunk as csv, tsv, jsonl or parquet; the readers of `data.files` get the same values back."""
+"""Writes rows chunk by chunk as csv, tsv, jsonl or parquet; `data.files` reads the same values back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def writer(path: Path, kind: str, columns: list[str], schema: pa.Schema | None =
     Args:
         path: The file.
         kind: `csv`, `tsv`, `jsonl` or `parquet`.
-        columns: Those that the chunks have; where a chunk lacks one, its rows have no value there.
+        columns: All columns; where a chunk lacks one, its rows have no value there.
         schema: Their types, for parquet.
     """
     if kind == "parquet":
@@ -72,7 +72,7 @@ class Types:
         return list(self._schema.names)
 
     def see_file(self, path: Path) -> bool:
-        """Takes the types from a file that declares them; says whether it does."""
+        """Reads the types from a file that declares them; returns whether it does."""
         import pyarrow.parquet as pq
 
         declares = file_format(path) == "parquet" and path.suffix.lower() == ".parquet"
@@ -81,10 +81,10 @@ class Types:
         return declares
 
     def see(self, chunk: Chunk, path: Path) -> None:
-        """Takes the types that values have.
+        """Infers the types from values.
 
         Raises:
-            DataError: those of one column have several that parquet cannot hold together.
+            DataError: a column has values of several types that parquet cannot combine.
         """
         import pyarrow as pa
 
@@ -97,13 +97,13 @@ class Types:
         """The whole schema.
 
         Args:
-            columns: Those of the input.
-            answers: Names and types of those that are added.
+            columns: The columns of the input.
+            answers: Names and types of the added columns.
         """
         import pyarrow as pa
 
         known = {field.name: field.type for field in self._schema}
-        # A column without any value is written as text.
+        # A column without values is written as text.
         own = [known.get(name, pa.null()) for name in columns]
         types = [pa.string() if pa.types.is_null(kind) else kind for kind in own]
         return pa.schema([*zip(columns, types, strict=True), *answers.items()])
@@ -119,7 +119,7 @@ class Types:
 
 def _several_types(path: Path, error: Exception) -> DataError:
     return DataError(
-        f"{path} has values of several types in one column, which parquet cannot hold: {error}. Write .jsonl."
+        f"{path} has values of several types in one column, which parquet cannot hold: {error}. Write .jsonl instead."
     )
 
 
@@ -129,7 +129,10 @@ def _values(chunk: Chunk, columns: list[str]) -> list[list[Any]]:
 
 
 class _Lines:
-    """Ends rows with a newline alone, while csv's writer, believing in both characters, quotes either in a cell."""
+    """Ends rows with a newline alone.
+
+    csv.writer itself ends rows with both characters, so that it quotes cells that contain either.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -141,12 +144,12 @@ class _Lines:
 def _json_lines(chunk: Chunk) -> Iterator[str]:
     for values in zip(*chunk.values(), strict=True):
         row = _finite(dict(zip(chunk, values, strict=True)))
-        # What JSON has no form for, such as a date, is written as text.
+        # Values that JSON lacks, such as dates, are written as text.
         yield json.dumps(row, ensure_ascii=False, allow_nan=False, default=str) + "\n"
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity; they are written as null."""
+    """Replaces NaN and infinity, which JSON lacks, with None."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -6,16 +6,18 @@ and Bigrams: Simple, Good Sentiment and Topic Classification"); one model agains
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from understudy.errors import ModelError
-from understudy.storage.artifacts import file_sha256, write_file, write_json
+from understudy.storage.files import file_sha256, write_file, write_json
+from understudy.storage.records import load_record
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -195,21 +197,21 @@ class LinearModel:
                     "Give the folder of a linear model, or make it again."
                 )
         settings = _read_settings(folder / _SETTINGS)
-        if file_sha256(folder / _WEIGHTS) != settings["weights_sha256"]:
+        if file_sha256(folder / _WEIGHTS) != settings.weights_sha256:
             raise ModelError(
                 f"{folder / _WEIGHTS} is not the file that {_SETTINGS} was written with (its SHA-256 differs): it is "
                 "damaged, or from another model. Copy the folder again, or make it again."
             )
         arrays = load_file(folder / _WEIGHTS)
         got = {name: array.shape for name, array in sorted(arrays.items())}
-        outputs = 1 if settings["classes"] == 2 else settings["classes"]
-        expected = {"intercepts": (outputs,), "weights": (outputs, len(settings["ngrams"]))}
+        outputs = 1 if settings.classes == 2 else settings.classes
+        expected = {"intercepts": (outputs,), "weights": (outputs, len(settings.ngrams))}
         if got != expected:
             raise ModelError(
                 f"{folder / _WEIGHTS} holds {got}; expected {expected} for the classes and n-grams of {_SETTINGS}. "
                 "Copy the folder again, or make it again."
             )
-        return cls(settings["ngrams"], arrays["weights"], arrays["intercepts"], settings["classes"], settings["names"])
+        return cls(settings.ngrams, arrays["weights"], arrays["intercepts"], settings.classes, settings.names)
 
 
 def is_linear(folder: Path) -> bool:
@@ -271,23 +273,24 @@ def _vectorizer(**options: Any) -> Any:
     return CountVectorizer(binary=True, ngram_range=(1, _LONGEST), token_pattern=_TOKEN, dtype=np.float64, **options)
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Settings:
+    """What `linear.json` holds."""
+
+    format: Literal[2]
+    classes: Annotated[int, Field(ge=2)]
+    names: list[str]
+    weights_sha256: str
+    ngrams: list[str]
+
+
+def _read_settings(path: Path) -> _Settings:
     try:
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = settings["format"]
-        well_formed = (
-            isinstance(settings["classes"], int)
-            and settings["classes"] >= 2
-            and [type(name) for name in settings["names"]] == [str] * settings["classes"]
-            and isinstance(settings["weights_sha256"], str)
-            and all(isinstance(ngram, str) for ngram in settings["ngrams"])
-            and len(set(settings["ngrams"])) == len(settings["ngrams"])
-        )
-    except (ValueError, KeyError, TypeError):
-        found = well_formed = None
-    if found != FORMAT or not well_formed:
-        raise ModelError(
-            f"{path} is cut short, or not what this version writes (got format {found}; expected {FORMAT}, the classes "
-            "and n-grams). Copy the folder again, or make it again."
-        )
+        settings = load_record(_Settings, path)
+        if len(settings.names) != settings.classes:
+            raise ValueError(f"names: expected {settings.classes}, one for each class, got {len(settings.names)}")
+        if len(set(settings.ngrams)) != len(settings.ngrams):
+            raise ValueError("ngrams: expected each one once")
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}. Copy the folder again, or make it again.") from None
     return settings

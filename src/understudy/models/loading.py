@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from understudy.errors import ModelError
-from understudy.storage.artifacts import file_sha256
+from understudy.storage.files import file_sha256
 from understudy.storage.hub import cached_snapshot, download, first_line, has_vocabulary, weight_files
 
 if TYPE_CHECKING:

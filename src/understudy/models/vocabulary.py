@@ -19,7 +19,7 @@ import numpy as np
 
 from understudy.errors import ModelError
 from understudy.models.loading import load_tokenizer, positions_after_padding
-from understudy.storage.artifacts import write_text
+from understudy.storage.files import write_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

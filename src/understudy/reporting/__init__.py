@@ -1,1 +1,1 @@
-"""Figures made visible: page, dashboard, card, terminal; it reads finished runs and computes nothing new."""
+"""Shows the figures of finished runs, as page, dashboard, card and tables; computes nothing new."""

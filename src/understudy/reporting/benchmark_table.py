@@ -1,4 +1,4 @@
-"""A benchmark for the terminal: one row a model and runtime."""
+"""A benchmark in the terminal: one row per model and runtime."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_WIDTH = 150
-"""Columns where there is no terminal to ask, at the least."""
+"""The least number of columns without a terminal."""
 
 _COLUMNS = ("size", "documents / s", "ratio", "p50", "p95", "p99", "1M texts", "core hours")
 
 
 def show_benchmark(benchmark: Benchmark, console: Console, title: str) -> None:
-    """Prints a benchmark; the student's fastest row is in bold type.
+    """Prints a benchmark; the student's fastest row is bold.
 
     Args:
         benchmark: What was measured.
-        console: Where to print. One that is no terminal gets plain text, `PLAIN_WIDTH` columns at the least.
+        console: Where to print. Without a terminal the text is plain, with at least `PLAIN_WIDTH` columns.
         title: The line above the table.
     """
     from rich import box

@@ -1,14 +1,13 @@
-"""The student's model card: what was measured, how far that reaches, how to load the model and how it was made.
+"""The student's model card: its figures and limits, how to load it and how it was made.
 
-All of it is what the run directory holds, and the same run directory gives the same card. It is made to be public:
-files and folders of this machine are named without their paths, and no text of the data is in it.
+The same run directory gives the same card. The card is public: it names files and folders of this machine without
+their paths and contains no text of the data.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +16,13 @@ from understudy.recipe.recipe import Recipe
 from understudy.reporting import formats
 from understudy.reporting.card_metadata import file_name, metadata, model_records, public_source, student_origin
 from understudy.reporting.figures import comparison, findings
-from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe, write_text
+from understudy.reporting.markdown import bullets, fenced, plain, table
+from understudy.storage.files import write_text
+from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.manifest import Manifest
 
-# What Markdown and HTML could take for markup, within a line.
-_MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#]")
 _MOST_CLASSES = 20
-# From the student's folder to the run's, whose files lie beside the card on the Hub.
+# From the student's folder to the run directory. On the Hub, the run's files are next to the card.
 _ABOVE = "../"
 _REPOSITORY = "OWNER/NAME"
 _LOADING = f"""\
@@ -33,7 +33,7 @@ classify = pipeline("text-classification", model="{_REPOSITORY}", truncation=Tru
 print(classify("A text to classify."))
 ```
 
-{_REPOSITORY} is this repository on the Hub, or the path of its folder. With understudy, which opens folders:
+{_REPOSITORY} is this repository on the Hub, or the path of its folder. understudy opens local folders:
 
 ```python
 import understudy
@@ -50,9 +50,9 @@ class ClassFigures:
 
     Attributes:
         name: The class.
-        texts: Test texts that have it.
-        student: Share of them that the student gives it.
-        teacher: Share of them that the teacher gives it.
+        texts: How many test texts have this class.
+        student: Share of them that the student classifies correctly.
+        teacher: Share of them that the teacher classifies correctly.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a run directory holds, as far as a card tells of it."""
+    """What a card needs from a run directory."""
 
     recipe: Recipe
     manifest: Manifest
@@ -72,25 +72,27 @@ class _Facts:
 
     @property
     def names(self) -> list[str]:
-        """Of all classes."""
-        return self.manifest.content["classes"]
+        """The names of all classes."""
+        return [str(name) for name in self.manifest.content["classes"]]
 
     @property
     def audit(self) -> list[dict[str, Any]]:
-        """The audit's findings; none where the manifest has none."""
-        return self.manifest.content.get("audit", [])
+        """The audit's findings."""
+        findings: list[dict[str, Any]] = self.manifest.content.get("audit", [])
+        return findings
 
     @property
     def texts(self) -> dict[str, int]:
-        """How many there are, by split."""
-        return self.manifest.details("data")["texts"]
+        """The number of texts in each split."""
+        counts: dict[str, int] = self.manifest.details("data")["texts"]
+        return counts
 
 
 def write_card(run: RunDirectory) -> None:
-    """Writes the model card of a run whose metrics and predictions are there.
+    """Writes the model card of a run that has metrics and predictions.
 
     Raises:
-        RunDirectoryError: they are not, or another version's.
+        RunDirectoryError: The metrics are missing, or another version wrote them.
     """
     manifest, metrics = Manifest(run.manifest), Metrics.load(run.metrics)
     facts = _Facts(read_recipe(run), manifest, metrics, _class_figures(run))
@@ -99,14 +101,8 @@ def write_card(run: RunDirectory) -> None:
 
 
 def addressed(card: str, repository: str) -> str:
-    """A card as it is to stand in a repository on the Hub, from as it stands in a run."""
+    """A run's card as it is pushed to a repository on the Hub."""
     return card.replace(f"]({_ABOVE}", "](").replace(_REPOSITORY, repository)
-
-
-def plain(text: str) -> str:
-    """A text that Markdown shows as it is, on one line, in a table as well."""
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return _MARKUP.sub(r"\\\g<0>", line)
 
 
 def _sections(facts: _Facts) -> Iterator[str]:
@@ -117,13 +113,13 @@ def _sections(facts: _Facts) -> Iterator[str]:
     yield f"Verdict: **{code}**, distillation **{metrics.verdict.distillation}**."
     yield f"> {metrics.verdict.text}"
     yield "## Evidence"
-    yield f"On {facts.texts['test']:,} test texts of {plain(public_source(facts.recipe.data.test))}:"
-    yield _table(comparison(metrics, intervals=True))
-    yield _list(f"{name}: {plain(text)}" for name, text in findings(metrics))
-    averaged = "of the second class" if len(facts.names) == 2 else "averaged over the classes"
+    yield f"On {facts.texts['test']:,} test texts from {plain(public_source(facts.recipe.data.test))}:"
+    yield table(comparison(metrics, intervals=True))
+    yield bullets(f"{name}: {plain(text)}" for name, text in findings(metrics))
+    averaged = "for the second class" if len(facts.names) == 2 else "averaged over the classes"
     yield (
-        f"Brackets are 95 % intervals over the test texts. F1 is {averaged}; ECE is the expected calibration error, in "
-        "15 bins; the controls are the same student trained without the teacher, and a linear model on n-grams. All "
+        f"Brackets are 95 % intervals over the test texts. F1 is {averaged}. ECE is the expected calibration error in "
+        "15 bins. The controls are the same student trained without the teacher, and a linear n-gram model. All "
         f"figures are in [metrics.json]({_ABOVE}metrics.json)."
     )
     yield f"![Accuracy, size and speed of teacher, student and controls]({_ABOVE}report/dashboard.png)"
@@ -132,13 +128,13 @@ def _sections(facts: _Facts) -> Iterator[str]:
     yield "## Intended use"
     yield _use(facts)
     yield "## Limits"
-    yield _list(_limits(facts))
+    yield bullets(_limits(facts))
     yield "## How to load it"
     yield _LOADING
     yield "## How it was made"
-    yield _table([["", ""], *_origins(facts)])
-    yield "The whole recipe, with files and folders by their names alone:"
-    yield _fenced(_without_folders(facts.recipe, facts.manifest).to_toml(), "toml")
+    yield table([["", ""], *_origins(facts)])
+    yield "The full recipe, with files and folders named without their paths:"
+    yield fenced(_without_folders(facts.recipe, facts.manifest).to_toml(), "toml")
 
 
 def _summary(facts: _Facts) -> str:
@@ -146,8 +142,8 @@ def _summary(facts: _Facts) -> str:
     share = "" if fraction is None else f", {formats.percent(fraction)} of its teacher's"
     size = "" if parameters is None else f" It has {parameters:,} parameters{share}."
     return (
-        f"A small text classifier, distilled from a larger one with understudy. It gives a text one of "
-        f"{len(facts.names)} classes: {_listed(facts.names)}.{size}"
+        f"A small text classifier, distilled from a larger one with understudy. It assigns each text "
+        f"one of {len(facts.names)} classes: {_listed(facts.names)}.{size}"
     )
 
 
@@ -157,32 +153,32 @@ def _by_class(classes: list[ClassFigures]) -> Iterator[str]:
         [plain(each.name), f"{each.texts:,}", formats.percent(each.student), formats.percent(each.teacher)]
         for each in shown
     ]
-    yield _table([["class", "test texts", "student right", "teacher right"], *rows])
+    yield table([["class", "test texts", "student correct", "teacher correct"], *rows])
     more = len(classes) - len(shown)
-    yield "The worst class comes first." + (f" {more:,} better ones are left out." if more else "")
+    yield "The worst class comes first." + (f" {more:,} better classes are left out." if more else "")
 
 
 def _use(facts: _Facts) -> str:
     trained = plain(public_source(facts.recipe.data.train))
     abstains = facts.metrics.abstention is not None and facts.metrics.abstention.threshold is not None
-    unsure = " unless the threshold above is used" if abstains else ""
+    unsure = ", unless you use the threshold above" if abstains else ""
     return (
-        f"For single texts of the kind that it was trained on ({trained}), each of which belongs to one of the "
-        f"classes. It gives every text one of them{unsure}, whatever the text is about. How it does on texts of "
-        "another origin or in another language was not measured: evaluate it on your own before relying on it."
+        f"Use it for single texts like its training texts ({trained}), each of which belongs to one of the classes. It "
+        f"assigns a class to every text, whatever the text is about{unsure}. Its quality on texts from other sources "
+        "or in other languages was not measured. Evaluate it on your own texts before you rely on it."
     )
 
 
 def _limits(facts: _Facts) -> Iterator[str]:
     cut = [plain(finding["message"]) for finding in facts.audit if finding["code"] == "truncated_texts"]
-    read = f"A text is read up to {facts.recipe.data.max_length:,} tokens."
-    yield " ".join([read, "The audit says:", *cut] if cut else [read])
+    read = f"It reads at most {facts.recipe.data.max_length:,} tokens of a text."
+    yield " ".join([read, "Data audit:", *cut] if cut else [read])
     yield _calibration(facts)
     if facts.classes:
         worst = facts.classes[0]
         yield (
-            f"Its worst class is {plain(worst.name)}: {formats.percent(worst.student)} of the {worst.texts:,} test "
-            "texts are recognised."
+            f"Its worst class is {plain(worst.name)}: it recognises {formats.percent(worst.student)} of the "
+            f"{worst.texts:,} test texts."
         )
     untested = [name for name in facts.names if name not in {each.name for each in facts.classes}]
     if untested:
@@ -195,17 +191,17 @@ def _limits(facts: _Facts) -> Iterator[str]:
 def _calibration(facts: _Facts) -> str:
     student, teacher = facts.metrics.student, facts.metrics.teacher
     measured = (
-        f"On the test texts its calibration error is {formats.score(student.ece)}, the teacher's "
+        f"On the test texts its calibration error is {formats.score(student.ece)}; the teacher's is "
         f"{formats.score(teacher.ece)}."
     )
     found = facts.manifest.details("student").get("calibration")
     if not found:
-        return f"Its probabilities were not calibrated. {measured}"
+        return f"Its probabilities are not calibrated. {measured}"
     if found["temperature"] is None:
-        return f"Its probabilities were not calibrated: {plain(found['left'])}. {measured}"
+        return f"Its probabilities are not calibrated: {plain(found['left'])}. {measured}"
     return (
-        f"Its probabilities were calibrated on the validation texts with a temperature of {found['temperature']:.3f}, "
-        f"which is within the weights; the calibration error there went from {formats.score(found['ece_before'])} to "
+        f"Its probabilities are calibrated with a temperature of {found['temperature']:.3f}, which is part of the "
+        f"weights. On the validation texts the calibration error went from {formats.score(found['ece_before'])} to "
         f"{formats.score(found['ece_after'])}. {measured}"
     )
 
@@ -218,20 +214,20 @@ def _origins(facts: _Facts) -> Iterator[list[str]]:
     start, layers = student_origin(manifest), recipe.student.layers
     if start is not None:
         made = "" if layers is None else f"{layers} layers ({plain(str(recipe.student.from_layers))}) of "
-        yield ["student made of", made + _model(start)]
+        yield ["student starts from", made + _model(start)]
     yield ["student's weights, config and tokenizer", f"digest {manifest.details('student')['digest']}"]
     for split, source in (("train", recipe.data.train), ("unlabelled", recipe.data.unlabelled)):
         if source is not None:
-            yield [f"{split} texts", f"{facts.texts.get(split, 0):,}, of {plain(public_source(source))}"]
+            yield [f"{split} texts", f"{facts.texts.get(split, 0):,} from {plain(public_source(source))}"]
     validation = recipe.data.validation
     of = public_source(validation) if isinstance(validation, str) else "the training source"
-    yield ["validation texts", f"{facts.texts['validation']:,}, of {plain(of)}"]
-    yield ["test texts", f"{facts.texts['test']:,}, of {plain(public_source(recipe.data.test))}"]
+    yield ["validation texts", f"{facts.texts['validation']:,} from {plain(of)}"]
+    yield ["test texts", f"{facts.texts['test']:,} from {plain(public_source(recipe.data.test))}"]
     yield ["data", f"digest {manifest.fingerprint('data')}"]
     yield ["soft loss", f"{_soft_loss(recipe)}, weight {recipe.distillation.alpha:g}"]
     epochs, rate = recipe.distillation.epochs, recipe.distillation.learning_rate
     yield ["distillation", f"{epochs} epoch{'' if epochs == 1 else 's'}, learning rate {rate:g}"]
-    yield ["seed", f"{recipe.seed}, of the student {recipe.student_seed}"]
+    yield ["seed", f"{recipe.seed}; student {recipe.student_seed}"]
     versions = {"understudy": manifest.content["understudy"], **manifest.content["versions"]}
     yield ["versions", plain(", ".join(f"{name} {version}" for name, version in versions.items()))]
 
@@ -243,18 +239,18 @@ def _soft_loss(recipe: Recipe) -> str:
 
 
 def _model(record: Any) -> str:
-    """A model as the manifest records it: where it is from, given answers, or the name of a kind."""
+    """A model as the manifest records it: an origin, given scores, or the name of a kind."""
     if not isinstance(record, dict):
         return plain(str(record))
     if "scores" in record:
-        return f"probabilities that were given ({plain(file_name(record['scores']))})"
+        return f"given probabilities ({plain(file_name(record['scores']))})"
     name = file_name(record["name"]) if record["kind"] == "folder" else record["name"]
     revision = f", revision {plain(record['revision'])}" if record["revision"] else ""
     return f"{plain(name)}{revision}, weights with SHA-256 {plain(record['sha256'])}"
 
 
 def _class_figures(run: RunDirectory) -> list[ClassFigures]:
-    """Of the classes that test texts have; the student's worst first, of equals the first by name."""
+    """Figures of all classes with test texts, the student's worst class first."""
     import pyarrow.parquet as pq
 
     columns = pq.read_table(run.predictions, columns=["label", "student_label", "teacher_label"]).to_pydict()
@@ -272,7 +268,7 @@ def _class_figures(run: RunDirectory) -> list[ClassFigures]:
 
 
 def _without_folders(recipe: Recipe, manifest: Manifest) -> Recipe:
-    """The recipe with the names alone of what is on this machine."""
+    """The recipe, with files and folders of this machine named without their paths."""
     public = {record["name"] for record in model_records(manifest) if record["kind"] != "folder"}
 
     def source(value: Any) -> Any:
@@ -281,7 +277,7 @@ def _without_folders(recipe: Recipe, manifest: Manifest) -> Recipe:
     def model(value: Any) -> Any:
         if isinstance(value, list):
             return [model(each) for each in value]
-        # What the run had no use for has no record, and may be a folder.
+        # A model that the run did not use has no record, so it may be a folder.
         return file_name(value) if isinstance(value, str) and value not in public else value
 
     data = {name: source(getattr(recipe.data, name)) for name in ("train", "test", "validation", "unlabelled")}
@@ -296,24 +292,7 @@ def _without_folders(recipe: Recipe, manifest: Manifest) -> Recipe:
     )
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of cells that are Markdown themselves; figures stand to the right."""
-    header, *body = rows
-    rule = ["---", *("---:" if len(header) > 2 else "---" for _ in header[1:])]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *body))
-
-
-def _list(items: Iterator[str]) -> str:
-    return "\n".join(f"- {item}" for item in items)
-
-
 def _listed(names: list[str]) -> str:
     shown = [plain(name) for name in names[:_MOST_CLASSES]]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more else "")
-
-
-def _fenced(text: str, language: str) -> str:
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"

@@ -1,6 +1,6 @@
-"""The block of metadata at the top of a model card, by which the Hub finds and shows a model.
+"""The metadata at the top of a model card, with which the Hub finds and shows a model.
 
-A card is public: of what is on this machine it has names, and no folders.
+A card is public, so it names files and folders of this machine without their paths.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 from understudy.data.sources import hub_dataset
 from understudy.evaluation.results import Metrics
 from understudy.recipe.recipe import Recipe
-from understudy.storage.artifacts import Manifest
+from understudy.storage.manifest import Manifest
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})*|multilingual|code")
 
 
 def metadata(recipe: Recipe, manifest: Manifest, metrics: Metrics) -> str:
-    """The metadata as YAML; what nobody knows is left out.
+    """The metadata as YAML, without what is unknown.
 
     Args:
-        recipe: The run's.
-        manifest: The run's.
-        metrics: What was measured on the test set.
+        recipe: The run's recipe.
+        manifest: The run's manifest.
+        metrics: The figures on the test set.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -68,16 +68,16 @@ def metadata(recipe: Recipe, manifest: Manifest, metrics: Metrics) -> str:
 
 
 def student_origin(manifest: Manifest) -> dict[str, Any] | None:
-    """Where the student's weights come from: its checkpoint, or the encoder that the teacher was before fine-tuning.
+    """The manifest's record of the student's first weights: its checkpoint, or the teacher's before fine-tuning.
 
     Returns:
-        The manifest's record of it; None for a manifest that has none.
+        None if the manifest has no such record.
     """
     return next(iter(model_records(manifest)), None)
 
 
 def model_records(manifest: Manifest) -> list[dict[str, Any]]:
-    """What the manifest has on every model that was found somewhere: the student's first, then the teacher's."""
+    """The manifest's records of all models that were loaded: the student's first, then the teacher's."""
     models = manifest.content["models"]
     teachers = models["teacher"] if isinstance(models["teacher"], list) else [models["teacher"]]
     records = [models["student"], *teachers]
@@ -85,7 +85,7 @@ def model_records(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def public_source(source: str) -> str:
-    """A source of texts as it may be told to everybody: a file without its folders."""
+    """A source of texts as a public card names it: a file without its path."""
     return source if hub_dataset(source) is not None else file_name(source)
 
 
@@ -94,21 +94,21 @@ def file_name(path: str) -> str:
 
 
 def _datasets(recipe: Recipe) -> list[str]:
-    """Datasets on the Hub that the models were trained on, each once."""
+    """The Hub datasets that the models were trained on, each once."""
     data = recipe.data
     sources = [source for source in (data.train, data.validation, data.unlabelled) if isinstance(source, str)]
     return list(dict.fromkeys(found.name for found in map(hub_dataset, sources) if found is not None))
 
 
 def _inherited(path: Path) -> dict[str, Any]:
-    """Language and licence that the card of a model from the Hub names, where that card is on this machine."""
+    """Language and licence from the card of a Hub model, if that card is on this machine."""
     from huggingface_hub import ModelCard
 
     try:
-        if not path.is_file():  # the Hub's library would take the path for a name, and ask the Hub
+        if not path.is_file():  # or the Hub's library takes the path for a name and asks the Hub
             return {}
         card = ModelCard.load(path, ignore_metadata_errors=True).data
-    except Exception:  # a damaged one raises whatever its reader raises
+    except Exception:  # a damaged card can raise anything
         return {}
     found: dict[str, Any] = {}
     languages = [card.language] if isinstance(card.language, str) else card.language

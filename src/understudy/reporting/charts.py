@@ -1,8 +1,7 @@
-"""The charts of the report: SVG by matplotlib whose colours the page decides, each with the table behind it."""
+"""The charts of the report: SVG from matplotlib in the page's colours, each with the figures that it shows."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,23 +13,17 @@ from understudy.evaluation.results import Interval
 from understudy.inference.logits import softmax
 from understudy.reporting import formats
 from understudy.reporting.evidence import MODELS, Evidence
-from understudy.reporting.svg import COLOURS, FAINT, INK, RULE, drawing, explain, name_ticks, text_width
+from understudy.reporting.svg import COLOURS, FAINT, INK, RULE, drawing, name_ticks
 
-_MARKERS = {"teacher": "s", "student": "o", "no_distillation": "o", "linear": "D"}
+MARKERS = {"teacher": "s", "student": "o", "no_distillation": "o", "linear": "D"}
 
-_FEW, _MANY = 12, 30  # classes up to which a confusion matrix has their names in letters of full size, or at all
-_MOST_COUNTS = 6  # and its counts
-_LARGE, _SMALL = 9.0, 7.0  # points
-_MOST_ROOM = 1.75, 2.6  # inches of a name beside a matrix, and beside rows
-_DARKEST = 0.55  # opacity at which text in the page's colour can still be read, on light and on dark pages
-
-_LENGTH_GROUPS = 5
-_BY_GROUP = 6.4  # inches of an axis with groups
+LARGE, SMALL = 9.0, 7.0  # points of a name
+NAME_ROOM = 2.6  # inches of a name to the left of its row
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows for people, headings first."""
+class Grid:
+    """Headings and rows of text."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -38,21 +31,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture, what it shows in words, and its figures.
+    """A picture and its figures.
 
     Attributes:
         svg: An `<svg>` element.
-        alt: For whoever does not see it.
-        table: The figures behind it.
+        alt: What it shows, in words, for readers who cannot see it.
+        grid: The figures that it shows.
     """
 
     svg: str
     alt: str
-    table: Table
+    grid: Grid
 
 
 def quality_chart(evidence: Evidence, intervals: dict[str, Interval]) -> Chart:
-    """Accuracy of every model with its interval."""
+    """Every model's accuracy with its interval."""
     names = list(evidence.probabilities)
     accuracy = [float((evidence.predicted[name] == evidence.labels).mean()) for name in names]
     return points_chart([MODELS[name] for name in names], accuracy, [intervals[name] for name in names], names, "model")
@@ -61,13 +54,13 @@ def quality_chart(evidence: Evidence, intervals: dict[str, Interval]) -> Chart:
 def points_chart(
     names: Sequence[str], accuracy: Sequence[float], intervals: Sequence[Interval], looks: Sequence[str], heading: str
 ) -> Chart:
-    """Accuracies with their 95 % intervals, one a row.
+    """Accuracies with their 95 % intervals, one per row.
 
     Args:
-        names: Of the rows.
-        accuracy: Of each.
-        intervals: Likewise.
-        looks: Which model's colour and marker each has.
+        names: The name of each row.
+        accuracy: The accuracy of each row.
+        intervals: The interval of each accuracy.
+        looks: The model whose colour and marker each row has.
         heading: What the rows are.
     """
     with drawing(7.2, 0.5 + 0.42 * len(names)) as (axes, finish):
@@ -75,10 +68,10 @@ def points_chart(
             colour = COLOURS[look]
             axes.plot([low, high], [row, row], color=colour, linewidth=1.6)
             face = "none" if look == "no_distillation" else colour
-            axes.plot([value], [row], marker=_MARKERS[look], color=colour, markerfacecolor=face, markersize=7)
-        name_ticks(axes.yaxis, names, _LARGE, _MOST_ROOM[1])
+            axes.plot([value], [row], marker=MARKERS[look], color=colour, markerfacecolor=face, markersize=7)
+        name_ticks(axes.yaxis, names, LARGE, NAME_ROOM)
         axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlabel("accuracy, with its 95 % interval")
+        axes.set_xlabel("accuracy with 95 % interval")
         axes.grid(axis="x", color=RULE, linewidth=0.6)
         svg = finish()
     rows = tuple(
@@ -86,15 +79,17 @@ def points_chart(
         for name, value, ends in zip(names, accuracy, intervals, strict=True)
     )
     said = ", ".join(f"{name} {formats.percent(value)}" for name, value in zip(names, accuracy, strict=True))
-    return Chart(svg, f"Accuracy on the test texts: {said}.", Table((heading, "accuracy", "from", "to"), rows))
+    headings = (heading, "accuracy", "interval from", "interval to")
+    return Chart(svg, f"Accuracy on the test texts: {said}.", Grid(headings, rows))
 
 
 def reliability_chart(evidence: Evidence, model: str) -> Chart:
-    """How often a model is right when it is so sure, as it is and as it was before its temperature."""
+    """How often a model is correct at each probability, before and after its calibration."""
     probabilities, temperature = evidence.probabilities[model], evidence.temperature(model)
-    stages = {"as it is": probabilities}
+    stages = {"": probabilities}
     if temperature is not None:
-        stages = {"before its temperature": _reheated(probabilities, temperature), **stages}
+        before = _uncalibrated(probabilities, temperature)
+        stages = {"before calibration": before, "after calibration": probabilities}
     found = {name: calibration_bins(values, evidence.labels) for name, values in stages.items()}
     colour = COLOURS[model]
     with drawing(3.5, 3.3) as (axes, finish):
@@ -111,13 +106,13 @@ def reliability_chart(evidence: Evidence, model: str) -> Chart:
             )
         lowest = min(float(bins.confidence[bins.texts > 0].min()) for bins in found.values())
         start = max(0.0, np.floor(lowest * 10) / 10)
-        axes.set(xlim=(start, 1.01), ylim=(0, 1.03), xlabel="top probability", ylabel="share of texts it gets right")
+        axes.set(xlim=(start, 1.01), ylim=(0, 1.03), xlabel="top probability", ylabel="share of correct answers")
         axes.set_title(MODELS[model], fontsize=10, color=INK, loc="left")
         axes.grid(color=RULE, linewidth=0.6)
         if len(found) > 1:
             axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper left")
         svg = finish()
-    bins = found["as it is"]
+    bins = list(found.values())[-1]
     rows = tuple(
         (
             f"{index / CALIBRATION_BINS:.2f} - {(index + 1) / CALIBRATION_BINS:.2f}",
@@ -127,137 +122,21 @@ def reliability_chart(evidence: Evidence, model: str) -> Chart:
         )
         for index in np.flatnonzero(bins.texts)
     )
-    said = ", ".join(f"{name}: calibration error {each.error:.4f}" for name, each in found.items())
-    headings = ("top probability", "texts", "mean probability", "share right")
-    return Chart(svg, f"Reliability of the {model}; {said}.", Table(headings, rows))
+    headings = ("top probability", "texts", "mean probability", "share correct")
+    errors = ", ".join(f"{each.error:.4f} {name}".rstrip() for name, each in found.items())
+    return Chart(svg, f"Reliability of the {model}. Calibration error: {errors}.", Grid(headings, rows))
 
 
 def uncalibrated_error(evidence: Evidence, model: str) -> float | None:
-    """Expected calibration error before the model got its temperature; None where it has none."""
+    """Expected calibration error before calibration; None for a model that is not calibrated."""
     temperature = evidence.temperature(model)
     if temperature is None:
         return None
-    return calibration_bins(_reheated(evidence.probabilities[model], temperature), evidence.labels).error
-
-
-def confusion_chart(evidence: Evidence, model: str) -> Chart:
-    """Which class is taken for which, as a picture of shares for many classes and few."""
-    counts = confusion(evidence, model)
-    classes = evidence.classes
-    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    named = classes if len(classes) <= _MANY else []
-    side, points, turned = (3.2, _LARGE, 45) if len(classes) <= _FEW else (4.4, _SMALL, 90)
-    widest = max((min(text_width(name, points), _MOST_ROOM[0]) for name in named), default=0.0)
-    if widest + 0.1 <= side / len(classes):
-        turned = 0
-    below = widest * math.sin(math.radians(turned))
-    with drawing(side + widest + 0.5, side + below + 0.7) as (axes, finish):
-        # One colour whose opacity is the share, so that the page's theme shines through.
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            cell = axes.add_patch(_square(column, row, COLOURS[model], float(shares[row, column])))
-            explain(cell, f"{classes[row]} → {classes[column]}: {counts[row, column]:,}")
-            if len(classes) <= _MOST_COUNTS:
-                axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=9, color=INK)
-        axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
-        axes.set(xticks=[], yticks=[])
-        if named:
-            name_ticks(axes.xaxis, named, points, _MOST_ROOM[0], turned)
-            name_ticks(axes.yaxis, named, points, _MOST_ROOM[0])
-        axes.set_xlabel("answered")
-        axes.set_ylabel("label")
-        axes.set_title(MODELS[model], fontsize=10, color=INK, loc="left")
-        svg = finish()
-    cells = sorted(zip(*np.nonzero(counts), strict=True), key=lambda cell: (cell[0] == cell[1], -counts[cell]))
-    rows = tuple(
-        (classes[row], classes[column], f"{counts[row, column]:,}", formats.percent(float(shares[row, column])))
-        for row, column in cells
-    )
-    headings = ("label", "answered", "texts", "share of the label's texts")
-    alt = f"Confusion matrix of the {model}: {int(np.trace(counts)):,} of {int(counts.sum()):,} texts on the diagonal."
-    return Chart(svg, alt, Table(headings, rows))
-
-
-def confusion(evidence: Evidence, model: str) -> np.ndarray:
-    """Texts by label and answer, int64 of shape (classes, classes)."""
-    from sklearn.metrics import confusion_matrix
-
-    return confusion_matrix(evidence.labels, evidence.predicted[model], labels=range(len(evidence.classes)))
-
-
-def length_chart(evidence: Evidence) -> Chart | None:
-    """Accuracy by the number of characters, in fifths of the texts; None without texts.
-
-    Words would say nothing where none are set apart, as in Chinese.
-    """
-    if evidence.texts is None:
-        return None
-    length = np.array([len(text) for text in evidence.texts])
-    edges = np.unique(np.quantile(length, np.linspace(0, 1, _LENGTH_GROUPS + 1)).round().astype(int))
-    group = np.clip(np.searchsorted(edges, length, side="right") - 1, 0, max(0, len(edges) - 2))
-    names = [f"{length[group == index].min():,}-{length[group == index].max():,}" for index in np.unique(group)]
-    return _by_group(evidence, names, np.unique(group, return_inverse=True)[1], "characters in the text")
-
-
-def class_chart(evidence: Evidence) -> Chart:
-    """Share of each class's texts that are answered rightly."""
-    present = np.unique(evidence.labels)
-    names = [evidence.classes[index] for index in present]
-    return _by_group(evidence, names, np.searchsorted(present, evidence.labels), "class")
-
-
-def _by_group(evidence: Evidence, names: Sequence[str], group: np.ndarray, heading: str) -> Chart:
-    models = ("teacher", "student")
-    counts = np.bincount(group, minlength=len(names))
-    right = {name: (evidence.predicted[name] == evidence.labels).astype(float) for name in models}
-    shares = {name: np.bincount(group, weights=right[name], minlength=len(names)) / counts for name in models}
-    ends = {name: [_wilson(share, count) for share, count in zip(shares[name], counts, strict=True)] for name in models}
-    upright = max(text_width(name, _LARGE) for name in names) + 0.1 <= _BY_GROUP / len(names)
-    points, pitch = (_LARGE, 0.36) if len(names) <= _FEW else (_SMALL, 0.19)
-    with drawing(7.2, 2.9 if upright else 0.8 + pitch * len(names)) as (axes, finish):
-        for offset, name in zip((-0.12, 0.12), models, strict=True):
-            place = np.arange(len(names)) + offset
-            low, high = np.array(ends[name]).T
-            look: dict[str, Any] = {"color": COLOURS[name], "linewidth": 1.4}
-            mark = {**look, "linewidth": 0, "marker": _MARKERS[name], "markersize": 5, "label": MODELS[name]}
-            if upright:
-                axes.vlines(place, low, high, **look)
-                axes.plot(place, shares[name], **mark)
-            else:
-                axes.hlines(place, low, high, **look)
-                axes.plot(shares[name], place, **mark)
-        if upright:
-            name_ticks(axes.xaxis, names, _LARGE, _BY_GROUP / len(names))
-            axes.set(xlabel=heading, ylabel="share answered rightly", xlim=(-0.5, len(names) - 0.5))
-            axes.grid(axis="y", color=RULE, linewidth=0.6)
-        else:
-            name_ticks(axes.yaxis, names, points, _MOST_ROOM[1])
-            axes.set(xlabel="share answered rightly", ylabel=heading, ylim=(len(names) - 0.5, -0.5))
-            axes.grid(axis="x", color=RULE, linewidth=0.6)
-        above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.1}
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=2, **above)
-        svg = finish()
-    rows = tuple(
-        (
-            names[index],
-            f"{counts[index]:,}",
-            *(
-                f"{formats.percent(float(shares[name][index]))} {formats.percent_interval(ends[name][index])}"
-                for name in models
-            ),
-        )
-        for index in range(len(names))
-    )
-    lowest = shares["student"]
-    worst = int(np.argmin(lowest))
-    alt = (
-        f"Share answered rightly by {heading}; the student's lowest is {formats.percent(float(lowest[worst]))}"
-        f" on {names[worst]}."
-    )
-    return Chart(svg, alt, Table((heading, "texts", *(MODELS[name] for name in models)), rows))
+    return calibration_bins(_uncalibrated(evidence.probabilities[model], temperature), evidence.labels).error
 
 
 def learning_chart(history: Sequence[dict[str, Any]], title: str, colour: str) -> Chart | None:
-    """Loss of a training by step, and the validation accuracy after each epoch; None where nothing was trained."""
+    """Training loss by step and validation accuracy after each epoch; None without a training loss."""
     losses = [(entry["step"], entry["loss"]) for entry in history if entry.get("loss") is not None]
     checked = [(entry["step"], entry["eval_accuracy"]) for entry in history if "eval_accuracy" in entry]
     if not losses:
@@ -285,24 +164,9 @@ def learning_chart(history: Sequence[dict[str, Any]], title: str, colour: str) -
     first, last = losses[0][1], losses[-1][1]
     alt = f"{title}: the training loss goes from {first:.3f} to {last:.3f} over {losses[-1][0]:,} steps"
     alt += f"; validation accuracy {checked[-1][1]:.3f} at the end." if checked else "."
-    return Chart(svg, alt, Table(("step", "epoch", "loss", "validation accuracy"), rows))
+    return Chart(svg, alt, Grid(("step", "epoch", "loss", "validation accuracy"), rows))
 
 
-def _reheated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """What a calibrated model's probabilities were before its logits were divided by the temperature."""
+def _uncalibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """A calibrated model's probabilities before its logits were divided by the temperature."""
     return softmax(np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)) * temperature)
-
-
-def _wilson(share: float, count: int) -> Interval:
-    """Wilson's 95 % interval of a share."""
-    from scipy.stats import binomtest
-
-    found = binomtest(round(share * count), int(count)).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
-
-
-def _square(x: float, y: float, colour: str, share: float) -> Any:
-    from matplotlib.patches import Rectangle
-
-    look: dict[str, Any] = {"alpha": max(0.04, _DARKEST * share), "linewidth": 0, "clip_on": False}
-    return Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, **look)

@@ -1,4 +1,4 @@
-"""Several finished runs beside each other: their figures, and how sure it is that one student is the better one."""
+"""A comparison of finished runs: their figures, and paired tests between their students."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from urllib.parse import quote
 import numpy as np
 
 from understudy.evaluation.results import Gain, Interval, Metrics
-from understudy.evaluation.significance import accuracy_interval, gain
+from understudy.evaluation.significance import Resampling, accuracy_interval, gain
 from understudy.reporting import formats
 from understudy.reporting.charts import (
     Chart,
-    Table,
-    class_chart,
-    confusion_chart,
+    Grid,
     points_chart,
     reliability_chart,
 )
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.page import environment
-from understudy.storage.artifacts import write_text
+from understudy.reporting.slices import class_chart, confusion_chart
+from understudy.storage.files import write_text
 
-MARK = "runs beside each other</title>"
-"""What every such page has."""
+MARK = '<meta name="generator" content="understudy compare">'
+"""A line of every comparison page."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,12 @@ class ComparedRun:
     """One run among several.
 
     Attributes:
-        name: Its directory, as far as it tells it from the others.
+        name: The end of its directory's path that no other run shares.
         folder: Its directory.
         metrics: `metrics.json`.
         accuracy_ci95: Bootstrap interval of the student's accuracy.
-        difference: The student's accuracy minus that of the first run's student, on the same texts; None for the first
-            run itself, and where the test texts or their labels are others.
+        difference: The student's accuracy minus that of the first run's student, on the same texts. None for the first
+            run and for runs with different test texts or labels.
     """
 
     name: str
@@ -53,11 +52,11 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Runs in the order in which they were named; differences are to the first.
+    """Runs in the order in which they were named; each difference is to the first run.
 
     Attributes:
-        runs: Each of them.
-        options: Dotted recipe options in which they differ, each with a value a run, written out.
+        runs: The runs.
+        options: Dotted recipe options that differ, each with one value per run, as in a recipe.
     """
 
     runs: tuple[ComparedRun, ...]
@@ -74,8 +73,8 @@ def compare_runs(found: Sequence[Evidence]) -> RunComparison:
     names = _names([evidence.run.root for evidence in found])
     runs = []
     for name, evidence in zip(names, found, strict=True):
-        resamples, seed = evidence.recipe.evaluation.resamples, evidence.recipe.seed
-        interval = accuracy_interval(evidence.predicted["student"], evidence.labels, resamples, seed)
+        resampling = Resampling(evidence.recipe.evaluation.resamples, evidence.recipe.seed)
+        interval = accuracy_interval(evidence.predicted["student"], evidence.labels, resampling)
         difference = None if evidence is first else _difference(evidence, first)
         runs.append(ComparedRun(name, evidence.run.root, evidence.metrics, interval, difference))
     differing = {name for evidence in found for name in evidence.recipe.differences(first.recipe)}
@@ -89,15 +88,16 @@ def write_comparison(found: RunComparison, evidence: Sequence[Evidence], path: P
     """Renders the page.
 
     Args:
-        found: What was compared.
+        found: The comparison.
         evidence: The same runs.
-        path: Where the page goes; it appears whole or not at all.
+        path: The page, which is written whole or not at all.
     """
     page = environment().get_template("comparison.html")
     write_text(
         path,
         page.render(
             found=found,
+            mark=MARK,
             quality=quality_table(found),
             size=size_table(found),
             chart=_chart(found),
@@ -108,8 +108,8 @@ def write_comparison(found: RunComparison, evidence: Sequence[Evidence], path: P
     )
 
 
-def quality_table(found: RunComparison) -> Table:
-    """How good the students are."""
+def quality_table(found: RunComparison) -> Grid:
+    """The quality of the students."""
     rows = tuple(
         (
             each.name,
@@ -123,14 +123,14 @@ def quality_table(found: RunComparison) -> Table:
         )
         for each in found.runs
     )
-    return Table(
+    return Grid(
         ("run", "teacher", "student, 95 % interval", "retention", "distillation gain", "against the first", "verdict"),
         rows,
     )
 
 
-def size_table(found: RunComparison) -> Table:
-    """What the students cost."""
+def size_table(found: RunComparison) -> Grid:
+    """The size and speed of the students."""
     rows = tuple(
         (
             each.name,
@@ -143,16 +143,16 @@ def size_table(found: RunComparison) -> Table:
         )
         for each in found.runs
     )
-    return Table(("run", "parameters", "size", "ECE", "documents per second", "one text, p50", "measured on"), rows)
+    return Grid(("run", "parameters", "size", "ECE", "documents per second", "one text, p50", "measured on"), rows)
 
 
-def _options(found: RunComparison) -> Table:
+def _options(found: RunComparison) -> Grid:
     rows = tuple((name, *values) for name, values in found.options.items())
-    return Table(("option", *(each.name for each in found.runs)), rows)
+    return Grid(("option", *(each.name for each in found.runs)), rows)
 
 
 class _Charts(NamedTuple):
-    """What a run's own page shows of its student, as far as pictures need no texts, by their shape."""
+    """A student's charts that need no texts: square ones, and a wide one."""
 
     square: tuple[Chart, ...]
     wide: Chart
@@ -164,29 +164,28 @@ class _Charts(NamedTuple):
 
 
 def _address(page: Path, path: Path) -> str | None:
-    """Of a run's own page as a link on the one at `path`; None where there is none."""
+    """The link from the page at `path` to a run's own page; None without one."""
     if not page.is_file():
         return None
     try:
         return quote(Path(os.path.relpath(page, path.absolute().parent)).as_posix())
-    except ValueError:  # on another drive
+    except ValueError:  # it is on another drive
         return None
 
 
 def _chart(found: RunComparison) -> Chart:
-    comparable = [each is found.runs[0] or each.difference is not None for each in found.runs]
-    names = [
-        each.name if same else f"{each.name} (other texts)" for each, same in zip(found.runs, comparable, strict=True)
-    ]
+    first, *others = found.runs
+    names = [first.name]
+    names += [each.name if each.difference is not None else f"{each.name} (different texts)" for each in others]
     values = [each.metrics.student.accuracy for each in found.runs]
     return points_chart(names, values, [each.accuracy_ci95 for each in found.runs], ["student"] * len(names), "student")
 
 
 def _difference(evidence: Evidence, first: Evidence) -> Gain | None:
-    """None where the runs were not tested on the same texts with the same labels."""
+    """None if the test texts or their labels differ."""
     if sorted(evidence.classes) != sorted(first.classes) or len(evidence.ids) != len(first.ids):
         return None
-    number = np.array([evidence.classes.index(name) for name in first.classes])  # of a class of the first run's
+    number = np.array([evidence.classes.index(name) for name in first.classes])  # by index in the first run
     first_labels, first_predicted = number[first.labels], number[first.predicted["student"]]
     mine = np.lexsort((evidence.labels, evidence.ids))
     theirs = np.lexsort((first_labels, first.ids))
@@ -194,16 +193,16 @@ def _difference(evidence: Evidence, first: Evidence) -> Gain | None:
     if not (np.array_equal(evidence.ids[mine], first.ids[theirs]) and np.array_equal(labels, first_labels[theirs])):
         return None
     own, other = evidence.predicted["student"][mine], first_predicted[theirs]
-    return gain(own, other, labels, evidence.recipe.evaluation.resamples, evidence.recipe.seed)
+    return gain(own, other, labels, Resampling(evidence.recipe.evaluation.resamples, evidence.recipe.seed))
 
 
 def _written(value: Any) -> str:
-    """An option's value as in a recipe, a dash where it is not given."""
+    """An option's value as in a recipe, or a dash if it is not set."""
     return "-" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The folders' names, with those above them where two are the same."""
+    """The folders' names, with as many parent folders as it takes to tell them apart."""
     parts = [folder.resolve().parts for folder in folders]
     depth = 1
     while depth < max(map(len, parts)) and len({each[-depth:] for each in parts}) < len(set(parts)):

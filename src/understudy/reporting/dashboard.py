@@ -1,4 +1,4 @@
-"""The dashboard: quality, size and speed of teacher and student on one slide, under the verdict."""
+"""The dashboard: the verdict above the quality, size and speed of teacher and student, on one slide."""
 
 from __future__ import annotations
 
@@ -6,116 +6,86 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
 from understudy.reporting import formats
-from understudy.reporting.canvas import HEIGHT, INK, WIDTH, Canvas, drawn_with
-from understudy.storage.artifacts import write_file
+from understudy.reporting.canvas import (
+    CARD,
+    HEIGHT,
+    LINEAR,
+    MARGIN,
+    NOTE,
+    RULE,
+    STUDENT,
+    TEACHER,
+    WIDTH,
+    Canvas,
+    Font,
+    drawn_with,
+    write_png,
+)
+from understudy.reporting.panels import Group, Marks, Panel, Row
+from understudy.storage.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARGIN, GAP, PADDING = 16.0, 10.0, 11.0
-CARD_WIDTH = (WIDTH - 2 * MARGIN - 2 * GAP) / 3
-CARD_TOP = HEIGHT - 92.0
-INNER_WIDTH = CARD_WIDTH - 2 * PADDING
-
-# Okabe and Ito's palette. The verdict has the colour of the model that goes on stage.
-TEACHER, STUDENT, LINEAR = "#D55E00", "#0072B2", "#767676"
+# The verdict has the colour of the model to use.
 VERDICT_COLOURS = {"replace": STUDENT, "inconclusive": "#4D4D4D", "keep_teacher": TEACHER}
-FAINT, RULE, CARD = "#595959", "#D4D7DB", "#F5F6F8"
 
-_UNKNOWN = "the teacher's are unknown: its scores were given"
+_UNKNOWN = "teacher unknown: only its scores were given"
 
 TICK_STEPS = (0.05, 0.1, 0.25, 0.5)
 SMALLEST_SPAN = 0.1
-"""The quality axis shows at least ten points, so that a difference of a tenth of a point looks like one."""
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One mark: a dot with an interval, or a bar with a whisker from its end."""
-
-    label: str
-    colour: str
-    value: float
-    text: str
-    interval: Interval | None = None
-    marker: str = "o"
-    hollow: bool = False
-    seeds: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Group:
-    heading: str
-    rows: tuple[_Row, ...]
-    hint: str = ""
+"""The quality axis spans at least ten points, so that a small difference looks small."""
 
 
 def draw_dashboard(metrics: Metrics, path: Path, title: str) -> None:
     """Writes the dashboard as a PNG of 1920 x 1080 pixels and as an SVG; the same metrics give the same bytes.
 
     Args:
-        metrics: What the evaluation found.
-        path: Where the PNG goes, and beside it the SVG; each appears whole or not at all.
+        metrics: What the evaluation measured.
+        path: The PNG; the SVG goes next to it. Each file is written whole or not at all.
         title: The line at the top, such as the run's name.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     figure = dashboard_figure(metrics, title)
-    canvas: Any = FigureCanvasAgg(figure)
-    write_file(path, lambda temporary: canvas.print_png(temporary, metadata={"Software": None}))
-    # Text as paths looks the same everywhere, and names made from a salt are the same every time.
+    write_png(figure, path)
+    # Letters as paths look the same everywhere; the salt makes the ids the same every time.
     with drawn_with({"svg.fonttype": "path", "svg.hashsalt": "understudy"}):
         svg: Any = FigureCanvasSVG(figure)
         write_file(path.with_suffix(".svg"), lambda temporary: svg.print_svg(temporary, metadata={"Date": None}))
 
 
 def dashboard_figure(metrics: Metrics, title: str) -> Figure:
-    """The dashboard before it is a file; it belongs to no window and to no global state."""
+    """The dashboard as a figure; it has no window and changes no global state."""
     page = Canvas()
     _header(page, metrics, title)
-    _quality(page, metrics, _card(page, 0, "QUALITY"))
-    _size(page, metrics, _card(page, 1, "SIZE"))
-    _speed(page, metrics, _card(page, 2, "SPEED AND EFFICIENCY"))
+    _quality(Panel(page, 0, "QUALITY"), metrics)
+    _size(Panel(page, 1, "SIZE"), metrics)
+    _speed(Panel(page, 2, "SPEED AND EFFICIENCY"), metrics)
     return page.figure
 
 
 def _header(page: Canvas, metrics: Metrics, title: str) -> None:
-    verdict = metrics.verdict
-    page.fitted(MARGIN, HEIGHT - 28, title, 15, WIDTH - 2 * MARGIN, weight="bold")
+    verdict, small = metrics.verdict, Font(7.5)
+    page.fitted(MARGIN, HEIGHT - 28, title, Font(15, "bold"), WIDTH - 2 * MARGIN)
     word, below = verdict.code.replace("_", " ").upper(), f"distillation: {verdict.distillation}"
-    badge = max(page.width(word, 10, "bold") + 16, page.width(below, 7.5))
+    on_colour = Font(10, "bold", "white")
+    badge = max(page.width(word, on_colour) + 16, page.width(below, small))
     page.box(MARGIN, HEIGHT - 61, badge, 19, VERDICT_COLOURS[verdict.code])
-    page.text(MARGIN + badge / 2, HEIGHT - 55.3, word, 10, weight="bold", color="white", ha="center")
-    page.text(MARGIN + badge / 2, HEIGHT - 73, below, 7.5, color=INK, ha="center")
+    page.text(MARGIN + badge / 2, HEIGHT - 55.3, word, on_colour, ha="center")
+    page.text(MARGIN + badge / 2, HEIGHT - 73, below, small, ha="center")
     left = MARGIN + badge + 12
-    page.paragraph(left, HEIGHT - 58, verdict.text, 8.5, WIDTH - MARGIN - left, lines=4, centred=True, color=INK)
+    page.paragraph(left, HEIGHT - 58, verdict.text, Font(8.5), WIDTH - MARGIN - left, lines=4, centred=True)
 
 
-def _card(page: Canvas, column: int, name: str) -> float:
-    """Draws an empty card; returns the left edge of what goes in."""
-    left = MARGIN + column * (CARD_WIDTH + GAP)
-    page.box(left, MARGIN - 2, CARD_WIDTH, CARD_TOP - MARGIN + 2, CARD, zorder=0)
-    page.text(left + PADDING, CARD_TOP - 16, name, 7.5, weight="bold", color=FAINT)
-    return left + PADDING
-
-
-def _key_figure(page: Canvas, left: float, figure: str, captions: Sequence[str]) -> None:
-    page.fitted(left, CARD_TOP - 43, figure, 22, INNER_WIDTH, weight="bold")
-    for number, caption in enumerate(captions):
-        page.fitted(left, CARD_TOP - 57 - number * 10.5, caption, 7.2, INNER_WIDTH)
-
-
-def _quality(page: Canvas, metrics: Metrics, left: float) -> None:
+def _quality(panel: Panel, metrics: Metrics) -> None:
     retention, gain, seeds = metrics.retention, metrics.gain, metrics.seeds
     over = "distillation" if seeds is None else f"distillation, {len(seeds.repeats)} seeds"
-    _key_figure(
-        page,
-        left,
+    panel.key_figure(
         formats.percent(retention.accuracy),
         (
             f"accuracy retention, 95 % interval {formats.percent_interval(retention.accuracy_ci95)}",
@@ -123,70 +93,91 @@ def _quality(page: Canvas, metrics: Metrics, left: float) -> None:
             "distillation gain: not measured" if gain is None else f"{over}: {formats.gain(gain)}",
         ),
     )
-
-    of_seeds = () if seeds is None else seeds.repeats
-    by_seed = {
-        "Student": tuple(each.accuracy for each in of_seeds),
-        "No distillation": tuple(each.control_accuracy for each in of_seeds if each.control_accuracy is not None),
-    }
-
-    def rows(name: str, interval: Interval) -> tuple[_Row, ...]:
-        def row(label: str, model: ModelMetrics, colour: str, **look: Any) -> _Row:
-            value = getattr(model, name)
-            dots = by_seed.get(label, ()) if name == "accuracy" else ()
-            return _Row(label, colour, value, formats.score(value), seeds=dots, **look)
-
-        whole = getattr(metrics.teacher, name)
-        kept = (min(1.0, interval[0] * whole), min(1.0, interval[1] * whole))
-        found = [row("Teacher", metrics.teacher, TEACHER, marker="s")]
-        found.append(row("Student", metrics.student, STUDENT, interval=kept))
-        if metrics.controls.no_distillation is not None:
-            found.append(row("No distillation", metrics.controls.no_distillation, STUDENT, hollow=True))
-        if metrics.controls.linear is not None:
-            found.append(row("Linear", metrics.controls.linear, LINEAR, marker="D"))
-        return tuple(found)
-
     groups = (
-        _Group("Accuracy", rows("accuracy", retention.accuracy_ci95)),
-        _Group("F1", rows("f1", retention.f1_ci95)),
+        Group("Accuracy", _scores(metrics, "accuracy", retention.accuracy_ci95)),
+        Group("F1", _scores(metrics, "f1", retention.f1_ci95)),
     )
-    low, high, step = _zoom(
-        [end for group in groups for row in group.rows for end in (row.value, *(row.interval or ()), *row.seeds)]
-    )
-    start, room, lines = _rows(page, left, groups, reserve=15)
-    bottom = min(y for y, _ in lines)
-
-    def place(value: float) -> float:
-        return start + room * (value - low) / (high - low)
-
-    for number in range(round((high - low) / step) + 1):
-        tick = low + number * step
-        page.line((place(tick),) * 2, (bottom - 8, lines[0][0] + 6), RULE, 0.6, zorder=0.5)
-        page.text(place(tick), bottom - 17, f"{tick:.2f}", 6.5, color=FAINT, ha="center")
-    for y, row in lines:
+    marks = panel.rows(groups, reserve=15)
+    ends = [end for _, row in marks.rows for end in (row.value, *(row.interval or ()), *row.seeds)]
+    axis = _Axis(*_zoom(ends), marks)
+    axis.draw(panel.page)
+    for y, row in marks.rows:
         if row.marker == "s":
-            below = y - (len(groups[0].rows) - 1) * (lines[0][0] - lines[1][0])
-            page.line((place(row.value),) * 2, (below - 5, y), TEACHER, 0.9, linestyle=(0, (3, 2)), zorder=1)
+            below = y - (len(groups[0].rows) - 1) * (marks.rows[0][0] - marks.rows[1][0])
+            x = axis.place(row.value)
+            panel.page.line((x, x), (below - 5, y), TEACHER, 0.9, linestyle=(0, (3, 2)), zorder=1)
+        axis.mark(panel.page, y, row)
+    panel.note(
+        ("The axis starts at 0. " if axis.low == 0 else "Zoomed axis: it does not start at 0. ")
+        + "Dashed: the teacher. Line through the student: 95 % interval of its retention."
+        + ("" if seeds is None else " Small dots: single seeds.")
+    )
+
+
+def _scores(metrics: Metrics, name: Literal["accuracy", "f1"], retention: Interval) -> tuple[Row, ...]:
+    """A row per model, with the retention's interval turned into scores."""
+    repeats = () if metrics.seeds is None or name == "f1" else metrics.seeds.repeats
+    controls = tuple(each.control_accuracy for each in repeats if each.control_accuracy is not None)
+
+    def row(label: str, model: ModelMetrics, colour: str, **look: Any) -> Row:
+        value: float = getattr(model, name)
+        return Row(label, colour, value, formats.score(value), **look)
+
+    teacher = row("Teacher", metrics.teacher, TEACHER, marker="s")
+    kept = (min(1.0, retention[0] * teacher.value), min(1.0, retention[1] * teacher.value))
+    students = tuple(each.accuracy for each in repeats)
+    rows = [teacher, row("Student", metrics.student, STUDENT, interval=kept, seeds=students)]
+    if metrics.controls.no_distillation is not None:
+        rows.append(row("No distillation", metrics.controls.no_distillation, STUDENT, hollow=True, seeds=controls))
+    if metrics.controls.linear is not None:
+        rows.append(row("Linear", metrics.controls.linear, LINEAR, marker="D"))
+    return tuple(rows)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """An axis for scores.
+
+    Attributes:
+        low: The score at its left end.
+        high: The score at its right end.
+        step: Between two ticks.
+        marks: The space that it spans.
+    """
+
+    low: float
+    high: float
+    step: float
+    marks: Marks
+
+    def place(self, value: float) -> float:
+        return self.marks.left + self.marks.room * (value - self.low) / (self.high - self.low)
+
+    def draw(self, page: Canvas) -> None:
+        """Draws the ticks."""
+        heights = [y for y, _ in self.marks.rows]
+        for number in range(round((self.high - self.low) / self.step) + 1):
+            tick = self.low + number * self.step
+            x = self.place(tick)
+            page.line((x, x), (min(heights) - 8, heights[0] + 6), RULE, 0.6, zorder=0.5)
+            page.text(x, min(heights) - 17, f"{tick:.2f}", NOTE, ha="center")
+
+    def mark(self, page: Canvas, y: float, row: Row) -> None:
+        """Draws a row's dot, its interval and its seeds."""
         if row.interval is not None:
-            ends = place(row.interval[0]), place(row.interval[1])
+            ends = self.place(row.interval[0]), self.place(row.interval[1])
             page.line(ends, (y, y), row.colour, 1.3, zorder=2)
             for end in ends:
                 page.line((end, end), (y - 3.5, y + 3.5), row.colour, 1.0, zorder=2)
         for value in row.seeds:
-            page.line((place(value),) * 2, (y - 6, y - 6), row.colour, 0, marker="o", markersize=1.8, zorder=3)
+            x = self.place(value)
+            page.line((x, x), (y - 6, y - 6), row.colour, 0, marker="o", markersize=1.8, zorder=3)
         face = CARD if row.hollow else row.colour
         look = {"markerfacecolor": face, "markersize": 5, "markeredgewidth": 1.3, "zorder": 3}
-        page.line((place(row.value),) * 2, (y, y), row.colour, 0, marker=row.marker, **look)
-    _note(
-        page,
-        left,
-        ("The axis starts at 0. " if low == 0 else "Zoomed axis: it does not start at 0. ")
-        + "Dashed: the teacher. Line through the student: 95 % interval of its retention."
-        + (" Small dots: each seed." if of_seeds else ""),
-    )
+        page.line((self.place(row.value),) * 2, (y, y), row.colour, 0, marker=row.marker, **look)
 
 
-def _size(page: Canvas, metrics: Metrics, left: float) -> None:
+def _size(panel: Panel, metrics: Metrics) -> None:
     teacher, student, linear = metrics.teacher, metrics.student, metrics.controls.linear
     if metrics.parameter_fraction is None:
         figure = formats.known(student.parameters, formats.count)
@@ -195,31 +186,25 @@ def _size(page: Canvas, metrics: Metrics, left: float) -> None:
         on_disk = formats.percent(student.bytes / teacher.bytes) if student.bytes and teacher.bytes else "-"
         figure = formats.percent(metrics.parameter_fraction)
         captions = ("of the teacher's parameters", f"{on_disk} of its size on disk")
-    _key_figure(page, left, figure, captions)
+    panel.key_figure(figure, captions)
     models = [("Teacher", TEACHER, teacher), ("Student", STUDENT, student)]
     if linear is not None:
         models.append(("Linear", LINEAR, linear))
-    groups = (
-        _Group(
-            "Parameters",
-            tuple(
-                _Row(name, colour, m.parameters, formats.count(m.parameters))
-                for name, colour, m in models
-                if m.parameters is not None
-            ),
-        ),
-        _Group(
-            "Weights on disk",
-            tuple(
-                _Row(name, colour, m.bytes, formats.size(m.bytes)) for name, colour, m in models if m.bytes is not None
-            ),
-        ),
+    parameters = tuple(
+        Row(name, colour, model.parameters, formats.count(model.parameters))
+        for name, colour, model in models
+        if model.parameters is not None
     )
-    _bars(page, left, groups)
-    _note(page, left, "Bars start at 0." + (" Linear: its non-zero coefficients." if linear is not None else ""))
+    weights = tuple(
+        Row(name, colour, model.bytes, formats.size(model.bytes))
+        for name, colour, model in models
+        if model.bytes is not None
+    )
+    panel.bars((Group("Parameters", parameters), Group("Weights on disk", weights)))
+    panel.note("Bars start at 0." + (" Linear: its non-zero coefficients." if linear is not None else ""))
 
 
-def _speed(page: Canvas, metrics: Metrics, left: float) -> None:
+def _speed(panel: Panel, metrics: Metrics) -> None:
     speed = metrics.speed
     if speed.speedup is None or metrics.efficiency_ratio is None:
         figure = formats.significant(speed.student.documents_per_second)
@@ -231,90 +216,36 @@ def _speed(page: Canvas, metrics: Metrics, left: float) -> None:
             f"efficiency ratio {formats.ratio(metrics.efficiency_ratio)} =",
             "accuracy retention / parameter fraction",
         )
-    _key_figure(page, left, figure, captions)
+    panel.key_figure(figure, captions)
     sides = (("Teacher", TEACHER, speed.teacher), ("Student", STUDENT, speed.student))
     models = [(name, colour, side) for name, colour, side in sides if side is not None]
     batches = (("Teacher", TEACHER, speed.batch128.teacher_ms), ("Student", STUDENT, speed.batch128.student_ms))
 
-    def latency(name: str, colour: str, model: ModelSpeed) -> _Row:
+    def rate(name: str, colour: str, model: ModelSpeed) -> Row:
+        return Row(name, colour, model.documents_per_second, formats.significant(model.documents_per_second))
+
+    def latency(name: str, colour: str, model: ModelSpeed) -> Row:
         p50, p95 = model.latency_ms.p50, model.latency_ms.p95
-        return _Row(name, colour, p50, formats.milliseconds(p50, p95), interval=(p50, p95))
+        return Row(name, colour, p50, formats.milliseconds(p50, p95), interval=(p50, p95))
 
+    batch = tuple(
+        Row(name, colour, value, formats.milliseconds(value)) for name, colour, value in batches if value is not None
+    )
     groups = (
-        _Group(
-            "Documents per second",
-            tuple(
-                _Row(name, colour, m.documents_per_second, formats.significant(m.documents_per_second))
-                for name, colour, m in models
-            ),
-            hint="more is better",
-        ),
-        _Group("Latency of one text, p50 / p95", tuple(latency(*model) for model in models), hint="less is better"),
-        _Group(
-            "Batch of 128",
-            tuple(
-                _Row(name, colour, value, formats.milliseconds(value))
-                for name, colour, value in batches
-                if value is not None
-            ),
-            hint="less is better",
-        ),
+        Group("Documents per second", tuple(rate(*model) for model in models), "more is better"),
+        Group("Latency of one text, p50 / p95", tuple(latency(*model) for model in models), "less is better"),
+        Group("Batch of 128", batch, "less is better"),
     )
-    _bars(page, left, groups)
-    _note(
-        page,
-        left,
-        f"{formats.conditions(speed)}; batches padded to {speed.max_length} tokens, the rest at real lengths",
-    )
-
-
-def _rows(
-    page: Canvas, left: float, groups: Sequence[_Group], reserve: float = 0.0
-) -> tuple[float, float, list[tuple[float, _Row]]]:
-    """Writes headings, labels and values; returns where marks start, their room, and every row with its height.
-
-    Values stand in a column of their own, so that no mark can run into a figure.
-    """
-    top, bottom = CARD_TOP - 91, MARGIN + 24 + reserve
-    pitch = (top - bottom) / (sum(len(group.rows) + 1 for group in groups) + 0.5 * (len(groups) - 1))
-    every = [row for group in groups for row in group.rows]
-    labels = max(page.width(row.label, 7.5) for row in every) + 9
-    values = max(page.width(row.text, 7.5) for row in every) + 9
-    lines = []
-    y = top - 5
-    for group in groups:
-        page.text(left, y - 2.5, group.heading, 7.5, weight="bold")
-        page.text(left + INNER_WIDTH, y - 2.5, group.hint, 6.5, color=FAINT, ha="right")
-        for row in group.rows:
-            y -= pitch
-            page.text(left, y - 2.7, row.label, 7.5)
-            page.text(left + INNER_WIDTH, y - 2.7, row.text, 7.5, ha="right")
-            lines.append((y, row))
-        y -= 1.5 * pitch
-    return left + labels, INNER_WIDTH - labels - values, lines
-
-
-def _bars(page: Canvas, left: float, groups: Sequence[_Group]) -> None:
-    """Bars from zero, each group on a scale of its own that ends at its longest."""
-    start, room, lines = _rows(page, left, groups)
-    scales = []
-    for group in groups:
-        longest = max(end for row in group.rows for end in (row.value, *(row.interval or ())))
-        scales += [room / (longest or 1.0)] * len(group.rows)
-    for (y, row), scale in zip(lines, scales, strict=True):
-        page.box(start, y - 3.5, row.value * scale, 7, row.colour, linewidth=0.8)
-        if row.interval is not None:
-            end = start + row.interval[1] * scale
-            page.line((start + row.interval[0] * scale, end), (y, y), row.colour, 1.0)
-            page.line((end, end), (y - 2.5, y + 2.5), row.colour, 1.0)
-
-
-def _note(page: Canvas, left: float, text: str) -> None:
-    page.paragraph(left, MARGIN + 15, text, 6.5, INNER_WIDTH, lines=2, centred=False, color=FAINT)
+    panel.bars(groups)
+    conditions = formats.conditions(speed)
+    panel.note(f"{conditions}; batches padded to {speed.max_length} tokens, all others at real lengths")
 
 
 def _zoom(values: Sequence[float]) -> tuple[float, float, float]:
-    """Both ends of an axis for scores, and the step of its ticks: whole steps, at most five of them."""
+    """Both ends of an axis for scores and the step between its ticks, for at most five ticks.
+
+    The ends are whole steps.
+    """
     low, high = max(0.0, min(values)), min(1.0, max(values))
     for step in TICK_STEPS:
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -1,4 +1,4 @@
-"""What a report is made of, read from a finished run: figures, answers, texts, and how it all came about."""
+"""What a report is made from, read from a finished run: figures, predictions, texts and the manifest."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from understudy.errors import RunDirectoryError, UnderstudyError
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.recipe.recipe import Recipe
-from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe
+from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.manifest import Manifest
 from understudy.timing.figures import Benchmark
 
 log = logging.getLogger(__name__)
 
 REPORT = "report"
-"""The stage that shows what the others made."""
+"""The name of the report's stage in the manifest."""
 
 MODELS = {
     "teacher": "Teacher",
@@ -29,7 +30,7 @@ MODELS = {
     "no_distillation": "No distillation",
     "linear": "Linear",
 }
-"""What a run answers with on the test texts, in the order in which it is shown, and how it is called there."""
+"""The models with predictions for the test texts, and their names in a report, in its order."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,17 @@ class Evidence:
     """A finished run.
 
     Attributes:
-        run: Where it is.
-        recipe: What was asked for.
+        run: Its directory.
+        recipe: The resolved recipe.
         metrics: `metrics.json`.
         manifest: `manifest.json`.
-        classes: Their names.
-        ids: Of the test texts, bytes of shape (texts,).
-        labels: Their class numbers, int64 of shape (texts,).
-        probabilities: By model, float64 of shape (texts, classes).
-        texts: The test texts themselves; None where they are not to be had.
-        benchmark: `benchmark.json`, if there is one.
-        tradeoff: `frontier.json`, likewise.
+        classes: The class names.
+        ids: Ids of the test texts, bytes of shape (texts,).
+        labels: Class indices of the test texts, int64 of shape (texts,).
+        probabilities: For each model, float64 of shape (texts, classes).
+        texts: The test texts; None if they are not available.
+        benchmark: `benchmark.json`, if it exists.
+        tradeoff: `frontier.json`, if it exists.
     """
 
     run: RunDirectory
@@ -68,10 +69,10 @@ class Evidence:
 
         Args:
             folder: The run directory.
-            texts: Whether the test texts are wanted.
+            texts: Whether to read the test texts.
 
         Raises:
-            RunDirectoryError: it holds no run, or one that is not finished.
+            RunDirectoryError: The folder is not a run directory, or the run is not finished.
         """
         run = RunDirectory(folder)
         recipe = read_recipe(run)
@@ -81,7 +82,7 @@ class Evidence:
             ids, labels, probabilities = _read_predictions(run.predictions, classes)
         except (OSError, KeyError, ValueError) as error:
             raise RunDirectoryError(
-                f"{run.predictions} does not hold what the run answered ({error}). Start the run again: understudy run "
+                f"Cannot read the predictions in {run.predictions} ({error}). Run it again: understudy run "
                 f"{run.recipe} --out {folder}"
             ) from None
         return cls(
@@ -93,16 +94,16 @@ class Evidence:
 
     @cached_property
     def predicted(self) -> dict[str, np.ndarray]:
-        """Class numbers by model, int64 of shape (texts,)."""
+        """Predicted class indices of each model, int64 of shape (texts,)."""
         return {name: values.argmax(axis=1) for name, values in self.probabilities.items()}
 
     def with_texts(self, wanted: bool) -> Evidence:
-        """The same with another `report.texts`."""
+        """A copy with another `report.texts`."""
         options = self.recipe.report.model_copy(update={"texts": wanted})
         return replace(self, recipe=self.recipe.model_copy(update={"report": options}))
 
     def temperature(self, model: str) -> float | None:
-        """What its logits were divided by when it was calibrated; None where they were not."""
+        """The calibration temperature, by which the logits were divided; None without one."""
         calibration = self.manifest.details(model).get("calibration") or {}
         return calibration.get("temperature")
 
@@ -127,12 +128,13 @@ def _read_predictions(path: Path, classes: list[str]) -> tuple[np.ndarray, np.nd
 
 
 def _texts(recipe: Recipe, manifest: Manifest, predictions: Path, ids: np.ndarray) -> list[str] | None:
-    """The test texts: kept with the answers, or from where the recipe had them; None where they are not to be had."""
+    """The test texts, from the predictions or from the recipe's source; None if neither has them."""
     import pyarrow.parquet as pq
 
     if "text" in pq.read_schema(predictions).names:
-        return pq.read_table(predictions, columns=["text"])["text"].to_pylist()
-    # A relative path starts from the folder in which the run was started.
+        kept: list[str] = pq.read_table(predictions, columns=["text"])["text"].to_pylist()
+        return kept
+    # A relative path is relative to the folder in which the run was started.
     sources = dict.fromkeys([recipe.data.test, str(Path(manifest.content.get("folder", "")) / recipe.data.test)])
     for source in sources:
         try:
@@ -143,5 +145,5 @@ def _texts(recipe: Recipe, manifest: Manifest, predictions: Path, ids: np.ndarra
         found = [by_id.get(name) for name in ids.tolist()]
         if None not in found:
             return [text for text in found if text is not None]
-    log.warning("%s does not hold the test texts (any more): the report goes without them", recipe.data.test)
+    log.warning("%s no longer contains the test texts. The report is written without them.", recipe.data.test)
     return None

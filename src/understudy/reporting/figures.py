@@ -1,4 +1,4 @@
-"""The evidence in words and figures, the same in every report: a table of the models, and what the figures say."""
+"""The evidence in words and figures, the same in every report: a table of the models, and what the figures mean."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from understudy.evaluation.results import (
     Abstention,
-    Answered,
     Interval,
     Metrics,
     ModelMetrics,
@@ -14,18 +13,21 @@ from understudy.evaluation.results import (
     Seeds,
     Spread,
 )
+from understudy.evaluation.tradeoff import Tradeoff
 from understudy.reporting import formats
 from understudy.timing.figures import Benchmark
 
 NOT_MEASURED = "-"
+SCORES_ONLY = "only the teacher's scores were given"
+"""Why the teacher's size and speed are unknown."""
 
 
 def comparison(metrics: Metrics, intervals: bool) -> list[list[str]]:
-    """The table of teacher, student and controls, as text: first the header, then a row a figure.
+    """The table of teacher, student and controls: first the header, then one row per figure.
 
     Args:
-        metrics: What the evaluation found.
-        intervals: Whether the intervals of what the student keeps stand beside it.
+        metrics: What the evaluation measured.
+        intervals: Whether to show the intervals of the retention.
     """
     named = (("no distillation", metrics.controls.no_distillation), ("linear", metrics.controls.linear))
     controls = {name: control for name, control in named if control is not None}
@@ -55,7 +57,7 @@ def comparison(metrics: Metrics, intervals: bool) -> list[list[str]]:
 
 
 def findings(metrics: Metrics) -> list[tuple[str, str]]:
-    """What the figures say beside the table: names, and a line of text for each."""
+    """What the figures mean, in addition to the table: for each finding its name and a line of text."""
     retention, gain, speed = metrics.retention, metrics.distillation_gain, metrics.speed
     lines = [
         (
@@ -78,14 +80,14 @@ def findings(metrics: Metrics) -> list[tuple[str, str]]:
         lines.append(("abstention", _abstention(metrics.abstention)))
     slow, fast = speed.batch128.teacher_ms, speed.batch128.student_ms
     speedup = (
-        f"unknown: the teacher's scores were given; the student takes {formats.milliseconds(fast)} for a batch of 128 "
+        f"unknown: {SCORES_ONLY}; the student takes {formats.milliseconds(fast)} for a batch of 128 "
         f"padded to {speed.max_length} tokens ({formats.conditions(speed)})"
         if speed.speedup is None or slow is None
         else f"{formats.times(speed.speedup)} on batches of 128 padded to {speed.max_length} tokens, teacher / student "
         f"{formats.milliseconds(slow, fast)} ({formats.conditions(speed)})"
     )
     efficiency = (
-        "unknown, as the teacher's size is"
+        "unknown: the teacher's size is unknown"
         if metrics.efficiency_ratio is None
         else f"{formats.ratio(metrics.efficiency_ratio)} (accuracy retention / parameter fraction)"
     )
@@ -93,20 +95,19 @@ def findings(metrics: Metrics) -> list[tuple[str, str]]:
 
 
 def benchmark_notes(benchmark: Benchmark) -> list[str]:
-    """What is to be known to read the table, a sentence a line."""
-    padded = f"padded: batches of 128, all padded to {benchmark.max_length} tokens, without tokenising"
+    """How to read the table, one note per line."""
+    ratio = "ratio: documents / s, relative to the teacher's padded row."
     lines = [
-        benchmark_conditions(benchmark) + ".",
-        f"{padded}; ratio: documents / s against the teacher's padded row."
-        if benchmark.reference is not None
-        else f"{padded}; no ratio, for the teacher's scores were given.",
+        f"{benchmark_conditions(benchmark)}.",
+        f"padded: batches of 128, all padded to {benchmark.max_length} tokens, without tokenising.",
+        ratio if benchmark.reference is not None else f"no ratio: {SCORES_ONLY}.",
     ]
     lines += [f"left out: {each.name}, {each.runtime}: {each.reason}" for each in benchmark.skipped]
     return lines
 
 
 def benchmark_conditions(benchmark: Benchmark) -> str:
-    """What a benchmark was measured with, as one phrase."""
+    """The settings of a benchmark, as one phrase."""
     threads = f"{benchmark.threads} thread{'' if benchmark.threads == 1 else 's'}"
     where = threads if benchmark.device == "cpu" else f"PyTorch on {benchmark.device}, the rest on {threads}"
     times = "once" if benchmark.rounds == 1 else f"median of {benchmark.rounds} rounds"
@@ -116,32 +117,43 @@ def benchmark_conditions(benchmark: Benchmark) -> str:
     )
 
 
+def beaten_by_linear(tradeoff: Tradeoff) -> str | None:
+    """The students that are not worth their cost; None without a linear control."""
+    if tradeoff.linear is None:
+        return None
+    beaten = ", ".join(point.name for point in tradeoff.dominated()) or "no student"
+    return f"Slower than the linear control and not more accurate: {beaten}."
+
+
 def _over_seeds(seeds: Seeds) -> str:
     def accuracy(model: str, spread: Spread) -> str:
         ends = f"{formats.score(spread.min)} to {formats.score(spread.max)}"
-        return f"{model} {formats.score(spread.mean)} (sd {formats.score(spread.sd)}, {ends})"
+        return f"{model} accuracy {formats.score(spread.mean)} (sd {formats.score(spread.sd)}, {ends})"
 
-    parts = [f"accuracy of the {accuracy('student', seeds.accuracy)}"]
+    parts = [accuracy("student", seeds.accuracy)]
     if seeds.control_accuracy is not None:
-        parts[0] += f", of the {accuracy('control', seeds.control_accuracy)}"
+        parts.append(accuracy("control", seeds.control_accuracy))
     if seeds.gain is not None:
         parts.append(f"gain {formats.gain(seeds.gain)}")
-    parts.append(f"keeps {_kept(seeds.retention.mean, seeds.retention_ci95)} of the teacher's accuracy")
+    parts.append(f"retention {_kept(seeds.retention.mean, seeds.retention_ci95)}")
     return "; ".join(parts)
 
 
 def _abstention(found: Abstention) -> str:
     target = f"{found.target_precision * 100:g} %"
     if found.threshold is None:
-        return f"no threshold reaches {target} right answers on the validation texts"
+        return f"no threshold reaches {target} correct answers on the validation texts"
 
-    def share(answered: Answered, texts: str) -> str:
-        right = formats.known(answered.precision, formats.percent)
-        return f"{formats.percent(answered.coverage)} of the {texts} texts are answered, {right} of them rightly"
-
+    test, validation = found.test, found.validation
+    answers = (
+        "no test text"
+        if test.precision is None
+        else f"{formats.percent(test.coverage)} of the test texts, {formats.percent(test.precision)} of them correctly"
+    )
     return (
-        f"with --threshold {found.threshold} {share(found.test, 'test')}; "
-        f"{share(found.validation, 'validation')}, where it was chosen for {target}"
+        f"--threshold {found.threshold} answers {answers}; it was chosen for {target} on the validation texts "
+        f"({formats.percent(validation.coverage)} answered, {formats.known(validation.precision, formats.percent)} "
+        "correct)"
     )
 
 

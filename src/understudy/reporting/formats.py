@@ -1,4 +1,4 @@
-"""How figures are written for people, the same in every report."""
+"""How every report writes its figures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Number = TypeVar("Number", int, float)
 
 
 def known(value: Number | None, write: Callable[[Number], str]) -> str:
-    """A figure as `write` writes it; a dash for one that nobody knows, None or NaN."""
+    """A figure as `write` writes it, or a dash if it is unknown: None or NaN."""
     return "-" if value is None or math.isnan(value) else write(value)
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """At least `digits` significant digits, all digits before the point, thousands set apart: 0.0821, 41.2, 12,345."""
+    """At least `digits` significant digits and all digits before the point: 0.0821, 41.2, 12,345."""
     if value == 0:
         return "0"
     rounded = float(f"{value:.{digits - 1}e}")
@@ -30,7 +30,7 @@ def score(value: float | None) -> str:
 
 
 def percent(fraction: float) -> str:
-    """One decimal; two significant digits below 1 %, so that a tiny share is not written as none."""
+    """One decimal; two significant digits below 1 %, so that a tiny share does not look like 0."""
     if 0 < abs(fraction) < 0.00995:
         return f"{significant(fraction * 100, 2)} %"
     return f"{fraction * 100:,.1f} %" if abs(fraction) < 10 else f"{fraction * 100:,.0f} %"
@@ -54,12 +54,15 @@ def p_value(value: float) -> str:
 
 
 def gain(found: Gain) -> str:
-    """A gain with how sure it is: +0.48 points [+0.18, +0.78], p = 0.002."""
+    """A gain with its interval and p: +0.48 points [+0.18, +0.78], p = 0.002."""
     return f"{points(found.accuracy)} points {points_interval(found.ci95)}, {p_value(found.p_value)}"
 
 
 def times(ratio: float, sign: str = "x") -> str:
-    """A factor: 1.9x; two digits below one, where one decimal would hide a loss (0.97x); no decimals from 100 on."""
+    """A factor: 1.9x, and from 100 on without decimals.
+
+    Below 1 it has two digits, because one decimal could hide a loss: 0.97x.
+    """
     if 0.995 <= ratio < 99.95:
         return f"{ratio:.1f}{sign}"
     return f"{significant(ratio, 2)}{sign}"
@@ -78,13 +81,13 @@ def size(number: int) -> str:
 
 
 def milliseconds(*values: float) -> str:
-    """One or more times in the same unit: 24.1 / 33.0 ms; seconds from 1,000 ms on."""
+    """Times in the same unit, 24.1 / 33.0 ms; from 1,000 ms on in seconds."""
     unit, factor = ("s", 1000) if max(values) >= 999.5 else ("ms", 1)
     return f"{' / '.join(significant(value / factor) for value in values)} {unit}"
 
 
 def conditions(speed: Speed) -> str:
-    """What a speed was measured with, as one phrase."""
+    """The settings of a speed measurement, as one phrase."""
     return f"{speed.device}, {speed.threads} thread{'' if speed.threads == 1 else 's'}, {speed.dtype}"
 
 

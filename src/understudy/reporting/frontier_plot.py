@@ -1,17 +1,30 @@
-"""The frontier drawn: accuracy against documents per second and megabytes, and what the linear control beats."""
+"""The frontier as a chart: accuracy against documents per second and megabytes, and what the linear control beats."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from understudy.evaluation.tradeoff import Point, Tradeoff
 from understudy.reporting import formats
-from understudy.reporting.canvas import DPI, FONT, HEIGHT, INK, WIDTH, Canvas
-from understudy.reporting.dashboard import FAINT, LINEAR, RULE, STUDENT, TEACHER
-from understudy.storage.artifacts import write_file
+from understudy.reporting.canvas import (
+    DPI,
+    FAINT,
+    FONT,
+    HEIGHT,
+    INK,
+    LINEAR,
+    RULE,
+    STUDENT,
+    TEACHER,
+    WIDTH,
+    Canvas,
+    Font,
+    write_png,
+)
+from understudy.reporting.figures import beaten_by_linear
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,11 +33,11 @@ if TYPE_CHECKING:
 Reading = Callable[[Point], float]
 
 _SHADE = "#ECEEF1"
-_LABEL = 7.0
+_LABEL = Font(7.0)
 _LABEL_HEIGHT = 9.5
 _TOP, _BOTTOM, _SIDE, _BETWEEN = 78.0, 62.0, 44.0, 30.0
-_MARGIN = 0.02
-"""Share of points above and below the data, in accuracy."""
+_SMALLEST_SPAN = 0.02
+"""The accuracy axis spans at least this much."""
 
 
 def draw_frontier(tradeoff: Tradeoff, path: Path, title: str) -> None:
@@ -32,24 +45,21 @@ def draw_frontier(tradeoff: Tradeoff, path: Path, title: str) -> None:
 
     Args:
         tradeoff: What was measured.
-        path: Where the PNG goes; it appears whole or not at all.
+        path: The PNG, which is written whole or not at all.
         title: The line at the top, such as the run's name.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas: Any = FigureCanvasAgg(frontier_figure(tradeoff, title))
-    write_file(path, lambda temporary: canvas.print_png(temporary, metadata={"Software": None}))
+    write_png(frontier_figure(tradeoff, title), path)
 
 
 def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
-    """The plot before it is a file; it belongs to no window and to no global state."""
+    """The plot as a figure; it has no window and changes no global state."""
     page = Canvas()
     room = WIDTH - 2 * _SIDE
-    page.fitted(_SIDE, HEIGHT - 26, title, 15, room, weight="bold")
+    page.fitted(_SIDE, HEIGHT - 26, title, Font(15, "bold"), room)
     best, *beaten = _findings(tradeoff)
-    page.fitted(_SIDE, HEIGHT - 43, best, 8.5, room)
+    page.fitted(_SIDE, HEIGHT - 43, best, Font(8.5), room)
     for line in beaten:
-        page.paragraph(_SIDE, HEIGHT - 52, line, 8.5, room, lines=2, centred=False, color=INK)
+        page.paragraph(_SIDE, HEIGHT - 52, line, Font(8.5), room, lines=2)
     width = (WIDTH - 2 * _SIDE - _BETWEEN) / 2
     low, high = _span([end for point in tradeoff.points for end in point.accuracy_ci95])
     panels: tuple[tuple[str, Reading, list[Point], bool], ...] = (
@@ -75,21 +85,21 @@ def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
         _names(page, axes, placed, read, 0.45 * width)
     below = []
     if tradeoff.linear is not None:
-        below.append("Shaded: no more accurate than the linear control, and slower (left) or larger (right) than it.")
+        below.append("Shaded: not more accurate than the linear control, and slower (left) or larger (right).")
     if any(point.speed is None for point in tradeoff.points):
-        below.append("Dashed: the teacher, whose speed and size are unknown.")
+        below.append("Dashed: the teacher; its speed and size are unknown.")
     notes = [
-        "Line: the students that no other student beats in both. Bars: 95 % intervals of the accuracy. "
+        "Line: the students that no other student beats in both figures. Bars: 95 % intervals of the accuracy. "
         f"{tradeoff.texts:,} test texts.",
         *([" ".join(below)] if below else []),
     ]
     for number, note in enumerate(reversed(notes)):
-        page.text(_SIDE, 14 + 8.2 * number, *page.fit(note, 7, room), color=FAINT)
+        page.text(_SIDE, 14 + 8.2 * number, *page.fit(note, Font(7, colour=FAINT), room))
     return page.figure
 
 
 def _findings(tradeoff: Tradeoff) -> list[str]:
-    """What the plot shows: the best student, and what the linear control beats if there is one."""
+    """What the plot shows: the best student, and the students that the linear control beats."""
     best = max(tradeoff.students, key=lambda point: (point.metrics.accuracy, point.rate))
     teacher = next(point for point in tradeoff.points if point.role == "teacher")
     lines = [
@@ -98,20 +108,18 @@ def _findings(tradeoff: Tradeoff) -> list[str]:
         f"{formats.score(teacher.metrics.accuracy)}"
         + (f" at {formats.significant(teacher.rate)}." if teacher.speed is not None else ", speed unknown.")
     ]
-    if tradeoff.linear is not None:
-        beaten = [point.name for point in tradeoff.dominated()]
-        lines.append(f"The linear control is faster and no less accurate than: {', '.join(beaten) or 'no student'}.")
-    return lines
+    beaten = beaten_by_linear(tradeoff)
+    return lines if beaten is None else [*lines, beaten]
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    room = max(high - low, _MARGIN)
+    room = max(high - low, _SMALLEST_SPAN)
     return max(0.0, low - 0.08 * room), min(1.0, high + 0.08 * room)
 
 
 def _scale(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis with room for labels at both ends, and plain numbers at its ticks."""
+    """Makes the axis logarithmic, with room for labels at both ends and plain numbers at its ticks."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = math.log10(min(values)), math.log10(max(values))
@@ -146,10 +154,9 @@ def _shade(axes: Axes, value: float, accuracy: float, low: float, more_is_better
 
 
 def _steps(axes: Axes, points: list[tuple[float, float]], more_is_better: bool) -> None:
-    """The frontier as a staircase: between two students the one that is good enough counts."""
-    points = sorted(points)
-    where = "pre" if more_is_better else "post"
-    axes.step(*zip(*points, strict=True), where=where, color=STUDENT, linewidth=1.0, alpha=0.6, zorder=1)  # type: ignore[arg-type]
+    """Draws the frontier as a staircase: between two students the next one that is good enough counts."""
+    xs, ys = zip(*sorted(points), strict=True)
+    axes.step(xs, ys, where="pre" if more_is_better else "post", color=STUDENT, linewidth=1.0, alpha=0.6, zorder=1)
 
 
 def _mark(axes: Axes, point: Point, read: Reading) -> None:
@@ -164,12 +171,12 @@ def _mark(axes: Axes, point: Point, read: Reading) -> None:
 
 
 def _level(axes: Axes, point: Point) -> None:
-    """A model of which only the accuracy is known."""
+    """Draws a model whose accuracy alone is known."""
     axes.axhline(point.metrics.accuracy, color=TEACHER, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
 
 
 def _names(page: Canvas, axes: Axes, points: Sequence[Point], read: Reading, room: float) -> None:
-    """Writes each name beside its mark, on the side with more room, moved up or down so that none covers another."""
+    """Writes each name next to its mark, on the side with more room, and moves it up if it covers another."""
     to_pixels, to_data = axes.transData, axes.transData.inverted()
     pitch, gap = _LABEL_HEIGHT * DPI / 72, 6 * DPI / 72
     placed = []
@@ -183,12 +190,12 @@ def _names(page: Canvas, axes: Axes, points: Sequence[Point], read: Reading, roo
             height = max(y, below + pitch)
             below = height
             left, up = to_data.transform((x - gap if on_the_right else x + gap, height))
-            label, size = page.fit(point.label, _LABEL, room)
+            label, font = page.fit(point.label, _LABEL, room)
             axes.text(
                 left,
                 up,
                 label,
-                fontsize=size,
+                fontsize=font.points,
                 family=FONT,
                 color=INK,
                 ha="right" if on_the_right else "left",

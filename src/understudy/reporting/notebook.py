@@ -1,4 +1,4 @@
-"""Results as notebooks show them: the terminal's tables as HTML."""
+"""Results in notebooks: the terminal's tables as HTML."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def metrics_html(metrics: Metrics) -> str:
-    """Figures of all models, then what they mean, the verdict last."""
+    """The figures of all models, then what they mean, and at the end the verdict."""
     return _html(metrics_table(metrics, intervals=True)) + _html(findings_table(metrics))
 
 
@@ -24,13 +24,13 @@ Metrics.show_in_notebooks(metrics_html)
 
 
 def run_html(directory: Path, metrics: Metrics, dashboard: Path) -> str:
-    """A finished run: figures, verdict, and the dashboard if it is there."""
+    """A finished run: figures, verdict, and the dashboard if it exists."""
     shown = markup.title(str(directory)) + metrics_html(metrics)
     return shown + (markup.picture(dashboard, f"dashboard of {directory}") if dashboard.is_file() else "")
 
 
 def frontier_html(directory: Path, tradeoff: Tradeoff, plot: Path) -> str:
-    """Students beside each other, and their plot if it is there."""
+    """The frontier's models, and their plot if it exists."""
     note = markup.table([[Cell(tradeoff_note(tradeoff))]])
     shown = markup.title(str(directory)) + _html(tradeoff_table(tradeoff)) + note
     return shown + (markup.picture(plot, f"frontier of {directory}") if plot.is_file() else "")

@@ -1,4 +1,4 @@
-"""The report: one page that opens anywhere without a network, for whoever has to be convinced."""
+"""The report: one page that opens in any browser without a network, for sceptical readers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from understudy.errors import ModelError
-from understudy.evaluation.significance import accuracy_interval, gain
+from understudy.evaluation.significance import Resampling, accuracy_interval, gain
 from understudy.inference.exported import ExportManifest
-from understudy.reporting import charts, formats, sections
+from understudy.reporting import charts, formats, sections, slices
 from understudy.reporting.evidence import Evidence
-from understudy.reporting.figures import benchmark_notes
-from understudy.storage.artifacts import write_text
+from understudy.reporting.figures import SCORES_ONLY, benchmark_notes
+from understudy.storage.files import write_text
 from understudy.timing.figures import Side
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 MOST_DISAGREEMENTS = 300
-"""Texts on which teacher and student differ most; more would make the page heavy and nobody would read them."""
+"""How many texts with different answers the page shows. More would make it heavy, and nobody would read them."""
 
 _BEGINNING = 300
 _LONGEST_TEXT = 3000
@@ -30,17 +30,18 @@ _WORDS = {"replace": "Yes", "inconclusive": "Not proven", "keep_teacher": "No"}
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A text that teacher and student answer differently.
+    """A text for which teacher and student give different labels.
 
     Attributes:
-        text: How it begins; None where texts are left out.
-        rest: How it goes on.
-        cut: Whether it goes on even then.
-        label: What it is.
-        teacher: What the teacher answers, and how sure it is.
-        student: Likewise.
+        id: The text's id.
+        text: Its beginning; None if texts are left out.
+        rest: The text after that.
+        cut: Whether even `rest` ends before the text does.
+        label: Its label.
+        teacher: The teacher's answer and its probability.
+        student: The student's answer and its probability.
         right: `teacher`, `student` or `neither`.
-        distance: Total variation distance of their probabilities, 0 to 1.
+        distance: Total variation distance between their probabilities, 0 to 1.
     """
 
     id: str
@@ -54,21 +55,29 @@ class Disagreement:
     distance: float
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """The answer to a question at the top of the page: a figure, and sentences about it."""
+
+    figure: str
+    text: str
+
+
 def write_report(evidence: Evidence, path: Path) -> None:
     """Renders the page.
 
     Args:
         evidence: The finished run's.
-        path: Where the page goes; it appears whole or not at all.
+        path: The page, which is written whole or not at all.
     """
     write_text(path, render(evidence))
 
 
 def render(evidence: Evidence) -> str:
-    """The page's HTML; the same evidence gives the same page."""
+    """The page as HTML; the same evidence gives the same page."""
     options = evidence.recipe.evaluation
     intervals = {
-        name: accuracy_interval(predicted, evidence.labels, options.resamples, evidence.recipe.seed)
+        name: accuracy_interval(predicted, evidence.labels, Resampling(options.resamples, evidence.recipe.seed))
         for name, predicted in evidence.predicted.items()
     }
     compared = [name for name in ("teacher", "student") if name in evidence.probabilities]
@@ -85,15 +94,15 @@ def render(evidence: Evidence) -> str:
             quality_table=sections.quality_table(evidence, intervals),
             quality=charts.quality_chart(evidence, intervals),
             seeds=sections.seeds_table(evidence.metrics.seeds),
-            confusions=[charts.confusion_chart(evidence, name) for name in compared],
+            confusions=[slices.confusion_chart(evidence, name) for name in compared],
             reliability=[charts.reliability_chart(evidence, name) for name in compared],
             calibration=sections.calibration_table(evidence),
             agreement=sections.agreement_table(evidence),
             disagreements=disagreements(evidence),
             differing=int((evidence.predicted["teacher"] != evidence.predicted["student"]).sum()),
             texts_why=_why_no_texts(evidence),
-            lengths=charts.length_chart(evidence),
-            by_class=charts.class_chart(evidence),
+            lengths=slices.length_chart(evidence),
+            by_class=slices.class_chart(evidence),
             learning=sections.learning(evidence),
             speed=sections.speed_table(evidence),
             pictures=sections.pictures(evidence),
@@ -109,7 +118,7 @@ def render(evidence: Evidence) -> str:
 
 
 def disagreements(evidence: Evidence) -> list[Disagreement]:
-    """The texts on which teacher and student differ in label, the farthest apart first."""
+    """The texts to which teacher and student give different labels, the largest distance first."""
     teacher, student = (evidence.predicted[name] for name in ("teacher", "student"))
     theirs, own = (evidence.probabilities[name] for name in ("teacher", "student"))
     distance = np.abs(theirs - own).sum(axis=1) / 2
@@ -142,71 +151,74 @@ def _who_is_right(label: int, teacher: int, student: int) -> str:
 
 def _why_no_texts(evidence: Evidence) -> str | None:
     if not evidence.recipe.report.texts:
-        return "The texts are left out, as report.texts = false asks for."
+        return "The texts are left out: the recipe sets report.texts = false."
     if evidence.texts is None:
-        return f"The texts are left out: {evidence.recipe.data.test} no longer holds them."
+        return f"The texts are left out: {evidence.recipe.data.test} no longer contains them."
     return None
 
 
-def _lost(evidence: Evidence) -> tuple[str, str]:
-    """What a swap costs, in a figure and a sentence."""
-    resamples, seed = evidence.recipe.evaluation.resamples, evidence.recipe.seed
-    change = gain(evidence.predicted["student"], evidence.predicted["teacher"], evidence.labels, resamples, seed)
+def _lost(evidence: Evidence) -> _Answer:
+    """What a swap costs."""
+    resampling = Resampling(evidence.recipe.evaluation.resamples, evidence.recipe.seed)
+    change = gain(evidence.predicted["student"], evidence.predicted["teacher"], evidence.labels, resampling)
     before, after = evidence.metrics.teacher.accuracy, evidence.metrics.student.accuracy
-    lost = "Nothing" if change.accuracy >= 0 else f"{formats.points(-change.accuracy).removeprefix('+')} points"
-    return (
-        lost,
-        f"of accuracy: {formats.score(before)} becomes {formats.score(after)}, {formats.gain(change)}; "
-        f"{formats.percent(1 - evidence.metrics.agreement)} of the texts get another label",
+    return _Answer(
+        "Nothing" if change.accuracy >= 0 else f"{formats.points(-change.accuracy).removeprefix('+')} points",
+        f"Accuracy goes from {formats.score(before)} to {formats.score(after)}: {formats.gain(change)}. "
+        f"{formats.percent(1 - evidence.metrics.agreement)} of the texts get a different label.",
     )
 
 
-def _gained(evidence: Evidence) -> tuple[str, str]:
-    """What it brings: each model by the fastest way that was measured for it, not padded."""
+def _gained(evidence: Evidence) -> _Answer:
+    """What a swap brings. Each model runs in the fastest way that was measured for it, without padding."""
     metrics = evidence.metrics
     if evidence.benchmark is not None:
         teacher, student = evidence.benchmark.fastest("teacher"), evidence.benchmark.fastest("student")
         if teacher is not None and student is not None:
-            said = (
-                f"the teacher's documents per second ({student.side.way} against {teacher.side.way}), "
-                f"{_smaller(teacher.side.bytes, student.side.bytes)}{_of_the_export(evidence, student.side)}"
+            text = (
+                f"Documents per second: {student.side.way} against {teacher.side.way}. "
+                f"The student is {_smaller(teacher.side.bytes, student.side.bytes)}."
             )
-            return formats.times(student.documents_per_second / teacher.documents_per_second, "×"), said
-    teacher_bytes, student_bytes = metrics.teacher.bytes, metrics.student.bytes
-    smaller = f"{_smaller(teacher_bytes, student_bytes)} on disk" if teacher_bytes and student_bytes else None
-    if metrics.speed.speedup is not None:
-        said = f"the teacher's speed on batches of 128 ({formats.conditions(metrics.speed)})"
-        return formats.times(metrics.speed.speedup, "×"), "; ".join(filter(None, [said, smaller]))
-    return formats.significant(metrics.speed.student.documents_per_second), "documents per second by the student"
+            ratio = formats.times(student.documents_per_second / teacher.documents_per_second, "×")
+            return _Answer(f"{ratio} as fast", text + _of_the_export(evidence, student.side))
+    if metrics.speed.speedup is None:
+        rate = formats.significant(metrics.speed.student.documents_per_second)
+        return _Answer(rate, f"Documents per second of the student. There is no comparison: {SCORES_ONLY}.")
+    text = f"In batches of 128, measured on {formats.conditions(metrics.speed)}."
+    if metrics.teacher.bytes and metrics.student.bytes:
+        text += f" The student is {_smaller(metrics.teacher.bytes, metrics.student.bytes)} on disk."
+    return _Answer(f"{formats.times(metrics.speed.speedup, '×')} as fast", text)
 
 
 def _smaller(teacher: int, student: int) -> str:
-    if student <= teacher:
+    if student == teacher:
+        return "as large as the teacher"
+    if student < teacher:
         return f"{formats.times(teacher / student, '×')} smaller"
     return f"{formats.times(student / teacher, '×')} larger"
 
 
 def _of_the_export(evidence: Evidence, side: Side) -> str:
-    """What the export's gate found, for all other figures are those of the model that it was made of."""
+    """What the int8 export loses, because all other figures are of the student before its export."""
     if side.precision != "int8":
         return ""
     try:
         gate = ExportManifest.read(evidence.run.root / side.folder).gate
         if gate is None:
-            return "; the int8 export was compared with no texts"
+            return " The int8 export was not compared with the student."
         change = (
             f"{formats.points(gate['change']['accuracy'])} points {formats.points_interval(gate['change']['ci95'])}"
         )
         return (
-            f"; of {gate['texts']:,} validation texts the int8 export gives {formats.percent(gate['flips'])} another "
-            f"label than the student, accuracy {change}"
+            f" On {gate['texts']:,} validation texts the int8 export changes {formats.percent(gate['flips'])} of the "
+            f"student's labels and its accuracy by {change}."
         )
-    except (ModelError, KeyError, TypeError):  # it was removed since
+    except (ModelError, KeyError, TypeError):  # the export was removed or is of another version
         return ""
 
 
 def environment() -> Environment:
-    """Where the pages' templates are; whatever they are given is escaped."""
+    """Loads the pages' templates; they escape all values."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     found = Environment(
@@ -220,6 +232,7 @@ def environment() -> Environment:
         "percent": formats.percent,
         "percent_interval": formats.percent_interval,
         "score": formats.score,
+        "ratio": formats.ratio,
         "gain": formats.gain,
         "conditions": formats.conditions,
     }

@@ -1,4 +1,4 @@
-"""The report's tables and pictures, section by section, from what a finished run holds."""
+"""The report's tables and pictures, section by section."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from understudy.evaluation.metrics import calibration_bins
 from understudy.evaluation.results import Interval, ModelMetrics, Seeds
 from understudy.reporting import charts, formats
-from understudy.reporting.charts import Chart, Table
+from understudy.reporting.charts import Chart, Grid
 from understudy.reporting.evidence import MODELS, REPORT, Evidence
 from understudy.runtime.progress import duration
-from understudy.storage.artifacts import Manifest
+from understudy.storage.manifest import Manifest
 
 _PICTURES = {"Benchmark": "benchmark", "Frontier": "frontier"}
 
 
-def quality_table(evidence: Evidence, intervals: dict[str, Interval]) -> Table:
-    """How good every model is, with intervals."""
+def quality_table(evidence: Evidence, intervals: dict[str, Interval]) -> Grid:
+    """Every model's quality and size."""
     metrics = evidence.metrics
     found: dict[str, ModelMetrics | None] = {
         "teacher": metrics.teacher,
@@ -42,11 +42,11 @@ def quality_table(evidence: Evidence, intervals: dict[str, Interval]) -> Table:
         for name, model in found.items()
         if model is not None
     )
-    return Table(("model", "accuracy, 95 % interval", "F1", "AUC", "ECE", "parameters", "size"), rows)
+    return Grid(("model", "accuracy, 95 % interval", "F1", "AUC", "ECE", "parameters", "size"), rows)
 
 
-def seeds_table(seeds: Seeds | None) -> Table | None:
-    """Student and control of every seed; None for a single one."""
+def seeds_table(seeds: Seeds | None) -> Grid | None:
+    """Student and control of every seed; None for a single seed."""
     if seeds is None:
         return None
     rows = tuple(
@@ -59,10 +59,10 @@ def seeds_table(seeds: Seeds | None) -> Table | None:
         )
         for each in seeds.repeats
     )
-    return Table(("seed", "student", "retention", "no distillation", "gain"), rows)
+    return Grid(("seed", "student", "retention", "no distillation", "gain"), rows)
 
 
-def calibration_table(evidence: Evidence) -> Table:
+def calibration_table(evidence: Evidence) -> Grid:
     """Every model's calibration error and temperature."""
     rows = []
     for name in evidence.probabilities:
@@ -78,28 +78,28 @@ def calibration_table(evidence: Evidence) -> Table:
                 "" if calibration.get("temperature") is not None else _why_uncalibrated(evidence, name),
             )
         )
-    headings = ("model", "temperature", "ECE before", "ECE", "why there is no temperature")
+    headings = ("model", "temperature", "ECE before", "ECE", "why not calibrated")
     if not any(why for *_, why in rows):
-        return Table(headings[:-1], tuple(row[:-1] for row in rows))
-    return Table(headings, tuple(rows))
+        return Grid(headings[:-1], tuple(row[:-1] for row in rows))
+    return Grid(headings, tuple(rows))
 
 
 def _why_uncalibrated(evidence: Evidence, name: str) -> str:
     recipe = evidence.recipe
     found = evidence.manifest.details(name).get("calibration")
     if found is not None:
-        return found["left"]
+        return str(found["left"])
     if name == "linear":
-        return "a linear model is left as it is"
+        return "linear models are not calibrated"
     if name == "teacher" and recipe.teacher.scores is not None:
-        return "its answers were given"
+        return "only its scores were given"
     if name == "teacher" and isinstance(evidence.manifest.content["models"]["teacher"], list):
-        return "a committee, whose members are calibrated one by one"
-    return "not asked for"
+        return "a committee: its members are calibrated one by one"
+    return "not requested"
 
 
-def agreement_table(evidence: Evidence) -> Table:
-    """Who is right on how many texts."""
+def agreement_table(evidence: Evidence) -> Grid:
+    """On how many texts each model is right."""
     right = {name: evidence.predicted[name] == evidence.labels for name in ("teacher", "student")}
     same = evidence.predicted["teacher"] == evidence.predicted["student"]
     teacher, student = right["teacher"], right["student"]
@@ -111,11 +111,11 @@ def agreement_table(evidence: Evidence) -> Table:
         "both are wrong, with different labels": ~teacher & ~student & ~same,
     }
     rows = tuple((name, f"{int(part.sum()):,}", formats.percent(float(part.mean()))) for name, part in parts.items())
-    return Table(("", "texts", "share"), rows)
+    return Grid(("", "texts", "share"), rows)
 
 
 def learning(evidence: Evidence) -> list[Chart]:
-    """A chart for every training."""
+    """A learning curve for every training."""
     colours = {"student": "student", "no_distillation": "no_distillation"}
     stages = [stage for stage in evidence.manifest.seconds() if evidence.manifest.details(stage).get("history")]
     found = [
@@ -129,8 +129,8 @@ def learning(evidence: Evidence) -> list[Chart]:
     return [chart for chart in found if chart is not None]
 
 
-def speed_table(evidence: Evidence) -> Table:
-    """What the run itself measured."""
+def speed_table(evidence: Evidence) -> Grid:
+    """The speeds that the run measured."""
     speed = evidence.metrics.speed
     sides = [
         ("Teacher", speed.teacher, speed.batch128.teacher_ms),
@@ -146,13 +146,13 @@ def speed_table(evidence: Evidence) -> Table:
         for name, side, batch in sides
         if side is not None
     )
-    return Table(
+    return Grid(
         ("model", "documents per second", "one text, p50 / p95", f"128 texts padded to {speed.max_length}"), rows
     )
 
 
-def benchmark_table(evidence: Evidence) -> Table | None:
-    """Every runtime that was measured; None where none was. Its conditions and notes stand in `benchmark_notes`."""
+def benchmark_table(evidence: Evidence) -> Grid | None:
+    """Every runtime that was measured, None without a benchmark; `benchmark_notes` explains it."""
     found = evidence.benchmark
     if found is None:
         return None
@@ -170,17 +170,17 @@ def benchmark_table(evidence: Evidence) -> Table | None:
     )
     headings = (
         "model",
-        "computed by",
+        "runtime",
         "documents per second",
         "ratio",
         "one text, p50 / p95",
         "size",
         "1,000,000 texts",
     )
-    return Table(headings, rows)
+    return Grid(headings, rows)
 
 
-def frontier_table(evidence: Evidence) -> Table | None:
+def frontier_table(evidence: Evidence) -> Grid | None:
     """The frontier's models, the most accurate first; None without a frontier."""
     if evidence.tradeoff is None:
         return None
@@ -194,41 +194,41 @@ def frontier_table(evidence: Evidence) -> Table | None:
         )
         for point in sorted(evidence.tradeoff.points, key=lambda point: -point.metrics.accuracy)
     )
-    return Table(("model", "accuracy, 95 % interval", "documents per second", "size", "parameters"), rows)
+    return Grid(("model", "accuracy, 95 % interval", "documents per second", "size", "parameters"), rows)
 
 
 def pictures(evidence: Evidence) -> list[tuple[str, str]]:
-    """The benchmark's and the frontier's charts that are there, with their names."""
+    """The charts of the benchmark and of the frontier that exist, with their names."""
     found = [(name, picture(evidence.run.dashboard.with_name(f"{file}.png"))) for name, file in _PICTURES.items()]
     return [(name, picture) for name, picture in found if picture is not None]
 
 
 def picture(path: Path) -> str | None:
-    """A PNG as an address that needs no other file."""
+    """A PNG as a data URL; None if the file is missing."""
     if not path.is_file():
         return None
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def durations(evidence: Evidence) -> Table:
-    """What every stage took, and what of it was there before."""
+def durations(evidence: Evidence) -> Grid:
+    """How long each stage took, and what came from the cache."""
     seconds = evidence.metrics.seconds
     rows = [
         (name.replace("_", " "), duration(value), _from_cache(evidence.manifest.details(name)))
         for name, value in seconds.items()
     ]
-    return Table(("stage", "time", "from the cache"), (*rows, ("all", duration(sum(seconds.values())), "")))
+    return Grid(("stage", "time", "from the cache"), (*rows, ("total", duration(sum(seconds.values())), "")))
 
 
 def _from_cache(details: dict[str, Any]) -> str:
     reused = details.get("reused")
     if reused is True:
-        return "yes; the time is that of its making"
+        return "yes; the time is of the first computation"
     return f"{reused:,} of {reused + details['computed']:,} texts" if reused and "computed" in details else ""
 
 
-def provenance(evidence: Evidence) -> Table:
-    """With what, where and from what it was made."""
+def provenance(evidence: Evidence) -> Grid:
+    """Versions, machines, models and fingerprints of the run."""
     content = evidence.manifest.content
     stages = {name: stage for name, stage in content["stages"].items() if name != REPORT}
     rows: list[tuple[str, str]] = [
@@ -237,14 +237,14 @@ def provenance(evidence: Evidence) -> Table:
         *_machines(evidence.manifest, stages),
         ("seed", str(evidence.recipe.seed)),
         ("test texts", f"{len(evidence.labels):,} from {evidence.recipe.data.test}"),
-        *((f"model of the {name}", _origin(value)) for name, value in content.get("models", {}).items() if value),
+        *((f"{name} model", _origin(value)) for name, value in content.get("models", {}).items() if value),
         *((f"fingerprint of {name.replace('_', ' ')}", stage["fingerprint"]) for name, stage in stages.items()),
     ]
-    return Table(("", ""), tuple(rows))
+    return Grid(("", ""), tuple(rows))
 
 
 def _machines(manifest: Manifest, stages: Iterable[str]) -> list[tuple[str, str]]:
-    """A row, or where the run went on on another machine a row for each with the stages that it did."""
+    """The machine; if several machines ran the stages, each with its stages."""
     found = [
         (", ".join(str(value) for value in machine.values()), names) for machine, names in manifest.machines(stages)
     ]

@@ -1,4 +1,4 @@
-"""Drawing for a page: matplotlib's SVG, in colours that the page decides, for a light screen, a dark one and paper."""
+"""SVG from matplotlib whose colours the page chooses: for light screens, dark screens and paper."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-# What matplotlib draws with, and what the page puts in its place: colours for a light screen, a dark one and paper.
+# Colours that matplotlib draws with. The page replaces them with CSS variables.
 INK, FAINT, RULE = "#010101", "#020202", "#030303"
 COLOURS = {"teacher": "#040404", "student": "#050505", "no_distillation": "#060606", "linear": "#070707"}
 _NAMES = {INK: "ink", FAINT: "faint", RULE: "rule", **{value: name for name, value in COLOURS.items()}}
 _VARIABLES = {colour: f"var(--{name.replace('_', '-')})" for colour, name in _NAMES.items()}
 _COLOUR = re.compile("|".join(_VARIABLES))
 
-# Beginnings of names that matplotlib gives to parts of every figure, and that nothing refers to.
+# Ids that matplotlib gives to parts of every figure and that nothing refers to.
 _SHARED = re.compile(r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|legend|(?!C\d)[A-Z])\w*"')
 
 _TITLE = "title: "
-"""How a name begins that is no name, but what the page says of a part when it is pointed at."""
+"""The prefix of ids that hold a tooltip."""
 
 
 @contextmanager
 def drawing(width: float, height: float) -> Iterator[tuple[Axes, Any]]:
-    """Axes on a page of these inches, and what turns the page into an `<svg>` element."""
+    """Yields axes on a page of this size in inches, and a function that returns the page as an `<svg>` element."""
     from matplotlib.figure import Figure
 
     settings = {
@@ -67,7 +67,10 @@ def drawing(width: float, height: float) -> Iterator[tuple[Axes, Any]]:
 
 
 def text_width(text: str, points: float) -> float:
-    """Inches of a line in matplotlib's own font, in which a letter that it lacks is wider than in the page's."""
+    """Width of a line in inches, in matplotlib's font.
+
+    A letter that this font lacks counts as wider than it is in the page's font.
+    """
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -78,7 +81,10 @@ def text_width(text: str, points: float) -> float:
 
 
 def shortened(text: str, points: float, room: float) -> str:
-    """One line of as many inches at most: the text, or its beginning and its end, for names often differ there."""
+    """The text on one line of at most `room` inches.
+
+    A longer text keeps its beginning and its end, because names often differ there.
+    """
     text = " ".join(text.split())
     if text_width(text, points) <= room:
         return text
@@ -93,11 +99,11 @@ def name_ticks(axis: Axis, names: Sequence[str], points: float, room: float, rot
     """Writes a name at every whole number of an axis.
 
     Args:
-        axis: Whichever.
-        names: In order, from 0 on.
-        points: Of the letters.
-        room: Inches that a name may take.
-        rotation: Degrees; a name that is turned ends at its place.
+        axis: The x-axis or the y-axis.
+        names: The first is for 0.
+        points: Size of the letters.
+        room: Inches per name.
+        rotation: Degrees; a rotated name ends at its number.
     """
     look: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor", "rotation": rotation} if rotation else {}
     look |= {"va": "center"} if rotation == 90 else {}
@@ -108,25 +114,25 @@ def name_ticks(axis: Axis, names: Sequence[str], points: float, room: float, rot
 
 
 def explain(part: Artist, words: str) -> None:
-    """What the page says of a part when it is pointed at."""
+    """Sets the tooltip of a part."""
     part.set_gid(_TITLE + words)
 
 
 @contextmanager
 def _any_letter() -> Iterator[None]:
-    """The page's own fonts write what matplotlib's cannot."""
+    """Ignores missing letters, because the page has other fonts."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s)Glyph .* missing from font")
         yield
 
 
 def _for_the_page(svg: str) -> str:
-    """The element alone, in the page's colours, in few bytes, without names that several charts would share."""
+    """Keeps the element, with the page's colours, fewer bytes, and no ids that several charts would share."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(rf"<g id=([\"']){_TITLE}(.*?)\1>", r"<g><title>\2</title>", _SHARED.sub("", svg), flags=re.DOTALL)
     svg = re.sub(r"<path [^>]*>", lambda path: re.sub(r"\s+", " ", re.sub(r"(\.\d\d)\d+", r"\1", path[0])), svg)
     svg = re.sub(r">\s+<", "><", svg)
-    # Within styles alone: a class may be called like a colour.
+    # Only within styles, because a class name may look like a colour.
     svg = re.sub(r' style="[^"]*"', lambda style: _COLOUR.sub(lambda colour: _VARIABLES[colour[0]], style[0]), svg)
     return svg.replace("<svg ", '<svg role="img" aria-hidden="true" ', 1)

@@ -1,4 +1,4 @@
-"""The evidence for the terminal: one table, the intervals, the verdict."""
+"""The evidence in the terminal: tables, findings and the verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.reporting import formats
 from understudy.reporting.comparison import RunComparison, quality_table, size_table
-from understudy.reporting.figures import NOT_MEASURED, comparison, findings
+from understudy.reporting.figures import NOT_MEASURED, beaten_by_linear, comparison, findings
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from understudy.inference.exported import ExportManifest
 
 PLAIN_WIDTH = 100
-"""Columns where there is no terminal to ask, at the least."""
+"""The least number of columns without a terminal."""
 
 PLAIN_TRADEOFF_WIDTH = 120
-"""Likewise for a frontier, whose rows are longer."""
+"""The same for a frontier, which has longer rows."""
 
 PLAIN_COMPARISON_WIDTH = 180
-"""Likewise for several runs, whose intervals stand in the row."""
+"""The same for a comparison, whose rows have intervals."""
 
 WIDTH_WITH_INTERVALS = 96
-"""Below this the table leaves out the intervals, which the lines under it repeat."""
+"""A narrower table has no intervals; the lines below it have them."""
 
 
 def show_metrics(metrics: Metrics, console: Console, title: str) -> None:
-    """Prints what `metrics.json` says, in words and figures that need neither colours nor a terminal.
+    """Prints the figures of `metrics.json` and what they mean.
 
     Args:
-        metrics: What the evaluation found.
-        console: Where to print. One that is no terminal gets plain text, `PLAIN_WIDTH` columns at the least.
+        metrics: What the evaluation measured.
+        console: Where to print. Without a terminal the text is plain, with at least `PLAIN_WIDTH` columns.
         title: The line above the table, such as the run's name.
     """
     from rich.console import Group
@@ -46,10 +46,10 @@ def show_metrics(metrics: Metrics, console: Console, title: str) -> None:
 
 
 def show_comparison(found: RunComparison, console: Console) -> None:
-    """Prints several runs beside each other.
+    """Prints a comparison of runs.
 
     Args:
-        found: What was compared.
+        found: The comparison.
         console: Where to print, as in `show_metrics`.
     """
     from rich import box
@@ -69,12 +69,12 @@ def show_comparison(found: RunComparison, console: Console) -> None:
 
 
 def width_of(console: Console, plain_width: int) -> int:
-    """Columns of a terminal; elsewhere `plain_width` at the least."""
+    """Columns of the terminal; without one, at least `plain_width`."""
     return console.width if console.is_terminal else max(console.width, plain_width)
 
 
 def print_wide(content: RenderableType, console: Console, plain_width: int, end: str = "\n") -> None:
-    """Prints in as many columns as `width_of` says, so that a log or a pipe does not break the lines."""
+    """Prints in `width_of` columns, so that lines in a log or a pipe stay whole."""
     from rich.segment import Segments
 
     if not console.is_terminal:
@@ -84,7 +84,7 @@ def print_wide(content: RenderableType, console: Console, plain_width: int, end:
 
 
 def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
-    """Prints a frontier, the most accurate model first; `*` marks the students that no other beats in both.
+    """Prints a frontier, the most accurate model first.
 
     Args:
         tradeoff: What was measured.
@@ -99,7 +99,7 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
 
 
 def tradeoff_table(tradeoff: Tradeoff) -> Table:
-    """A row a model, the most accurate first."""
+    """One row per model, the most accurate first; `*` marks the students on the frontier."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -129,20 +129,18 @@ def tradeoff_table(tradeoff: Tradeoff) -> Table:
 
 
 def tradeoff_note(tradeoff: Tradeoff) -> str:
-    """What the table's marks mean, and whom the linear control beats."""
-    beaten = ", ".join(point.name for point in tradeoff.dominated()) or "no student"
-    note = "* no other student is as accurate and as fast, or as small."
-    if tradeoff.linear is not None:
-        note += f" The linear control is faster and no less accurate than: {beaten}."
-    return note
+    """What the table's marks mean, and which students the linear control beats."""
+    note = "* No other student is better in both accuracy and this figure."
+    beaten = beaten_by_linear(tradeoff)
+    return note if beaten is None else f"{note} {beaten}"
 
 
 def show_export(manifest: ExportManifest, comparison: Comparison | None, console: Console, title: str) -> None:
-    """Prints how an export compares with the model that it was made of.
+    """Prints how an export compares with its model.
 
     Args:
-        manifest: What it is.
-        comparison: Figures; None where there were no texts to compare on.
+        manifest: The export's manifest.
+        comparison: The figures; None without texts to compare on.
         console: Where to print.
         title: The line above.
     """
@@ -153,27 +151,27 @@ def show_export(manifest: ExportManifest, comparison: Comparison | None, console
 
     line(f"{title}: {manifest.precision}, {manifest.format}, {formats.size(manifest.bytes)}", "bold")
     if comparison is None:
-        line("not compared with its model: there were no validation texts (--data)")
+        line("not compared with its model: there are no validation texts. Name some with --data.")
         return
     lines = (
         ("validation texts", f"{comparison.texts:,}"),
         ("label flips", formats.percent(comparison.flips)),
         (
             "accuracy",
-            f"{formats.score(comparison.accuracy)}, its model's {formats.score(comparison.source_accuracy)}: "
+            f"{formats.score(comparison.accuracy)}, model {formats.score(comparison.source_accuracy)}: "
             f"{formats.gain(comparison.change)}",
         ),
         (
             "calibration error",
-            f"{formats.score(comparison.ece)}, its model's {formats.score(comparison.source_ece)}",
+            f"{formats.score(comparison.ece)}, model {formats.score(comparison.source_ece)}",
         ),
         (
             "alone or in a batch",
-            f"{comparison.batch_flips} of {comparison.batch_texts} texts get another label among 31 others",
+            f"{comparison.batch_flips} of {comparison.batch_texts} texts get a different label in a batch of 32",
         ),
         (
             "documents / s",
-            f"{formats.significant(comparison.documents_per_second)}, its model's in PyTorch, fp32 "
+            f"{formats.significant(comparison.documents_per_second)}, model in PyTorch fp32 "
             f"{formats.significant(comparison.source_documents_per_second)}",
         ),
     )
@@ -182,7 +180,7 @@ def show_export(manifest: ExportManifest, comparison: Comparison | None, console
 
 
 def metrics_table(metrics: Metrics, intervals: bool) -> Table:
-    """A row a figure, a column a model."""
+    """One row per figure, one column per model."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -198,18 +196,18 @@ def metrics_table(metrics: Metrics, intervals: bool) -> Table:
 
 
 def findings_table(metrics: Metrics) -> Table:
-    """What the figures mean, a line a finding, the verdict last."""
+    """What the figures mean: one line per finding, then the verdict."""
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(no_wrap=True)
+    lines.add_column(overflow="fold")
     for name, text in findings(metrics):
-        grid.add_row(name, Text(text))
-    grid.add_row("", Text(""))
+        lines.add_row(name, Text(text))
+    lines.add_row("", Text(""))
     verdict = metrics.verdict
     code = (verdict.code.replace("_", " ").upper(), "bold")
-    grid.add_row(Text("verdict", style="bold"), Text.assemble(code, f", distillation {verdict.distillation}"))
-    grid.add_row("", Text(verdict.text))
-    return grid
+    lines.add_row(Text("verdict", style="bold"), Text.assemble(code, f", distillation {verdict.distillation}"))
+    lines.add_row("", Text(verdict.text))
+    return lines

@@ -1,9 +1,12 @@
-"""Finished models as candidates of the evaluation: their answers, and how large they are."""
+"""Finished models as candidates of the evaluation: their answers and their size."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from understudy.data.corpus import Corpus
 from understudy.data.tokens import Tokens
 from understudy.evaluation.abstention import abstain
 from understudy.evaluation.evaluation import Candidate
@@ -11,12 +14,13 @@ from understudy.evaluation.results import Abstention
 from understudy.inference.logits import softmax
 from understudy.models.linear import LinearModel, is_linear
 from understudy.models.loading import load_classifier, parameter_count
-from understudy.run.labelling import Committee, Labeller
+from understudy.run.labelling import Labeller
+from understudy.run.teacher import Teacher
 from understudy.runtime.hardware import Dtype
 
 
-def teacher_candidate(teacher: Committee, dtype: Dtype) -> Candidate:
-    """The teacher's answers; its size is unknown where they were given."""
+def teacher_candidate(teacher: Teacher, dtype: Dtype) -> Candidate:
+    """The teacher's answers; its size is unknown if they were given."""
     found = teacher.logits("test", dtype, "testing teacher")
     if not teacher.models:
         return Candidate(softmax(found.logits), None, None)
@@ -32,7 +36,7 @@ def model_candidate(labeller: Labeller, name: str, folder: Path, tokens: dict[st
         labeller: Asks it.
         name: Names it in messages.
         folder: Where it is.
-        tokens: By split, from its tokenizer; a linear model has none.
+        tokens: By split, from its tokenizer; a linear model ignores them.
         dtype: Compute type.
     """
     if is_linear(folder):
@@ -42,22 +46,17 @@ def model_candidate(labeller: Labeller, name: str, folder: Path, tokens: dict[st
     return Candidate(softmax(found.logits), *_encoder_size(folder))
 
 
-def student_abstention(
-    labeller: Labeller, folder: Path, tokens: dict[str, Tokens], dtype: Dtype, target: float, tested: Candidate
-) -> Abstention:
+def student_abstention(corpus: Corpus, target: float, validated: np.ndarray, tested: Candidate) -> Abstention:
     """The threshold on the student's top probability, chosen on the validation texts.
 
     Args:
-        labeller: Asks it.
-        folder: Where it is.
-        tokens: By split, from its tokenizer.
-        dtype: Compute type.
-        target: Share of its answers that is to be right.
+        corpus: Has the labels.
+        target: Required share of right answers.
+        validated: The student's logits for the validation texts, shape (texts, classes).
         tested: Its answers on the test texts.
     """
-    found = labeller.encoder(folder, tokens, "validation", dtype, "student, validation")
-    validation, test = labeller.corpus.validation, labeller.corpus.test
-    return abstain(target, softmax(found.logits), validation.labels, tested.probabilities, test.labels)
+    validation, test = corpus.validation, corpus.test
+    return abstain(target, softmax(validated), validation.labels, tested.probabilities, test.labels)
 
 
 def _encoder_size(folder: Path) -> tuple[int, int]:
@@ -67,5 +66,5 @@ def _encoder_size(folder: Path) -> tuple[int, int]:
 
 
 def _linear_size(folder: Path) -> tuple[int, int]:
-    """Likewise for a linear model; its vocabulary counts, for without it the weights are nothing."""
+    """Likewise for a linear model, including its vocabulary, which it cannot answer without."""
     return LinearModel.load(folder).parameters, sum(path.stat().st_size for path in folder.iterdir())

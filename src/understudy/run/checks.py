@@ -1,7 +1,6 @@
-"""What has to be so before a run begins: an output folder that is free, hardware that can do it, and room for it.
+"""Checks before a run begins: the output folder is free, the hardware can do it, and the disk has room.
 
-Whatever can go wrong with these goes wrong here, before anything is trained and before the run directory is touched.
-`begin` is the first to write there.
+They fail before anything is trained and before the run directory is touched. `begin` is the first to write there.
 """
 
 from __future__ import annotations
@@ -15,12 +14,14 @@ from understudy.inference.exported import is_exported
 from understudy.models.attention import supports_per_text
 from understudy.models.loading import load_config
 from understudy.recipe.recipe import Recipe
-from understudy.run.inputs import Encoder, Materials
+from understudy.run.inputs import Materials
+from understudy.run.settings import Settings
 from understudy.runtime.hardware import Hardware, machine
 from understudy.runtime.progress import duration
-from understudy.storage.artifacts import Manifest, RunDirectory, read_recipe, write_text
+from understudy.storage.files import write_text
+from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.manifest import Manifest
 from understudy.training.estimate import Work, estimate
-from understudy.training.teacher import is_ready_made
 
 log = logging.getLogger(__name__)
 
@@ -36,24 +37,30 @@ _IRRELEVANT = {
 _FIXED = {"data", "teacher", "seed"}
 
 
-def check_directory(run: RunDirectory, recipe: Recipe, overwrite: bool) -> list[str]:
-    """Refuses a folder that holds something else; returns the options in which its earlier run differs.
+def check_place(run: RunDirectory) -> None:
+    """Refuses a run directory that is a file, or a folder that holds something else.
 
     Raises:
-        RunDirectoryError: the folder cannot be one, holds no run, or a run with other data or another teacher.
+        RunDirectoryError: The path is no folder, or holds something other than a run.
     """
     place = _nearest(run.root)
     if not place.is_dir():
-        raise RunDirectoryError(f"--out {run.root}: {place} is a file; expected a folder, or a name that is free.")
-    if not run.is_run():
-        foreign = sorted(path.name for path in run.root.iterdir()) if run.root.is_dir() else []
-        if foreign:
-            raise RunDirectoryError(
-                f"--out {run.root} is not empty ({', '.join(foreign[:3])}) and holds no run. Give another folder."
-            )
-        return []
-    # Without its recipe a run broke off at its very beginning; `check_fingerprints` still sees what it finished.
-    if overwrite or not run.recipe.is_file():
+        raise RunDirectoryError(f"--out {run.root}: {place} is a file; expected a folder or a new name.")
+    foreign = [] if run.is_run() or not run.root.is_dir() else sorted(path.name for path in run.root.iterdir())
+    if foreign:
+        raise RunDirectoryError(
+            f"--out {run.root} is not empty ({', '.join(foreign[:3])}) and is not a run directory. Give another folder."
+        )
+
+
+def check_recipe(run: RunDirectory, recipe: Recipe, overwrite: bool) -> list[str]:
+    """Refuses a run with other data or another teacher; returns the options that differ from the earlier run's.
+
+    Raises:
+        RunDirectoryError: The run's data or teacher differ, and it may not be overwritten.
+    """
+    # A run without its recipe was interrupted at the very start; `check_fingerprints` still sees what it finished.
+    if overwrite or not run.is_run() or not run.recipe.is_file():
         return []
     earlier = read_recipe(run)
     differences = {name: values for name, values in recipe.differences(earlier).items() if name not in _IRRELEVANT}
@@ -62,20 +69,20 @@ def check_directory(run: RunDirectory, recipe: Recipe, overwrite: bool) -> list[
         lines = "\n".join(f"  {name}: {mine!r} here, {theirs!r} there" for name, (mine, theirs) in fixed.items())
         raise RunDirectoryError(
             f"{run.root} holds a run of '{earlier.name}' with another teacher or other data:\n{lines}\n"
-            "Give another --out, or --overwrite to replace it."
+            "Give another --out, or --overwrite to replace the run."
         )
     return sorted(differences)
 
 
 def check_fingerprints(run: RunDirectory, present: dict[str, str]) -> None:
-    """Refuses a run whose options are the same but whose data or teacher are not.
+    """Refuses a run whose options are the same but whose data or teacher changed.
 
     Args:
         run: Holds an earlier run, or nothing.
         present: Fingerprints of the stage `data` and of the teacher's.
 
     Raises:
-        RunDirectoryError: one of them is not the earlier run's.
+        RunDirectoryError: One of them differs from the earlier run's.
     """
     earlier = Manifest(run.manifest)
     for stage, fingerprint in present.items():
@@ -83,7 +90,7 @@ def check_fingerprints(run: RunDirectory, present: dict[str, str]) -> None:
             behind = "texts or labels" if stage == "data" else "model, scores, machine or data"
             raise RunDirectoryError(
                 f"{run.root} holds a run with another {stage}: the options are the same, but the {behind} "
-                "behind them changed. Give another --out, or --overwrite to replace it."
+                "behind them changed. Give another --out, or --overwrite to replace the run."
             )
 
 
@@ -91,12 +98,12 @@ def check_hardware(recipe: Recipe, hardware: Hardware) -> None:
     """Refuses what the machine cannot do.
 
     Raises:
-        UserError: a precision that it only emulates, or a GPU that Trainer would not take.
+        UserError: The recipe asks for a precision that the machine only emulates, or for a GPU that Trainer ignores.
     """
     if hardware.device not in (hardware.kind, f"{hardware.kind}:0"):
         number = hardware.device.partition(":")[2]
         raise UserError(
-            f"--device {hardware.device}: training takes the first GPU that it sees. Leave --device out and set "
+            f"--device {hardware.device}: training uses the first GPU that it sees. Leave --device out and set "
             f"CUDA_VISIBLE_DEVICES={number} instead."
         )
     for options in (recipe.teacher, recipe.distillation, recipe.evaluation):
@@ -104,20 +111,28 @@ def check_hardware(recipe: Recipe, hardware: Hardware) -> None:
 
 
 def check_attention(recipe: Recipe, materials: Materials, hardware: Hardware) -> None:
-    """Refuses a kernel that a model does not take.
+    """Refuses an attention kernel that a model does not support.
 
     Raises:
-        UserError: as said.
+        UserError: A model does not support the recipe's kernel.
     """
-    models = [member.model for member in materials.members]
-    teachers = [(recipe.teacher, model.origin) for model in models if isinstance(model, Encoder)]
+    encoders = [member.encoder for member in materials.members if member.encoder is not None]
+    teachers = [(recipe.teacher, encoder.origin) for encoder in encoders]
     for options, origin in (*teachers, (recipe.distillation, materials.student or materials.origin)):
         per_text = supports_per_text(load_config(origin.path))
         hardware.attention(options.attention, hardware.dtype(options.precision), training=True, per_text=per_text)
 
 
-def remove_run(run: RunDirectory) -> None:
-    """Removes what a run wrote and nothing else; the manifest goes last, for without it the rest is no run."""
+def remove_run(run: RunDirectory, keep: Recipe) -> None:
+    """Removes what a run wrote and nothing else; the manifest goes last, because it marks the folder as a run.
+
+    Args:
+        run: The run.
+        keep: The recipe of the next run, whose data files stay.
+    """
+    for path in run.data.glob("*.parquet"):
+        if str(path) not in map(str, keep.data.model_dump().values()):
+            path.unlink()
     several = [run.control("linear").parent, run.another_student("linear").parent]
     folders = [run.teacher, run.student, *several, run.dashboard.parent, run.checkpoints, run.tracking]
     folders += [export for export in run.exports() if is_exported(export)]
@@ -127,45 +142,26 @@ def remove_run(run: RunDirectory) -> None:
         file.unlink(missing_ok=True)
 
 
-def announce(recipe: Recipe, materials: Materials, run: RunDirectory, hardware: Hardware, afresh: bool) -> None:
-    """Says what is ahead, in time and disk.
+def announce(recipe: Recipe, materials: Materials, run: RunDirectory, settings: Settings) -> None:
+    """Says how much time and disk the run will take.
 
     Args:
         recipe: What to do.
         materials: What it starts from.
         run: Where it goes.
-        hardware: Where it is done.
-        afresh: Whether the run that is there, if one is, does not count.
+        settings: What it is done with.
 
     Raises:
-        UserError: the disk is too small.
+        UserError: The disk is too small.
     """
-    sizes, corpus = materials.sizes, materials.corpus
-    student = load_config((materials.student or materials.origin).path)
-    layers = recipe.student.layers or student.num_hidden_layers
-    counts = {name: tokens.total for name, tokens in materials.student_tokens.items()}
-    length = counts["train"] / max(1, sizes["train"])
-    works = []
-    for member in materials.members:
-        if isinstance(member.model, Encoder):
-            origin = member.model.origin
-            config = load_config(origin.path)
-            there = not afresh and Manifest(run.manifest).fingerprint(member.stage) is not None
-            epochs = 0 if there or is_ready_made(origin, corpus.classes) else recipe.teacher.epochs
-            own = {name: tokens.total for name, tokens in member.model.tokens.items()}
-            scored = own["transfer"] + own["test"]
-            works.append(Work(config, config.num_hidden_layers, own["train"] * epochs, scored, length))
-    students = ["transfer", *(["train"] if "no_distillation" in recipe.evaluation.controls else [])]
-    works += [
-        Work(student, layers, counts[split] * recipe.distillation.epochs, counts["test"], length)
-        for split in students * recipe.seeds
-    ]
+    hardware = settings.hardware
+    works = [*_teachers_work(recipe, materials, run, settings.overwrite), *_students_work(recipe, materials)]
     ahead = estimate(works, hardware, hardware.dtype(recipe.teacher.precision))
     log.info(
-        "%s: %s texts, %d classes; about %s where nothing is cached, %.1f GB of disk",
+        "%s: %s texts, %d classes; about %s if nothing is cached, %.1f GB of disk",
         recipe.name,
-        ", ".join(f"{count:,} {split}" for split, count in sizes.items()),
-        len(corpus.classes),
+        ", ".join(f"{count:,} {split}" for split, count in materials.sizes.items()),
+        len(materials.corpus.classes),
         duration(ahead.seconds),
         ahead.bytes / 1e9,
     )
@@ -173,13 +169,34 @@ def announce(recipe: Recipe, materials: Materials, run: RunDirectory, hardware: 
     free = shutil.disk_usage(place).free
     if free < ahead.bytes:
         raise UserError(
-            f"{place} has {free / 1e9:.1f} GB left, the run needs about {ahead.bytes / 1e9:.1f} GB. Make room, or give "
-            "another --out."
+            f"{place} has {free / 1e9:.1f} GB left, but the run needs about {ahead.bytes / 1e9:.1f} GB. Free some "
+            "space, or give another --out."
         )
 
 
+def _teachers_work(recipe: Recipe, materials: Materials, run: RunDirectory, afresh: bool) -> list[Work]:
+    manifest = None if afresh else Manifest(run.manifest)
+    works = (
+        member.work(recipe, materials.corpus, manifest is not None and manifest.fingerprint(member.stage) is not None)
+        for member in materials.members
+    )
+    return [work for work in works if work is not None]
+
+
+def _students_work(recipe: Recipe, materials: Materials) -> list[Work]:
+    config = load_config((materials.student or materials.origin).path)
+    layers = recipe.student.layers or config.num_hidden_layers
+    counts = {name: tokens.total for name, tokens in materials.student_tokens.items()}
+    length = counts["train"] / max(1, materials.sizes["train"])
+    splits = ["transfer", *(["train"] if "no_distillation" in recipe.evaluation.controls else [])]
+    return [
+        Work(config, layers, counts[split] * recipe.distillation.epochs, counts["test"], length)
+        for split in splits * recipe.seeds
+    ]
+
+
 def begin(recipe: Recipe, run: RunDirectory, hardware: Hardware, materials: Materials, seconds: float) -> Manifest:
-    """The first write to the run directory: what is going to be done, with what and where."""
+    """Writes to the run directory for the first time: what is going to be done, with what and where."""
     manifest = Manifest(run.manifest)
     teachers = [member.record() for member in materials.members]
     start = materials.student or (materials.origin if recipe.teacher.scores is not None else None)

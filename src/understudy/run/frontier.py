@@ -1,17 +1,18 @@
-"""One teacher, one cache, many students: what each costs, and what it is worth."""
+"""One teacher and many students: what each student costs, and how good it is."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Unpack
 
 import numpy as np
 
 from understudy.errors import ModelError
 from understudy.evaluation.evaluation import Candidate
-from understudy.evaluation.significance import accuracy_interval, gain
+from understudy.evaluation.significance import Resampling, accuracy_interval, gain
 from understudy.evaluation.tradeoff import Point, Role, Tradeoff
 from understudy.models.loading import load_config
 from understudy.recipe.recipe import Recipe
@@ -21,18 +22,18 @@ from understudy.reporting.notebook import frontier_html
 from understudy.reporting.render import render_run
 from understudy.run.candidates import model_candidate, teacher_candidate
 from understudy.run.inputs import Materials
-from understudy.run.keys import soft_labels_key
-from understudy.run.labelling import Committee
 from understudy.run.pipeline import prepare
+from understudy.run.request import Arguments, asked, settings_of
+from understudy.run.settings import Settings
 from understudy.run.stages import Stages, Variant
-from understudy.storage.artifacts import RunDirectory, fingerprint
-from understudy.timing.speed import measure_models
-from understudy.training.linear import distil_linear
+from understudy.run.teacher import Teacher
+from understudy.storage.layout import RunDirectory
+from understudy.timing.speed import Workload, measure_models
 
 log = logging.getLogger(__name__)
 
-# A bag of embeddings starts without a trained head and costs next to nothing: many passes at a rate that moves
-# embeddings of which each text moves a few hundred.
+# A bag of embeddings starts without a trained head and costs next to nothing. It takes many passes, at a rate that
+# moves embeddings: each text moves only a few hundred of them.
 _STATIC_RATE = 5e-3
 _STATIC_EPOCHS = 10
 _DEFAULT_VOCABULARY = 8000
@@ -40,7 +41,7 @@ _DEFAULT_VOCABULARY = 8000
 
 @dataclass(frozen=True)
 class Frontier:
-    """What `frontier` leaves.
+    """A finished frontier.
 
     Attributes:
         directory: The run's.
@@ -59,58 +60,48 @@ class Frontier:
 
 
 def frontier(
-    recipe: Recipe | str | Path = "quickstart",
-    out: str | Path | None = None,
+    recipe: Any = "quickstart",
+    out: str | os.PathLike[str] | None = None,
     *,
-    device: str | None = None,
-    threads: int | None = None,
-    engine: str | None = None,
-    cache_dir: str | Path | None = None,
-    overwrite: bool = False,
-    report_to: str | Sequence[str] = (),
+    settings: Settings | None = None,
+    **arguments: Unpack[Arguments],
 ) -> Frontier:
     """Runs a recipe, then distils the students of its `frontier` section from the same soft labels.
 
-    What is finished is not done again. The students stand in `students/NAME` of the run directory and open with
+    Finished work is not done again. The students are in `students/NAME` of the run directory and open with
     `understudy.load`; `frontier.json` and `report/frontier.png` compare them.
 
     Arguments and errors are those of `understudy.distill`.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     variants: dict[str, Variant | None] = {}
     stages = prepare(
-        recipe,
+        asked(recipe, arguments),
         out,
-        device=device,
-        threads=threads,
-        engine=engine,
-        cache_dir=cache_dir,
-        overwrite=overwrite,
-        report_to=report_to,
-        check=lambda *place: variants.update(_variants(recipe, *place)),
+        settings_of(settings, arguments),
+        check=lambda *place: variants.update(_variants(*place)),
     )
     teacher = stages.execute()
     folders = {name: _distilled(stages, teacher, name, variant) for name, variant in variants.items()}
     tradeoff = _compared(stages, teacher, variants, folders)
     tradeoff.save(stages.run.frontier)
-    draw_frontier(tradeoff, stages.run.frontier_plot, recipe.name)
+    draw_frontier(tradeoff, stages.run.frontier_plot, stages.recipe.name)
     render_run(Evidence.read(stages.run.root), stages.manifest)
     stages.tidy()
     return Frontier(stages.run.root, tradeoff)
 
 
 def default_students(layers: int) -> list[str]:
-    """All of the teacher's layers, a half, a third and one; a half with a smaller vocabulary; and no layer at all."""
+    """All of the teacher's layers, half of them, a third, and one; half with a smaller vocabulary; and no layer."""
     half = max(1, layers // 2)
     depths = sorted({layers, half, max(1, layers // 3), 1}, reverse=True)
     return [*map(str, depths), f"{half}/{_DEFAULT_VOCABULARY}", "static", "linear"]
 
 
 def _variants(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Path) -> dict[str, Variant | None]:
-    """The students by name; of those that the recipe does not name itself, the ones that this teacher allows.
+    """The students by name. Default students that this teacher does not allow are left out.
 
     Raises:
-        ModelError: the teacher has not the layers of a student that the recipe names, or its vocabulary cannot be cut.
+        ModelError: The teacher lacks the layers of a student that the recipe names, or its vocabulary cannot be cut.
     """
     named = recipe.frontier.students
     variants: dict[str, Variant | None] = {}
@@ -120,12 +111,12 @@ def _variants(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Pa
         except ModelError as error:
             if named is not None:
                 raise ModelError(f"frontier.students, {name}: {error}") from None
-            log.warning("frontier: without the student %s: %s", name, error)
+            log.warning("frontier: leaving out the student %s: %s", name, error)
     return variants
 
 
 def _variant(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Path, name: str) -> Variant | None:
-    """What a student is; None for the linear one."""
+    """One student; None for the linear one."""
     kind, _, vocabulary = name.partition("/")
     if kind == "linear":
         return None
@@ -138,24 +129,18 @@ def _variant(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Pat
 
 
 def _with_student(recipe: Recipe, layers: int, vocabulary: int | None) -> Recipe:
-    """The recipe with a student of these layers; a static one learns at a pace of its own."""
+    """The recipe with a student of these layers."""
     which = recipe.student.from_layers
     fitting = which if isinstance(which, str) or len(which) == layers else "spread"
     options = {"model": None, "revision": None, "layers": layers, "from_layers": fitting, "vocabulary": vocabulary}
     return recipe.model_copy(update={"student": recipe.student.model_copy(update=options)})
 
 
-def _distilled(stages: Stages, teacher: Committee, name: str, variant: Variant | None) -> Path:
+def _distilled(stages: Stages, teacher: Teacher, name: str, variant: Variant | None) -> Path:
     """A student's folder, made unless it is finished."""
     if variant is not None:
         return stages.student(teacher, _at_its_pace(variant))
-    folder, key = stages.run.another_student(name), soft_labels_key(teacher, stages.materials, stages.hardware)
-
-    def make():  # type: ignore[no-untyped-def]
-        log.info("%s: fitting the n-gram model to the soft labels", name)
-        return distil_linear(stages.materials.corpus, stages.soft_labels(teacher, key).logits, folder)
-
-    return stages.made(f"student_{name}", fingerprint(kind="linear student", soft_labels=key), folder, make)
+    return stages.linear_student(teacher, name)
 
 
 def _at_its_pace(variant: Variant) -> Variant:
@@ -173,7 +158,7 @@ def _at_its_pace(variant: Variant) -> Variant:
 
 
 def _compared(
-    stages: Stages, teacher: Committee, variants: dict[str, Variant | None], folders: dict[str, Path]
+    stages: Stages, teacher: Teacher, variants: dict[str, Variant | None], folders: dict[str, Path]
 ) -> Tradeoff:
     options, test = stages.recipe.evaluation, stages.materials.corpus.test
     dtype = stages.hardware.dtype(options.precision)
@@ -192,27 +177,22 @@ def _compared(
         )
     speeds = measure_models(
         {":".join(key): folders for key, (folders, _) in found.items() if folders},
-        test.texts,
-        max_length=stages.recipe.data.max_length,
-        sample=options.speed_texts,
-        hardware=stages.hardware,
-        dtype=dtype,
-        seed=stages.recipe.seed,
+        Workload(test.texts, options.speed_texts, stages.recipe.data.max_length, stages.recipe.seed),
+        stages.hardware,
+        dtype,
     )
-    linear = found.get(("control", "linear"))
+    linear, resampling = found.get(("control", "linear")), Resampling(options.resamples, stages.recipe.seed)
 
     def point(role: Role, name: str, folders: list[Path], candidate: Candidate) -> Point:
-        predicted, labels, resamples = candidate.predicted, test.labels, options.resamples
-        against = (
-            None if linear is None else gain(predicted, linear[1].predicted, labels, resamples, stages.recipe.seed)
-        )
+        predicted, labels = candidate.predicted, test.labels
+        against = None if linear is None else gain(predicted, linear[1].predicted, labels, resampling)
         folder = stages.run.teacher if role == "teacher" else folders[0]
         return Point(
             name,
             role,
             folder.relative_to(stages.run.root).as_posix(),
             candidate.metrics(np.asarray(labels)),
-            accuracy_interval(predicted, labels, resamples, stages.recipe.seed),
+            accuracy_interval(predicted, labels, resampling),
             speeds.get(f"{role}:{name}"),
             None if against is None else against.accuracy,
             None if against is None else against.p_value,

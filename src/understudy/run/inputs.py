@@ -1,6 +1,6 @@
-"""What a run starts from: models that are there, and texts that were read, audited and tokenised.
+"""What a run starts from: models that were found, and texts that were read, audited and tokenised.
 
-Nothing is trained and nothing written but the cache.
+Nothing is trained, and only the cache is written.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,46 +22,11 @@ from understudy.models.loading import unnamed as is_unnamed
 from understudy.models.students import check_layers
 from understudy.models.vocabulary import Vocabulary, prune_vocabulary
 from understudy.recipe.recipe import Recipe
-from understudy.storage.artifacts import default_cache
+from understudy.run.members import LINEAR, EncoderMember, LinearMember, Member, ScoresMember
+from understudy.training.teacher import Encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-LINEAR: Literal["linear"] = "linear"
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """An encoder that was found, and the texts as it reads them.
-
-    Attributes:
-        origin: Where it comes from.
-        tokens: Of `train`, `validation`, `test` and `transfer`, by its tokenizer.
-    """
-
-    origin: Origin
-    tokens: dict[str, Tokens]
-
-
-@dataclass(frozen=True)
-class Member:
-    """One model of the teacher, which has several when it is a committee.
-
-    Attributes:
-        stage: Names its making: `teacher`, or `teacher_1` and so on in a committee.
-        model: What it is: an encoder, which is fine-tuned, the linear model, or answers that were given.
-        seed: Of its training.
-    """
-
-    stage: str
-    model: Encoder | Scores | Literal["linear"]
-    seed: int
-
-    def record(self) -> object:
-        """What the manifest says of it."""
-        if isinstance(self.model, Scores):
-            return {"scores": self.model.source, "texts": len(self.model)}
-        return self.model.origin.record() if isinstance(self.model, Encoder) else self.model
 
 
 @dataclass(frozen=True)
@@ -70,13 +35,13 @@ class Materials:
 
     Attributes:
         members: The teacher's models; one, unless it is a committee.
-        encoder: Whose layers a student can take: the first encoder among them, or, as it is, the one that the recipe
-            names beside given scores.
-        student: Where the student's checkpoint comes from; None where it is made of the teacher's layers.
+        encoder: The encoder whose layers a student can take: the first among the members, or the one that the recipe
+            names in addition to given scores.
+        student: Where the student's checkpoint comes from; None if it is made of the teacher's layers.
         corpus: The texts.
-        student_tokens: Like an encoder's, by the student's tokenizer.
-        vocabulary: What the student keeps of its tokens; None keeps all.
-        findings: What the audit noticed; no errors.
+        student_tokens: By split, from the student's tokenizer.
+        vocabulary: The tokens that the student keeps; None keeps all.
+        findings: The audit's warnings and notes; there are no errors.
     """
 
     members: tuple[Member, ...]
@@ -96,7 +61,7 @@ class Materials:
         """The same with another student, made of the teacher's layers, or of its word embeddings alone.
 
         Raises:
-            ModelError: the teacher has not those layers, or its vocabulary cannot be cut as the recipe says.
+            ModelError: The teacher does not have those layers, or its vocabulary cannot be cut as the recipe says.
         """
         if not static:
             assert recipe.student.layers is not None
@@ -111,22 +76,17 @@ class Materials:
         return sizes if self.corpus.unlabelled is None else {**sizes, "unlabelled": len(self.corpus.unlabelled)}
 
 
-def examine(recipe: Recipe, cache_dir: str | Path | None = None) -> Audit:
-    """The data doctor: everything that `distill` would find wrong with data and recipe before it trains.
-
-    Args:
-        recipe: Says where data and models are.
-        cache_dir: Where tokenised data is kept; by default `$UNDERSTUDY_CACHE` or the user's cache folder.
+def look_over(recipe: Recipe, cache: Path) -> Audit:
+    """What is wrong with data and recipe.
 
     Raises:
-        DataError: a source cannot be read at all.
-        ModelError: a model is not there or cannot be used.
+        DataError: A source cannot be read at all.
+        ModelError: A model is missing or cannot be used.
     """
     models = _Models.find(recipe)
     texts = _Texts.read(recipe, models)
     if texts.findings.errors:
         return texts.findings
-    cache = Path(cache_dir) if cache_dir is not None else default_cache()
     return _materials(recipe, models, texts, cache).findings
 
 
@@ -134,8 +94,8 @@ def gather(recipe: Recipe, cache: Path) -> Materials:
     """Finds the models, reads and audits the data, and tokenises it.
 
     Raises:
-        DataError: a source cannot be read, or its audit found errors.
-        ModelError: a model is not there or cannot be used.
+        DataError: A source cannot be read, or its audit found errors.
+        ModelError: A model is missing or cannot be used.
     """
     models = _Models.find(recipe)
     texts = _Texts.read(recipe, models)
@@ -148,9 +108,9 @@ class _Models:
     """Where the models are.
 
     Attributes:
-        teacher: Each of the teacher's, None for the linear one; none at all where its scores are given.
+        teacher: One per member, None for the linear model; empty if the teacher's scores are given.
         student: The student's checkpoint, if it has one.
-        encoder: See `Materials`. Beside given scores a student's checkpoint is all that there is.
+        encoder: See `Materials`. With given scores it may be the student's checkpoint.
     """
 
     teacher: tuple[Origin | None, ...]
@@ -177,7 +137,7 @@ class _Models:
 
 @dataclass(frozen=True)
 class _Texts:
-    """The data and what is wrong with it; `corpus` is there where the labels can be numbered at all."""
+    """The data and what is wrong with it; `corpus` is None if the labels cannot be numbered."""
 
     findings: Audit
     corpus: Corpus | None = None
@@ -199,13 +159,12 @@ class _Texts:
 
 
 def _check_input(name: str, origin: Origin, max_length: int) -> None:
-    """Refuses a model that cannot take texts as long as the recipe's."""
+    """Refuses a model whose input is shorter than the recipe's maximum length."""
     load_tokenizer(origin.path)
     limit = longest_input(load_config(origin.path))
     if limit is not None and max_length > limit:
         raise UserError(
-            f"data.max_length = {max_length}, but {name} has positions for {limit} tokens only. Give that many or "
-            "fewer."
+            f"data.max_length = {max_length}, but {name} reads at most {limit} tokens. Give {limit} or fewer."
         )
 
 
@@ -217,11 +176,13 @@ def _materials(recipe: Recipe, models: _Models, texts: _Texts, cache: Path) -> M
         for origin in dict.fromkeys([*models.teacher, models.encoder, models.student])
         if origin is not None
     }
-    members = [] if texts.scores is None else [Member("teacher", texts.scores, recipe.seed)]
+    members: list[Member] = [] if texts.scores is None else [ScoresMember("teacher", texts.scores)]
     for place, origin in enumerate(models.teacher):
         stage = "teacher" if len(models.teacher) == 1 else f"teacher_{place + 1}"
-        seed = recipe.seed + models.teacher[:place].count(origin)  # its own, for one that is there twice
-        members.append(Member(stage, LINEAR if origin is None else encoders[origin], seed))
+        seed = recipe.seed + models.teacher[:place].count(
+            origin
+        )  # an encoder that is listed twice gets a seed of its own each time
+        members.append(LinearMember(stage) if origin is None else EncoderMember(stage, encoders[origin], seed))
     encoder, student = encoders[models.encoder], encoders[models.student or models.encoder]
     tokens, vocabulary = _read_by_student(recipe, corpus, student, cache)
     cut = [truncation(split, encoder.tokens[split].full_lengths, max_length) for split in ("train", "test")]
@@ -232,7 +193,7 @@ def _materials(recipe: Recipe, models: _Models, texts: _Texts, cache: Path) -> M
 def _read_by_student(
     recipe: Recipe, corpus: Corpus, encoder: Encoder, cache: Path
 ) -> tuple[dict[str, Tokens], Vocabulary | None]:
-    """The student's tokens, and its vocabulary if that is smaller than that of the encoder that it is made of.
+    """The student's tokens, and its vocabulary if it is smaller than the encoder's.
 
     Args:
         recipe: Says how large the vocabulary may be.

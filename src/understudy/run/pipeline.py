@@ -1,14 +1,18 @@
-"""The whole run: materials are gathered, everything is checked, and the stages do what is not finished."""
+"""The whole run: gathers the materials, checks everything, and runs the stages that are not finished."""
 
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Unpack
 
+from understudy.data.findings import Audit
 from understudy.errors import ModelError
 from understudy.evaluation.results import Metrics
 from understudy.inference.classifier import Classifier
@@ -19,17 +23,17 @@ from understudy.run.checks import (
     announce,
     begin,
     check_attention,
-    check_directory,
     check_fingerprints,
     check_hardware,
+    check_place,
+    check_recipe,
     remove_run,
 )
-from understudy.run.inputs import Materials, examine, gather
-from understudy.run.keys import teacher_keys
+from understudy.run.inputs import Materials, gather, look_over
+from understudy.run.request import Arguments, DataArguments, Request, asked, settings_of
+from understudy.run.settings import Settings
 from understudy.run.stages import Stages
-from understudy.runtime.hardware import detect
-from understudy.storage import artifacts
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory, read_recipe
 from understudy.training.tracking import tracking
 
 __all__ = ["Run", "distill", "examine"]
@@ -43,13 +47,16 @@ class Run:
 
     directory: Path
 
+    def __fspath__(self) -> str:
+        return str(self.directory)
+
     @property
     def _layout(self) -> RunDirectory:
         return RunDirectory(Path(self.directory))
 
     @cached_property
     def recipe(self) -> Recipe:
-        return artifacts.read_recipe(self._layout)
+        return read_recipe(self._layout)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -64,12 +71,12 @@ class Run:
         """The teacher.
 
         Raises:
-            ModelError: it is a committee, whose members stand in folders of their own, or its scores were given.
+            ModelError: It is a committee, whose members have folders of their own, or its scores were given.
         """
         if self.recipe.teacher.scores is not None:
             raise ModelError(
-                f"The teacher of {self.directory} is no model: its probabilities were given, and stand in "
-                f"{self._layout.teacher / 'scores.parquet'}. Ask the student, or open that file."
+                f"The teacher of {self.directory} is not a model: its probabilities were given. They are in "
+                f"{self._layout.teacher / 'scores.parquet'}. Use the student, or open that file."
             )
         return open_classifier(self._layout.teacher)
 
@@ -90,92 +97,107 @@ class Run:
 
 
 def distill(
-    recipe: Recipe | str | Path = "quickstart",
-    out: str | Path | None = None,
+    recipe: Any = "quickstart",
+    out: str | os.PathLike[str] | None = None,
     *,
-    device: str | None = None,
-    threads: int | None = None,
-    engine: str | None = None,
-    cache_dir: str | Path | None = None,
-    overwrite: bool = False,
-    report_to: str | Sequence[str] = (),
+    settings: Settings | None = None,
+    **arguments: Unpack[Arguments],
 ) -> Run:
-    """Runs a recipe, or what of it is not finished yet.
+    """Runs a recipe. Finished work is found and not done again.
 
     Args:
-        recipe: A recipe, a preset's name or a TOML file's path.
+        recipe: A recipe, a preset's name or the path of a TOML file. Or training data, which is run with the settings
+            of `quickstart`: a data file, the name of a Hub data set, a pandas or Polars data frame, an Arrow table, a
+            `datasets.Dataset`, a mapping of columns to lists, a list of rows, or a pair `(texts, labels)`.
         out: The run directory; by default `runs/<recipe name>`.
-        device: `cpu`, `cuda`, `mps`; by default the best there is.
-        threads: CPU threads; by default as many as there are cores.
-        engine: What runs finished models: `pytorch`, `openvino`, or by default the fastest that agrees.
-        cache_dir: Where finished work is kept; by default `$UNDERSTUDY_CACHE` or the user's cache folder.
-        overwrite: Replace the run that is in `out` where its data or teacher differ.
-        report_to: Experiment trackers that Hugging Face's Trainer knows, by its names, such as `tensorboard`. What is
-            trained shows its curves there, each stage in a run of its own. No result depends on it.
+        settings: What to run with, instead of the keyword arguments.
+        **arguments: Options of the data: `test`, `validation` and `unlabelled` (sources or data in memory), `text` and
+            `label` (columns). And the fields of `Settings`: `device`, `threads`, `engine`, `cache_dir`, `overwrite`,
+            `report_to`.
 
     Raises:
-        RecipeError: an option is wrong.
-        UserError: a tracker is unknown or not installed.
-        DataError: a source cannot be read, or its audit found errors.
-        ModelError: a model is not there or cannot be used.
+        RecipeError: An option is wrong.
+        TypeError: An argument is unknown, or data in memory has an unsupported type.
+        UserError: A tracker is unknown or not installed.
+        DataError: A source cannot be read, or its audit found errors.
+        ModelError: A model is missing or cannot be used.
         RunDirectoryError: `out` holds something else.
-        TrainingDiverged: a loss is no longer finite.
+        TrainingDiverged: A loss is no longer finite.
     """
-    stages = prepare(
-        recipe,
-        out,
-        device=device,
-        threads=threads,
-        engine=engine,
-        cache_dir=cache_dir,
-        overwrite=overwrite,
-        report_to=report_to,
-    )
+    stages = prepare(asked(recipe, arguments), out, settings_of(settings, arguments))
     stages.execute()
     stages.tidy()
     return Run(stages.run.root)
 
 
-def prepare(
-    recipe: Recipe | str | Path = "quickstart",
-    out: str | Path | None = None,
+def examine(
+    recipe: Any = "quickstart",
+    cache_dir: str | os.PathLike[str] | None = None,
     *,
-    device: str | None = None,
-    threads: int | None = None,
-    engine: str | None = None,
-    cache_dir: str | Path | None = None,
-    overwrite: bool = False,
-    report_to: str | Sequence[str] = (),
-    check: Callable[[RunDirectory, Materials, Path], object] = lambda *_: None,
-) -> Stages:
-    """All that comes before the teacher: everything is read and checked, and the run directory is begun.
-
-    Further arguments and errors are those of `distill`, but for what training raises.
+    settings: Settings | None = None,
+    **arguments: Unpack[DataArguments],
+) -> Audit:
+    """Finds everything that `distill` would find wrong with data and recipe before it trains.
 
     Args:
-        check: Given run directory, materials and cache, raises what else stands in the way, before anything is touched.
+        recipe: A recipe or training data, as `distill` takes it.
+        cache_dir: Where tokenised data is kept; by default `$UNDERSTUDY_CACHE` or the user's cache folder.
+        settings: What to run with, instead of `cache_dir`.
+        **arguments: Options of the data, as `distill` takes them.
+
+    Raises:
+        RecipeError: An option is wrong.
+        DataError: A source cannot be read at all.
+        ModelError: A model is missing or cannot be used.
+    """
+    cache = settings or Settings(cache_dir=None if cache_dir is None else Path(cache_dir))
+    settings_of(None, arguments)
+    with tempfile.TemporaryDirectory() as folder, asked(recipe, arguments).written_to(Path(folder)) as written:
+        return look_over(written, cache.cache)
+
+
+def prepare(
+    request: Request,
+    out: str | os.PathLike[str] | None,
+    settings: Settings,
+    check: Callable[[Recipe, RunDirectory, Materials, Path], object] = lambda *_: None,
+) -> Stages:
+    """Does all that comes before the teacher: reads and checks everything, and begins the run directory.
+
+    Errors are those of `distill`, apart from what training raises.
+
+    Args:
+        request: What to do.
+        out: The run directory; by default `runs/<recipe name>`.
+        settings: What to run with.
+        check: Takes recipe, run directory, materials and cache; raises what else stands in the way, before the run
+            directory is begun.
     """
     started = time.monotonic()
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    run = RunDirectory(Path(out) if out is not None else Path("runs") / recipe.name)
-    curves = tracking(report_to, run.root.resolve().name, run.tracking)
-    changed = check_directory(run, recipe, overwrite)
-    hardware = detect(device, threads, engine)
-    check_hardware(recipe, hardware)
-    cache = Path(cache_dir) if cache_dir is not None else artifacts.default_cache()
-    materials = gather(recipe, cache)
-    for finding in materials.findings.warnings:
-        log.warning("%s: %s", finding.code, finding.message)
-
-    check_attention(recipe, materials, hardware)
-    keys = teacher_keys(recipe, materials, hardware)
-    if not overwrite:
-        check_fingerprints(run, {"data": materials.corpus.digest, **keys})
-    check(run, materials, cache)
-    announce(recipe, materials, run, hardware, afresh=overwrite)
-    if overwrite:
-        remove_run(run)
+    run = RunDirectory(Path(out) if out is not None else Path("runs") / request.recipe.name)
+    tracking(settings.report_to, run.root.resolve().name, run.tracking)
+    check_place(run)
+    with request.written_to(run.data) as recipe:
+        changed = check_recipe(run, recipe, settings.overwrite)
+        check_hardware(recipe, settings.hardware)
+        materials = gather(recipe, settings.cache)
+        for finding in materials.findings.warnings:
+            log.warning("%s: %s", finding.code, finding.message)
+        check_attention(recipe, materials, settings.hardware)
+        keys = _teacher_keys(recipe, materials, settings)
+        if not settings.overwrite:
+            check_fingerprints(run, {"data": materials.corpus.digest, **keys})
+        check(recipe, run, materials, settings.cache)
+        announce(recipe, materials, run, settings)
+    if settings.overwrite:
+        remove_run(run, keep=recipe)
     if changed:
-        log.info("changed since the last run: %s; what depends on that is done again", ", ".join(changed))
-    manifest = begin(recipe, run, hardware, materials, time.monotonic() - started)
-    return Stages(recipe, run, hardware, cache, materials, manifest, keys, curves)
+        log.info("changed since the last run: %s; what depends on these is done again", ", ".join(changed))
+    manifest = begin(recipe, run, settings.hardware, materials, time.monotonic() - started)
+    return Stages(recipe, run, settings, materials, manifest, keys)
+
+
+def _teacher_keys(recipe: Recipe, materials: Materials, settings: Settings) -> dict[str, str]:
+    """The fingerprints of the teacher's members, by stage."""
+    corpus, hardware = materials.corpus, settings.hardware
+    return {member.stage: member.fingerprint(recipe, corpus, hardware) for member in materials.members}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from understudy.runtime.hardware import Hardware, detect
-from understudy.storage.artifacts import default_cache
+from understudy.storage.layout import default_cache
 
 
 @dataclass(frozen=True)

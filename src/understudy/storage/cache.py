@@ -22,7 +22,7 @@ from stat import S_ISDIR
 from typing import Any, Literal, cast
 
 from understudy.errors import UserError
-from understudy.storage.artifacts import RunDirectory
+from understudy.storage.layout import RunDirectory
 from understudy.storage.usage import MARKER, marker, runs_of
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ _CONTENTS = {
     "logits": re.compile(rf"[0-9a-f]{{64}}\.npy|key\.json|\.[0-9a-f]{{8}}-.+|{re.escape(MARKER)}"),
 }
 _TOKENS = re.compile(rf"({_KEY})\.(arrow|sha256|{re.escape(MARKER)})")
-# What `storage.artifacts` leaves if it is killed while it writes, and `prune` if it is killed while it removes.
+# What `storage.files` leaves if it is killed while it writes, and `prune` if it is killed while it removes.
 _UNFINISHED = re.compile(rf"\.[0-9a-f]{{8}}-(new-|old-)?{_KEY}(\..+)?")
 
 

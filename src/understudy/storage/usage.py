@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from understudy.storage.artifacts import write_json
+from understudy.storage.files import write_json
+from understudy.storage.records import load_record
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,12 @@ MARKER = "used.json"
 _MOST_RUNS = 100
 
 
-@dataclass
+@dataclass(frozen=True)
+class _Marker:
+    runs: list[str]
+
+
+@dataclass(frozen=True)
 class Uses:
     """What one run used.
 
@@ -71,7 +76,7 @@ def note_use(entry: Path) -> None:
         if runs == before and path.is_file():
             os.utime(path)
         else:
-            write_json(path, {"runs": runs[-_MOST_RUNS:]})
+            write_json(path, asdict(_Marker(runs[-_MOST_RUNS:])))
     except (OSError, ValueError) as error:  # a cache that cannot be written, a path that is not UTF-8
         log.debug("%s: its use was not noted: %s", entry, error)
 
@@ -84,7 +89,6 @@ def marker(entry: Path) -> Path:
 def runs_of(path: Path) -> list[str]:
     """The runs that a marker names, the last user last; none if there is no marker or it is damaged."""
     try:
-        runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return load_record(_Marker, path).runs
+    except (OSError, ValueError):
         return []
-    return [run for run in runs if isinstance(run, str)] if isinstance(runs, list) else []

@@ -1,21 +1,26 @@
-"""What a benchmark found: `benchmark.json` as frozen dataclasses, one field a key."""
+"""The results of a benchmark: `benchmark.json` as frozen dataclasses, one field per key."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from understudy.evaluation.results import load_results
+from understudy.errors import RunDirectoryError
 from understudy.evaluation.tradeoff import Role
 from understudy.runtime.hardware import Dtype
-from understudy.storage.artifacts import SCHEMA_VERSION, write_json
+from understudy.storage.files import write_json
+from understudy.storage.layout import SCHEMA_VERSION
+from understudy.storage.records import read_record
+from understudy.timing.turns import Readings
 
 Runtime = Literal["pytorch", "openvino", "onnxruntime", "ngrams"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 _NAMES = {"pytorch": "PyTorch", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "ngrams": "n-grams"}
+_MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,11 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a million texts like these take.
+    """The time that a million texts like these take.
 
     Attributes:
         hours: On this machine.
-        core_hours: Those times the CPU threads that are kept busy; None on another device than a CPU.
+        core_hours: `hours` times the CPU threads; None on other devices.
     """
 
     hours: float
@@ -45,16 +50,16 @@ class Side:
     """What is measured: a model in a runtime.
 
     Attributes:
-        name: `teacher`, `student`, the name of a control or of another student of the frontier.
-        role: What the model is.
-        folder: Where it was opened, relative to the run directory.
-        runtime: What computes it.
-        precision: Of its weights and matrix products.
-        dtype: Compute type of what is not quantised.
-        device: Where it is computed.
+        name: `teacher`, `student`, or the name of a control or of another student of the frontier.
+        role: Whether the model is a teacher, a student or a control.
+        folder: The model's folder, relative to the run directory.
+        runtime: What runs the model.
+        precision: Precision of its weights and matrix products.
+        dtype: Compute type of everything that is not quantised.
+        device: Where it runs.
         threads: CPU threads that it may use.
         bytes: Size of its weights.
-        padded: Whether it is the original's way of measuring: batches of 128 padded to the maximum length.
+        padded: Whether a batch of 128 texts is padded to the maximum length, as in the original notebook.
     """
 
     name: str
@@ -70,7 +75,7 @@ class Side:
 
     @property
     def label(self) -> str:
-        """The model, for people."""
+        """The model's name, for people."""
         name = self.name.replace("_", " ")
         if self.role == "control":
             return f"{name} (control)"
@@ -78,7 +83,7 @@ class Side:
 
     @property
     def way(self) -> str:
-        """How it is computed, for people."""
+        """Runtime and precision, for people."""
         if self.runtime == "ngrams":
             return _NAMES[self.runtime]
         way = f"{_NAMES[self.runtime]} {self.precision}"
@@ -93,11 +98,11 @@ class Measurement:
 
     Attributes:
         side: What was measured.
-        documents_per_second: Of many texts at once; the median of the rounds.
-        each_round: The same, one value a round.
-        speedup: `documents_per_second` / that of the teacher's reference; None where the teacher is no model.
-        latency_ms: One text at a time; None for a reference, which is measured in batches only.
-        million_texts: What they take at this rate.
+        documents_per_second: Texts per second in bulk; the median of the rounds.
+        each_round: Texts per second in bulk, one value per round.
+        speedup: `documents_per_second` / that of the teacher's padded batches; None if the teacher's scores were given.
+        latency_ms: Milliseconds for one text at a time; None for padded batches.
+        million_texts: The time that a million texts take at this rate.
     """
 
     side: Side
@@ -107,14 +112,48 @@ class Measurement:
     latency_ms: Percentiles | None
     million_texts: Cost
 
+    @classmethod
+    def of(cls, side: Side, readings: Readings, reference: Readings | None) -> Measurement:
+        """What the readings of a side say.
+
+        Args:
+            side: What was measured.
+            readings: Its times.
+            reference: The times that the speedup is against; None for no speedup.
+        """
+        rate = readings.documents_per_second
+        hours = _MILLION / rate / 3600
+        return cls(
+            side=side,
+            documents_per_second=round(rate, 2),
+            each_round=tuple(round(each, 2) for each in readings.each_round),
+            speedup=None if reference is None else round(rate / reference.documents_per_second, 3),
+            latency_ms=_percentiles(readings),
+            million_texts=Cost(round(hours, 4), round(hours * side.threads, 4) if side.device == "cpu" else None),
+        )
+
+
+def measurements(readings: Mapping[Side, Readings]) -> tuple[Measurement, ...]:
+    """One measurement per side, in their order. Speedups are against the teacher's padded batches."""
+    padded = (found for side, found in readings.items() if side.role == "teacher" and side.padded)
+    reference = next(padded, None)
+    return tuple(Measurement.of(side, found, reference) for side, found in readings.items())
+
+
+def _percentiles(readings: Readings) -> Percentiles | None:
+    if not readings.single:
+        return None
+    p50, p95, p99 = (round(value, 3) for value in readings.latency_ms(50, 95, 99))
+    return Percentiles(p50, p95, p99)
+
 
 @dataclass(frozen=True)
 class Skipped:
-    """What could not be measured.
+    """A model that could not be measured.
 
     Attributes:
-        name: The side, or the folder of an export.
-        runtime: What would have computed it.
+        name: The model's name, or the folder of an export.
+        runtime: The runtime that was to run it.
         reason: Why it was left out.
     """
 
@@ -129,14 +168,14 @@ class Benchmark:
 
     Attributes:
         machine: Processor, cores, system.
-        device: Where PyTorch computed; exports run on the CPU.
-        threads: CPU threads of every side but the n-grams, which use one.
-        versions: Of the packages that computed.
-        max_length: Tokens to which the reference is padded.
-        texts: Test texts behind the documents per second.
-        latency_texts: Test texts behind the latencies.
-        rounds: How often each side was timed, after a round of warm-up.
-        measurements: One a side, the teacher's reference first where there is one.
+        device: Where PyTorch ran; exports run on the CPU.
+        threads: CPU threads of every side except the n-grams, which use one.
+        versions: Versions of Python and of the packages.
+        max_length: Tokens to which batches are padded.
+        texts: Test texts answered in bulk.
+        latency_texts: Test texts answered one at a time.
+        rounds: Counted rounds, after one warm-up round.
+        measurements: One per side; the teacher's padded batches come first, if there is a teacher.
         skipped: What was left out.
     """
 
@@ -153,23 +192,23 @@ class Benchmark:
 
     @property
     def reference(self) -> Measurement | None:
-        """What the speedups are against; None where the teacher is no model."""
+        """The teacher's padded batches, which speedups are against; None if the teacher's scores were given."""
         return next((each for each in self.measurements if each.side.name == "teacher" and each.side.padded), None)
 
     @property
     def fastest_student(self) -> Measurement:
-        """The student's fastest way to answer texts, by documents per second."""
+        """The student in its fastest runtime, by documents per second."""
         fastest = self.fastest("student")
         assert fastest is not None  # a run has a student
         return fastest
 
     def fastest(self, role: Literal["teacher", "student"]) -> Measurement | None:
-        """The teacher's or the student's fastest way, not padded; None where it has none."""
+        """The teacher or the student in its fastest runtime, padded batches left out; None if it was not measured."""
         own = (each for each in self.measurements if each.side.name == each.side.role == role and not each.side.padded)
         return max(own, key=lambda each: each.documents_per_second, default=None)
 
     def ways(self) -> list[str]:
-        """How each side is computed, for people; where two exports share a name, with their folders."""
+        """Runtime and precision of each side, for people; exports that would share a name get their folder's name."""
         names = [(each.side.name, each.side.role, each.side.way) for each in self.measurements]
         return [
             each.side.way + (f" ({Path(each.side.folder).name})" if names.count(name) > 1 else "")
@@ -177,7 +216,7 @@ class Benchmark:
         ]
 
     def to_json(self) -> dict[str, object]:
-        """What `benchmark.json` holds."""
+        """The content of `benchmark.json`."""
         return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
 
     def save(self, path: Path) -> None:
@@ -191,4 +230,5 @@ class Benchmark:
             RunDirectoryError: it is missing, or another schema than this version's.
         """
         measure = f"Measure first: understudy benchmark {path.parent}"
-        return load_results(cls, path, f"nothing was measured yet. {measure}", measure)
+        missing = f"nothing was measured yet. {measure}"
+        return read_record(cls, path, error=RunDirectoryError, missing=missing, remedy=measure)

@@ -1,24 +1,24 @@
-"""How fast teacher and student are on this machine, measured in turn."""
+"""The speed of a run's models on this machine: what they are asked to answer, and the figures that come of it."""
 
 from __future__ import annotations
 
 import logging
-import statistics
-import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from understudy.data.tokens import Tokens, pad, tokenise
+from understudy.data.tokens import pad, tokenise
 from understudy.evaluation.results import BatchTime, Latency, ModelSpeed, Speed
-from understudy.inference.engines import PyTorchEngine
-from understudy.inference.logits import predict_logits
-from understudy.models.linear import LinearModel, is_linear
-from understudy.models.loading import load_classifier, load_tokenizer
+from understudy.inference.classifier import Classifier
+from understudy.inference.encoders import TransformersClassifier
+from understudy.inference.exported import ExportedClassifier
+from understudy.inference.opening import open_classifier
+from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.runtime.hardware import Dtype, Hardware
+from understudy.timing.turns import Contender, take_turns
 
 log = logging.getLogger(__name__)
 
@@ -28,213 +28,173 @@ _ROUNDS = 3
 _ENOUGH_SECONDS = 12.0
 
 
-class _Side(ABC):
-    """One model with everything that it needs to answer."""
+@dataclass(frozen=True)
+class Workload:
+    """What the models have to answer.
 
-    @abstractmethod
-    def classify(self, texts: Sequence[str]) -> None:
-        """From texts to logits."""
+    Attributes:
+        texts: The test texts.
+        sample: How many of them are answered in bulk.
+        max_length: Tokens to which a batch of 128 is padded.
+        seed: Seed of the draw of texts.
+    """
 
-    @abstractmethod
-    def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
-        """What a batch of these texts costs, as the original's notebook measures it."""
-
-
-class _Encoder(_Side):
-    def __init__(self, folder: Path, max_length: int, hardware: Hardware, dtype: Dtype) -> None:
-        self._tokenizer = load_tokenizer(folder)
-        self._engine = PyTorchEngine(load_classifier(folder), hardware, dtype)
-        self._max_length = max_length
-
-    def classify(self, texts: Sequence[str]) -> None:
-        predict_logits(self._engine, self._tokens(texts), self._pad_id)  # batches by length
-
-    def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
-        # Only the forward pass over one batch padded to the maximum length.
-        batch = pad(self._tokens(texts), range(len(texts)), self._pad_id, to=self._max_length)
-
-        def forward() -> None:
-            with self._engine.computing():
-                self._engine.forward(batch)  # the logits' way back waits for the device
-
-        return forward
-
-    def _tokens(self, texts: Sequence[str]) -> Tokens:
-        return tokenise(texts, self._tokenizer, self._max_length)
+    texts: Sequence[str]
+    sample: int
+    max_length: int
+    seed: int
 
     @property
-    def _pad_id(self) -> int:
-        return int(self._tokenizer.pad_token_id)
-
-
-class _Linear(_Side):
-    def __init__(self, folder: Path) -> None:
-        self._model = LinearModel.load(folder)
-
-    def classify(self, texts: Sequence[str]) -> None:
-        self._model.predict_proba(texts)
-
-    def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
-        return partial(self.classify, texts)  # it has no padding
-
-
-class _Together(_Side):
-    """A committee: every member answers."""
-
-    def __init__(self, members: list[_Side]) -> None:
-        self._members = members
-
-    def classify(self, texts: Sequence[str]) -> None:
-        for member in self._members:
-            member.classify(texts)
-
-    def padded_batch(self, texts: Sequence[str]) -> Callable[[], None]:
-        batches = [member.padded_batch(texts) for member in self._members]
-
-        def forward() -> None:
-            for batch in batches:
-                batch()
-
-        return forward
+    def drawn(self) -> list[str]:
+        """The texts of the bulk and those answered one at a time, which overlap."""
+        return draw(self.texts, max(self.sample, LATENCY_TEXTS), self.seed)
 
 
 def measure_speed(
-    teacher: Sequence[Path],
-    student: Sequence[Path],
-    texts: Sequence[str],
-    *,
-    max_length: int,
-    sample: int,
-    hardware: Hardware,
-    dtype: Dtype,
-    seed: int,
+    teacher: Sequence[Path], student: Sequence[Path], workload: Workload, hardware: Hardware, dtype: Dtype
 ) -> Speed:
-    """Measures both alternately on real texts, encoders in PyTorch; the student alone where the teacher is no model.
+    """Measures teacher and student alternately on real texts, encoders in PyTorch.
 
-    Documents per second: from texts to logits, in batches by length. Latency: the same for one text at a time. Batches
-    of 128: the forward pass only, padded to the maximum length. Rounds of many texts are timed three times, after a
-    warm-up, and the median counts; rounds that take long are timed less often.
+    Documents per second and latency are measured at the texts' real lengths, from texts to probabilities, through the
+    classifiers that `understudy.load` gives. A batch of 128 is padded to the maximum length, and only its forward pass
+    is timed. Both parts go through `take_turns`: one warm-up round, then at most three rounds, whose median counts.
+
+    Each part stops early on a slow machine: no further round starts once 12 seconds are timed, the warm-up included.
+    So a part takes at most 12 seconds and one round, or the warm-up and one round if these take longer.
+
+    `understudy benchmark` measures with the same contenders and turns. It adds exports and other compute types, has no
+    time limit, and limits tokenizers to `threads`. Here they keep the threads that the run started for them.
 
     Args:
-        teacher: Its folder, or those of a committee, Hugging Face's or a linear model's; all of them have to answer.
-            None where its answers were given.
+        teacher: The folders of its members, which all have to answer. Empty if the teacher's scores were given; then
+            only the student is measured.
         student: Likewise.
-        texts: The test texts.
-        max_length: Tokens after which a text is cut.
-        sample: How many texts are used for documents per second.
-        hardware: Where to measure.
+        workload: What they answer.
+        hardware: Where they compute.
         dtype: Compute type.
-        seed: Chooses the texts.
     """
-    chosen = _choose(texts, sample, seed)
-    padded = [texts[chosen[index % len(chosen)]] for index in range(BATCH)]
-    models = {"teacher": teacher, "student": student} if teacher else {"student": student}
-    sides = _opened(models, max_length, hardware, dtype)
-    speeds = _at_real_lengths(sides, [texts[row] for row in chosen], sample)
-    batches = _alternate({name: side.padded_batch(padded) for name, side in sides.items()})
+    folders = {"teacher": teacher, "student": student} if teacher else {"student": student}
+    models = _opened(folders, hardware, dtype)
+    speeds = _at_real_lengths(models, workload)
+    batch = full_batch(workload.drawn)
+    padded = {name: Contender(BATCH, _padded(members, batch, workload.max_length)) for name, members in models.items()}
+    readings = take_turns(padded, (), _ROUNDS, _ENOUGH_SECONDS)
+    seconds = {name: each.seconds for name, each in readings.items()}
     return Speed(
         device=hardware.device,
         threads=hardware.threads,
         dtype=dtype,
-        max_length=max_length,
+        max_length=workload.max_length,
         batch128=BatchTime(
-            round(batches["teacher"] * 1000, 2) if teacher else None, round(batches["student"] * 1000, 2)
+            round(seconds["teacher"] * 1000, 2) if teacher else None, round(seconds["student"] * 1000, 2)
         ),
-        speedup=round(batches["teacher"] / batches["student"], 3) if teacher else None,
+        speedup=round(seconds["teacher"] / seconds["student"], 3) if teacher else None,
         teacher=speeds.get("teacher"),
         student=speeds["student"],
     )
 
 
 def measure_models(
-    models: Mapping[str, Sequence[Path]],
-    texts: Sequence[str],
-    *,
-    max_length: int,
-    sample: int,
-    hardware: Hardware,
-    dtype: Dtype,
-    seed: int,
+    models: Mapping[str, Sequence[Path]], workload: Workload, hardware: Hardware, dtype: Dtype
 ) -> dict[str, ModelSpeed]:
-    """Documents per second and latency of any number of models, as `measure_speed` measures two.
+    """Measures documents per second and latency of any number of models, as `measure_speed` does.
 
     Args:
-        models: Folders by name; several folders of one name all have to answer.
-        texts: The test texts.
-        max_length: Tokens after which a text is cut.
-        sample: How many texts are used for documents per second.
-        hardware: Where to measure.
+        models: The folders of each model's members, by its name. All members of a model have to answer.
+        workload: What they answer.
+        hardware: Where they compute.
         dtype: Compute type.
-        seed: Chooses the texts.
     """
-    chosen = _choose(texts, sample, seed)
-    return _at_real_lengths(_opened(models, max_length, hardware, dtype), [texts[row] for row in chosen], sample)
+    return _at_real_lengths(_opened(models, hardware, dtype), workload)
 
 
 def padded_batch(
-    folders: Sequence[Path], texts: Sequence[str], *, max_length: int, hardware: Hardware, dtype: Dtype
+    folders: Sequence[Path], texts: Sequence[str], max_length: int, hardware: Hardware, dtype: Dtype
 ) -> Callable[[], None]:
-    """A task to be timed: one forward pass over a batch of texts, padded to the maximum length.
+    """One forward pass in PyTorch over a batch of padded texts, ready to be timed.
 
-    That is how the original's notebook measures speed. A linear model, which has no padding, starts from the texts.
+    This is how the original notebook measures speed. A linear model has no padding: it starts from the texts.
 
     Args:
-        folders: A model's, or those of a committee, all of which have to answer.
+        folders: The folders of a model's members, which all have to answer.
         texts: The batch.
         max_length: Tokens to which the batch is padded, and after which a text is cut.
         hardware: Where to compute.
         dtype: Compute type.
     """
-    return _together(folders, max_length, hardware, dtype).padded_batch(texts)
+    return _padded(open_in_pytorch(folders, hardware, dtype), texts, max_length)
 
 
-def _choose(texts: Sequence[str], sample: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(len(texts))[: max(sample, LATENCY_TEXTS)]
+def open_in_pytorch(folders: Sequence[Path], hardware: Hardware, dtype: Dtype) -> list[Classifier]:
+    """Opens a model's members as `understudy.load` does: encoders in PyTorch, a linear model in its own form."""
+    return [
+        open_classifier(folder, device=hardware.device, threads=hardware.threads, precision=dtype, engine="pytorch")
+        for folder in folders
+    ]
 
 
-def _opened(
-    models: Mapping[str, Sequence[Path]], max_length: int, hardware: Hardware, dtype: Dtype
-) -> dict[str, _Side]:
+def at_real_lengths(members: Sequence[Classifier], bulk: Sequence[str]) -> Contender:
+    """A contender that goes from texts to probabilities.
+
+    Args:
+        members: All of them have to answer.
+        bulk: The texts that are answered in one call.
+    """
+    for member in members:
+        if isinstance(member, TransformersClassifier | ExportedClassifier):
+            member.cut.said = True  # the run's audit has counted the cut texts
+
+    def answer(texts: Sequence[str]) -> None:
+        for member in members:
+            member.predict_proba(texts)
+
+    return Contender(len(bulk), partial(answer, bulk), lambda text: answer([text]))
+
+
+def draw(texts: Sequence[str], count: int, seed: int) -> list[str]:
+    """Draws `count` texts without repetition, or all if there are fewer."""
+    return [texts[row] for row in np.random.default_rng(seed).permutation(len(texts))[:count]]
+
+
+def full_batch(texts: Sequence[str]) -> list[str]:
+    """The first 128 texts; fewer texts are repeated."""
+    return [texts[row % len(texts)] for row in range(BATCH)]
+
+
+def _opened(models: Mapping[str, Sequence[Path]], hardware: Hardware, dtype: Dtype) -> dict[str, list[Classifier]]:
     log.info("speed: %s, %d threads, %s", hardware.device, hardware.threads, dtype)
-    return {name: _together(folders, max_length, hardware, dtype) for name, folders in models.items()}
+    return {name: open_in_pytorch(folders, hardware, dtype) for name, folders in models.items()}
 
 
-def _together(folders: Sequence[Path], max_length: int, hardware: Hardware, dtype: Dtype) -> _Together:
-    return _Together(
-        [_Linear(folder) if is_linear(folder) else _Encoder(folder, max_length, hardware, dtype) for folder in folders]
-    )
+def _at_real_lengths(models: Mapping[str, Sequence[Classifier]], workload: Workload) -> dict[str, ModelSpeed]:
+    texts = workload.drawn
+    contenders = {name: at_real_lengths(members, texts[: workload.sample]) for name, members in models.items()}
+    found = {}
+    for name, readings in take_turns(contenders, texts[:LATENCY_TEXTS], _ROUNDS, _ENOUGH_SECONDS).items():
+        p50, p95 = readings.latency_ms(50, 95)
+        found[name] = ModelSpeed(round(readings.documents_per_second, 2), Latency(round(p50, 2), round(p95, 2)))
+    return found
 
 
-def _at_real_lengths(sides: dict[str, _Side], texts: Sequence[str], sample: int) -> dict[str, ModelSpeed]:
-    bulk, single = texts[:sample], texts[:LATENCY_TEXTS]
-    for side in sides.values():
-        side.classify(single[:8])
-    seconds = _alternate({name: partial(side.classify, bulk) for name, side in sides.items()})
-    latencies: dict[str, list[float]] = {name: [] for name in sides}
-    for text in single:
-        for name, side in sides.items():
-            latencies[name].append(seconds_of(partial(side.classify, [text])))
+def _padded(members: Sequence[Classifier], texts: Sequence[str], max_length: int) -> Callable[[], None]:
+    passes = [_forward_pass(member, texts, max_length) for member in members]
 
-    def speed(name: str) -> ModelSpeed:
-        p50, p95 = np.percentile(latencies[name], [50, 95]) * 1000
-        return ModelSpeed(round(len(bulk) / seconds[name], 2), Latency(round(float(p50), 2), round(float(p95), 2)))
+    def forward() -> None:
+        for each in passes:
+            each()
 
-    return {name: speed(name) for name in sides}
+    return forward
 
 
-def _alternate(tasks: dict[str, Callable[[], None]]) -> dict[str, float]:
-    """Median seconds of each task, the tasks taking turns so that a drift of the machine meets all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(_ROUNDS):
-        for name, task in tasks.items():
-            seconds[name].append(seconds_of(task))
-        if sum(map(sum, seconds.values())) > _ENOUGH_SECONDS:
-            break
-    return {name: statistics.median(values) for name, values in seconds.items()}
+def _forward_pass(member: Classifier, texts: Sequence[str], max_length: int) -> Callable[[], object]:
+    if not isinstance(member, TransformersClassifier):
+        return partial(member.predict_proba, texts)
+    tokens = tokenise(texts, member.tokenizer, max_length)
+    batch = pad(tokens, range(len(texts)), int(member.tokenizer.pad_token_id), to=max_length)
+    engine = PyTorchEngine(member.model, member.hardware, member.dtype)
 
+    def forward() -> None:
+        with engine.computing():
+            engine.forward(batch)  # the logits come back to the CPU, so the device has finished
 
-def seconds_of(task: Callable[[], object]) -> float:
-    """How long a task takes."""
-    start = time.perf_counter()
-    task()
-    return time.perf_counter() - start
+    return forward

@@ -1,121 +1,159 @@
-"""Timing many models on one machine: they take turns, so that a drift of the machine meets all of them."""
+"""Timing models on one machine: they take turns, so that a change in the machine's load affects all of them."""
 
 from __future__ import annotations
 
 import logging
+import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 
 from understudy.runtime.progress import duration
-from understudy.timing.figures import Cost, Measurement, Percentiles, Side
-from understudy.timing.speed import seconds_of
 
 log = logging.getLogger(__name__)
 
+Name = TypeVar("Name", bound=Hashable)
+
 _BLOCK = 10
-_MILLION = 1_000_000
+_LONG_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A side, ready to answer.
+    """A model that is ready to answer.
 
     Attributes:
-        side: What it is.
         documents: How many texts `bulk` answers.
-        bulk: Answers them.
-        single: Answers one text; None where only `bulk` is to be timed.
+        bulk: Answers them all.
+        single: Answers one text; None if only `bulk` is timed.
     """
 
-    side: Side
     documents: int
     bulk: Callable[[], object]
-    single: Callable[[str], object] | None
+    single: Callable[[str], object] | None = None
 
 
-@dataclass
-class _Readings:
-    """Seconds of one contender: a value a round, and a value a text and round."""
+@dataclass(frozen=True)
+class Readings:
+    """The counted times of one contender, in seconds. The warm-up is not in them.
 
-    bulk: list[float] = field(default_factory=list)
-    single: list[float] = field(default_factory=list)
+    Attributes:
+        documents: Texts per reading of `bulk`.
+        bulk: One reading per round.
+        single: One reading per text and round; empty if only `bulk` was timed.
+    """
+
+    documents: int
+    bulk: tuple[float, ...]
+    single: tuple[float, ...] = ()
+
+    @property
+    def rounds(self) -> int:
+        """Counted rounds, which are fewer than requested if the time limit ended them."""
+        return len(self.bulk)
+
+    @property
+    def texts(self) -> int:
+        """Texts answered one at a time in each round."""
+        return len(self.single) // self.rounds
+
+    @property
+    def seconds(self) -> float:
+        """Median of `bulk`."""
+        return statistics.median(self.bulk)
+
+    @property
+    def documents_per_second(self) -> float:
+        """Texts per second in bulk, from the median."""
+        return self.documents / self.seconds
+
+    @property
+    def each_round(self) -> tuple[float, ...]:
+        """Texts per second in bulk, one value per round."""
+        return tuple(self.documents / seconds for seconds in self.bulk)
+
+    def latency_ms(self, *ranks: float) -> tuple[float, ...]:
+        """Percentiles of `single` in milliseconds.
+
+        Args:
+            *ranks: Which percentiles, from 0 to 100.
+        """
+        return tuple(float(value) * 1000 for value in np.percentile(self.single, ranks))
+
+    @property
+    def _total(self) -> float:
+        return sum(self.bulk) + sum(self.single)
 
 
-def take_turns(contenders: Sequence[Contender], texts: Sequence[str], rounds: int) -> list[Measurement]:
-    """Times all contenders alternately, after a round that warms up and does not count.
+def take_turns(
+    contenders: Mapping[Name, Contender], texts: Sequence[str], rounds: int, enough_seconds: float = math.inf
+) -> dict[Name, Readings]:
+    """Times all contenders alternately, after a warm-up round that does not count.
 
-    In a round each answers its texts in bulk, one contender after the other; then each answers ten of `texts`, one at a
-    time, then each the next ten, and so on. The warm-up goes through the same texts, so that a runtime has compiled
-    what it compiles for every length before anything counts.
+    In each round every contender answers its texts in bulk, one contender after the other. Then every contender answers
+    the first ten of `texts`, one at a time, then the next ten, and so on. The warm-up is a whole round with the same
+    texts, because runtimes compile kernels for new lengths.
 
     Args:
-        contenders: At least one. Speedups are against the first teacher among them that is `padded`.
-        texts: For one at a time.
-        rounds: From 1.
+        contenders: At least one, by name.
+        texts: The texts to be answered one at a time.
+        rounds: How many rounds count at most, from 1.
+        enough_seconds: No further round starts once the timed seconds exceed this limit. The warm-up's seconds belong
+            to them. One round always counts.
 
     Returns:
-        One measurement a contender, in their order.
+        The readings of each contender, in the order of `contenders`.
     """
-    log.info(
-        "benchmark: %d sides, a round of warm-up and %d that count, %d texts one at a time",
-        *(len(contenders), rounds, len(texts)),
-    )
-    # No progress bar: the thread that redraws one would compute beside what is timed.
-    start = time.monotonic()
-    _round(contenders, texts)
-    warm_up = time.monotonic() - start
-    log.info("benchmark: warmed up in %s; about %s left", duration(warm_up), duration(rounds * warm_up))
-    readings = [_Readings() for _ in contenders]
-    for number in range(rounds):
-        for kept, new in zip(readings, _round(contenders, texts), strict=True):
-            kept.bulk += new.bulk
-            kept.single += new.single
-        log.info("benchmark: round %d of %d", number + 1, rounds)
-    each = list(zip(contenders, readings, strict=True))
-    slow = (
-        _rate(contender, statistics.median(found.bulk))
-        for contender, found in each
-        if contender.side.role == "teacher" and contender.side.padded
-    )
-    reference = next(slow, None)
-    return [_measurement(contender, found, reference) for contender, found in each]
+    # No progress bar: the thread that redraws it would compete with the models.
+    warm_up = sum(each._total for each in _round(contenders, texts).values())
+    left = min(rounds * warm_up, max(warm_up, enough_seconds))
+    level = logging.INFO if left > _LONG_SECONDS else logging.DEBUG
+    log.log(level, "timing: the warm-up took %s; up to %s left", duration(warm_up), duration(left))
+    counted: list[dict[Name, Readings]] = []
+    spent = warm_up
+    while len(counted) < rounds and (not counted or spent <= enough_seconds):
+        counted.append(_round(contenders, texts))
+        spent += sum(each._total for each in counted[-1].values())
+        log.log(level, "timing: round %d of %d", len(counted), rounds)
+    if len(counted) < rounds:
+        limit = duration(enough_seconds)
+        log.info("timing: stopped after %d of %d rounds; the limit is %s", len(counted), rounds, limit)
+    return {name: _joined([each[name] for each in counted]) for name in contenders}
 
 
-def _round(contenders: Sequence[Contender], texts: Sequence[str]) -> list[_Readings]:
-    readings = [_Readings([seconds_of(contender.bulk)]) for contender in contenders]
+def seconds_of(task: Callable[[], object]) -> float:
+    """How long a task takes."""
+    start = time.perf_counter()
+    task()
+    return time.perf_counter() - start
+
+
+def _round(contenders: Mapping[Name, Contender], texts: Sequence[str]) -> dict[Name, Readings]:
+    bulk = {name: seconds_of(contender.bulk) for name, contender in contenders.items()}
+    single: dict[Name, list[float]] = {name: [] for name in contenders}
     for start in range(0, len(texts), _BLOCK):
         block = texts[start : start + _BLOCK]
-        for contender, found in zip(contenders, readings, strict=True):
+        for name, contender in contenders.items():
             if contender.single is None:
                 continue
-            # Once without the clock: the contender before has left its own data in the caches, and threads of its
-            # runtime may still be waiting for work with full force.
+            # Not timed: the previous contender leaves its data in the caches, and its runtime's threads may still spin.
             contender.single(block[0])
-            found.single += [seconds_of(partial(contender.single, text)) for text in block]
-    return readings
+            single[name] += [seconds_of(partial(contender.single, text)) for text in block]
+    return {
+        name: Readings(contender.documents, (bulk[name],), tuple(single[name]))
+        for name, contender in contenders.items()
+    }
 
 
-def _rate(contender: Contender, seconds: float) -> float:
-    return contender.documents / seconds
-
-
-def _measurement(contender: Contender, readings: _Readings, reference: float | None) -> Measurement:
-    side, rate = contender.side, _rate(contender, statistics.median(readings.bulk))
-    latency = None
-    if readings.single:
-        p50, p95, p99 = (round(float(value), 3) for value in np.percentile(readings.single, [50, 95, 99]) * 1000)
-        latency = Percentiles(p50, p95, p99)
-    hours = _MILLION / rate / 3600
-    return Measurement(
-        side=side,
-        documents_per_second=round(rate, 2),
-        each_round=tuple(round(_rate(contender, seconds), 2) for seconds in readings.bulk),
-        speedup=None if reference is None else round(rate / reference, 3),
-        latency_ms=latency,
-        million_texts=Cost(round(hours, 4), round(hours * side.threads, 4) if side.device == "cpu" else None),
+def _joined(rounds: Sequence[Readings]) -> Readings:
+    return Readings(
+        rounds[0].documents,
+        tuple(chain.from_iterable(each.bulk for each in rounds)),
+        tuple(chain.from_iterable(each.single for each in rounds)),
     )

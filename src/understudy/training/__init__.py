@@ -1,1 +1,1 @@
-"""How models learn: teacher, student, the linear model, their losses and calibration; it is told what to learn from."""
+"""How models learn: teacher, student, linear model, losses, calibration; nothing here knows a run or a report."""

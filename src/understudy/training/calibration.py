@@ -1,4 +1,4 @@
-"""What comes behind a training: the temperature that makes a classifier's probabilities mean what they say."""
+"""Calibration after training: a temperature that makes a classifier's confidence match its accuracy."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from understudy.data.tokens import pad
-from understudy.evaluation.calibration import FEWEST_TEXTS, at_an_end, fit_temperature
 from understudy.evaluation.metrics import expected_calibration_error
-from understudy.inference.engines import PyTorchEngine
+from understudy.evaluation.temperature import FEWEST_TEXTS, at_an_end, fit_temperature
 from understudy.inference.logits import predict_logits, softmax
+from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.folding import fold_temperature
+from understudy.recipe.training import TrainingOptions
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.runtime.progress import progress
-from understudy.training.trainer import Examples
+from understudy.training.trainer import Examples, TrainingContext
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +33,10 @@ class Calibration:
     """How a trained classifier was calibrated, on the validation texts.
 
     Attributes:
-        temperature: What its logits were divided by; None where they were left as they are.
-        ece_before: Expected calibration error of the logits as they were trained; None where it was not looked at.
-        ece_after: Of the divided ones; None where they were left as they are.
-        left: Why they were left as they are; None where they were not.
+        temperature: What its logits were divided by; None if they were not changed.
+        ece_before: Expected calibration error before calibration; None if it was not computed.
+        ece_after: The same after calibration; None if the logits were not changed.
+        left: Why the logits were not changed; None if they were.
     """
 
     temperature: float | None
@@ -55,10 +56,10 @@ def calibrate(
 ) -> Calibration:
     """Fits a temperature on the validation texts and folds it into the model's weights.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.04599. The model is left as it is where
-    there are fewer than 50 validation texts, where the best temperature lies at an end of what is searched (the texts
-    are then all answered rightly, or no better than by chance, and tell nothing of how sure the model may be), and
-    where the temperature cannot be folded.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.04599. The model is not changed in three
+    cases: there are fewer than 50 validation texts; the temperature cannot be folded; or the best temperature is at an
+    end of the searched range. In the last case the model answers all texts rightly, or no better than by chance, so the
+    texts do not tell how sure it may be.
 
     Args:
         model: A trained sequence classifier, changed in place.
@@ -69,24 +70,41 @@ def calibrate(
         description: Names the model in messages.
     """
     if len(validation.labels) < FEWEST_TEXTS:
-        return _left(description, f"{len(validation.labels)} validation texts are fewer than {FEWEST_TEXTS}")
-    logits = _logits(model, validation, pad_id, hardware, dtype, description)
+        return _left(description, f"only {len(validation.labels)} validation texts; calibration needs {FEWEST_TEXTS}")
+    logits = _logits(PyTorchEngine(model, hardware, dtype), validation, pad_id, description)
     ece = expected_calibration_error(softmax(logits), validation.labels)
     temperature = fit_temperature(logits, validation.labels)
     if at_an_end(temperature):
-        return _left(description, f"its temperature, {temperature:.3g}, lies at an end of what is searched", ece)
+        return _left(description, f"the best temperature, {temperature:.3g}, is at an end of the searched range", ece)
     batch = {
         name: torch.from_numpy(values).to(hardware.device)
         for name, values in pad(validation.tokens, range(_PROBES), pad_id).items()
     }
     if not fold_temperature(model, temperature, batch):
-        return _left(description, f"no one layer of this {model.config.model_type} model makes its logits", ece)
+        return _left(
+            description, f"the logits of this {model.config.model_type} model do not come from a single layer", ece
+        )
     after = expected_calibration_error(softmax(logits / temperature), validation.labels)
     log.info(
-        "%s: temperature %.3f on %d validation texts, whose calibration error goes from %.4f to %.4f",
+        "%s: temperature %.3f on %d validation texts; their calibration error changes from %.4f to %.4f",
         *(description, temperature, len(validation.labels), ece, after),
     )
     return Calibration(temperature, ece, after, None)
+
+
+def calibrate_trained(
+    model: PreTrainedModel, validation: Examples, options: TrainingOptions, pad_id: int, context: TrainingContext
+) -> Calibration:
+    """Calibrates a model in the place and compute type of its training; see `calibrate`."""
+    hardware = context.hardware
+    return calibrate(
+        model,
+        validation,
+        pad_id=pad_id,
+        hardware=hardware,
+        dtype=hardware.dtype(options.precision),
+        description=context.description,
+    )
 
 
 def _left(description: str, reason: str, ece: float | None = None) -> Calibration:
@@ -94,8 +112,6 @@ def _left(description: str, reason: str, ece: float | None = None) -> Calibratio
     return Calibration(None, ece, None, reason)
 
 
-def _logits(
-    model: PreTrainedModel, validation: Examples, pad_id: int, hardware: Hardware, dtype: Dtype, description: str
-) -> np.ndarray:
+def _logits(engine: PyTorchEngine, validation: Examples, pad_id: int, description: str) -> np.ndarray:
     with progress(f"{description}, validation", len(validation.labels)) as advance:
-        return predict_logits(PyTorchEngine(model, hardware, dtype), validation.tokens, pad_id, advance)
+        return predict_logits(engine, validation.tokens, pad_id, advance)

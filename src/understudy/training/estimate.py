@@ -1,4 +1,4 @@
-"""What a run will take, roughly, before it starts: time from one layer's step and the models' sizes, and disk."""
+"""A rough estimate of a run's time and disk, from the time of one layer's step and the models' sizes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from understudy.runtime.hardware import Dtype, Hardware, torch_dtype
 
-# Share of the rate of one feed-forward layer, forward and backward, that training MiniLM-L6 reaches; measured on a CPU
-# with AMX. A large matrix product is no measure: there training reaches a quarter of its rate, elsewhere over half.
+# Training MiniLM-L6 reaches this share of the rate of one feed-forward layer, forward and backward (measured on a CPU
+# with AMX). A large matrix product is a worse measure: training reaches a quarter of its rate there, elsewhere half.
 _EFFICIENCY = 0.45
 _TOKENS = 4096  # in a batch of 16 texts of 256 tokens
 
@@ -41,27 +41,27 @@ class Work:
 
     @property
     def inner(self) -> int:
-        """Width of the feed-forward layers; DistilBERT has a name of its own for it."""
-        return getattr(self.config, "intermediate_size", None) or getattr(
-            self.config, "hidden_dim", 4 * self.config.hidden_size
-        )
+        """Width of the feed-forward layers; DistilBERT names it differently."""
+        width = getattr(self.config, "intermediate_size", None) or getattr(self.config, "hidden_dim", None)
+        return int(width or 4 * self.config.hidden_size)
 
     @property
     def operations(self) -> float:
-        hidden = self.config.hidden_size
+        hidden = int(self.config.hidden_size)
         per_token = 2 * self.layers * (4 * hidden**2 + 2 * hidden * self.inner + 2 * self.length * hidden)
         return per_token * (3 * self.trained + self.scored)
 
     @property
     def parameters(self) -> int:
-        hidden = self.config.hidden_size
-        return self.config.vocab_size * hidden + self.layers * (4 * hidden**2 + 2 * hidden * self.inner)
+        hidden = int(self.config.hidden_size)
+        return int(self.config.vocab_size) * hidden + self.layers * (4 * hidden**2 + 2 * hidden * self.inner)
 
 
 def estimate(works: list[Work], hardware: Hardware, dtype: Dtype) -> Estimate:
-    """Adds up the operations and divides by what a layer of the largest model reaches now.
+    """Divides the sum of operations by the rate that a layer of the largest model reaches now.
 
-    On disk each model stands with its optimiser's two moments in up to three checkpoints, then alone.
+    On disk a model in training takes up to three checkpoints with the optimiser's two moments; a finished model is
+    alone.
     """
     widest = max(works, key=lambda work: work.config.hidden_size)
     rate = _layer_rate(hardware, dtype, widest.config.hidden_size, widest.inner) * _EFFICIENCY

@@ -1,10 +1,10 @@
-"""The linear model as a stage: fitted once for all that need it, a committee's member and the control."""
+"""The linear model as a stage: fitted once for a committee's member and for the control."""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,28 +13,23 @@ from understudy.data.corpus import Corpus
 from understudy.errors import ModelError
 from understudy.inference.logits import softmax
 from understudy.models.linear import LinearModel
-from understudy.storage.artifacts import copy_folder, fingerprint, folder_digest, write_folder, write_json
+from understudy.storage.files import copy_folder, folder_digest, write_folder, write_json
+from understudy.storage.records import load_record
 from understudy.storage.usage import note_use
 from understudy.training.teacher import TrainedModel
 
 log = logging.getLogger(__name__)
 
 
-def linear_fingerprint(corpus: Corpus) -> str:
-    """Names a linear model by all that decides it."""
-    return fingerprint(kind="linear", train=corpus.train.digest, classes=corpus.classes)
-
-
-def train_linear(corpus: Corpus, cache: Path, folder: Path, description: str) -> TrainedModel:
+def train_linear(corpus: Corpus, entry: Path, folder: Path, description: str) -> TrainedModel:
     """Fits the linear model on the labelled training texts, or finds it in the cache, and writes it to a folder.
 
     Args:
         corpus: Has the texts.
-        cache: The cache folder.
+        entry: The model's folder in the cache, named by its fingerprint.
         folder: Where the model goes.
         description: Names the stage in messages.
     """
-    entry = cache / "linear" / linear_fingerprint(corpus)
     seconds = _from_cache(entry)
     reused = seconds is not None
     if seconds is None:
@@ -44,14 +39,14 @@ def train_linear(corpus: Corpus, cache: Path, folder: Path, description: str) ->
         seconds = round(time.monotonic() - start, 2)
         with write_folder(entry) as temporary:
             model.save(temporary / "model")
-            write_json(temporary / "training.json", {"seconds": seconds})
+            write_json(temporary / "training.json", asdict(_Record(seconds)))
     note_use(entry)
     copy_folder(entry / "model", folder)
     return TrainedModel(folder, folder_digest(folder), seconds, reused, [])
 
 
 def distil_linear(corpus: Corpus, soft_labels: np.ndarray, folder: Path) -> TrainedModel:
-    """Fits the linear model on the teacher's soft labels of all transfer texts; the given labels are not used.
+    """Fits the linear model on the teacher's soft labels of all transfer texts; it ignores the given labels.
 
     Args:
         corpus: Has the texts.
@@ -66,13 +61,20 @@ def distil_linear(corpus: Corpus, soft_labels: np.ndarray, folder: Path) -> Trai
     return TrainedModel(folder, folder_digest(folder), time.monotonic() - start, False, [])
 
 
+@dataclass(frozen=True)
+class _Record:
+    """What `training.json` holds, next to a model in the cache."""
+
+    seconds: float
+
+
 def _from_cache(entry: Path) -> float | None:
-    """The seconds that fitting the model in an entry took; None where there is none that is whole."""
+    """The seconds that it took to fit the model in an entry; None if there is no undamaged one."""
     if not entry.is_dir():
         return None
     try:
         LinearModel.load(entry / "model")
-        return float(json.loads((entry / "training.json").read_text(encoding="utf-8"))["seconds"])
-    except (ModelError, OSError, ValueError, KeyError, TypeError):
-        log.warning("%s is damaged and is made again", entry)
+        return load_record(_Record, entry / "training.json").seconds
+    except (ModelError, OSError, ValueError):
+        log.warning("%s is damaged; making it again", entry)
         return None

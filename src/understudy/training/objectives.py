@@ -1,7 +1,7 @@
 """Losses, as pure functions on tensors.
 
-Each takes the student's logits, the labels (-100 where a text has none) and the teacher's logits, row for row of the
-same texts, and returns a scalar to be minimised.
+Each takes the student's logits, the labels (-100 for a text without one) and the teacher's logits, row for row of the
+same texts. It returns a scalar to be minimised.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Objective = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """T^2 * KL(teacher || student) of the tempered distributions, one value a text.
+    """T^2 * KL(teacher || student) of the tempered distributions, one value per text.
 
-    The square keeps the gradient's size independent of the temperature (Hinton et al. 2015, arXiv 1503.02531,
+    The factor T^2 keeps the size of the gradient independent of the temperature (Hinton et al. 2015, arXiv 1503.02531,
     section 2).
 
     Args:
@@ -34,7 +34,7 @@ def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
 
 
 def soft_mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Mean squared difference of the logits, one value a text (Kim et al. 2021, arXiv 2105.08919).
+    """Mean squared difference of the logits, one value per text (Kim et al. 2021, arXiv 2105.08919).
 
     Args:
         student_logits: Shape (texts, classes).
@@ -44,7 +44,7 @@ def soft_mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 
 def hard_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy, one value a text, 0 where there is no label.
+    """Cross-entropy, one value per text; 0 for a text without a label.
 
     Args:
         logits: Shape (texts, classes).
@@ -57,9 +57,9 @@ def hard_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = Non
 def supervised(class_weights: list[float] | None = None) -> Objective:
     """Cross-entropy with the labels, the mean over labelled texts.
 
-    Class weights scale each text's loss and do not change the divisor, as in `distilled`: with PyTorch's own weighted
-    mean a batch of one rare class would count no more than any other, and a control would not be weighted like its
-    student.
+    Class weights scale each text's loss and do not change the divisor, as in `distilled`. With PyTorch's own weighted
+    mean a batch of one rare class would count no more than any other, and a control would be weighted differently from
+    its student.
     """
 
     def loss(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None) -> Tensor:
@@ -76,7 +76,7 @@ def distilled(kind: str, temperature: float, alpha: float, class_weights: list[f
         kind: `kl` or `mse`.
         temperature: Of the KL loss.
         alpha: Weight of the soft loss.
-        class_weights: Weights of the cross-entropy, one a class.
+        class_weights: Weights of the cross-entropy, one per class.
     """
 
     def loss(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None) -> Tensor:

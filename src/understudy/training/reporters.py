@@ -1,4 +1,4 @@
-"""Callbacks of experiment trackers, kept from breaking the training that they watch."""
+"""Callbacks of experiment trackers; a tracker that fails does not break the training that it watches."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BEGINNINGS = ("on_init_end", "on_train_begin")
 
 
 class Reporters(TrainerCallback):
-    """One callback that hands Trainer's events on to those of the trackers.
+    """One callback that passes Trainer's events to the trackers' callbacks.
 
-    A tracker that fails before the first step ends the training with an error that says what to do. One that fails
-    later is left out from then on, with one warning.
+    A tracker that fails before the first step ends the training with an error that says what to do. A tracker that
+    fails later is dropped, with one warning.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Reporters(TrainerCallback):
         self._callbacks[tracker] = callback
 
     def enter(self, opened: ExitStack, tracker: str, context: AbstractContextManager[Any]) -> None:
-        """Enters a tracker's run, which `opened` leaves in the end; what goes wrong there is no more than a warning."""
+        """Enters a tracker's run, which `opened` leaves at the end; an error on leaving is only a warning."""
         context.__enter__()
 
         def leave(*error: Any) -> None:
@@ -48,8 +48,8 @@ class Reporters(TrainerCallback):
             yield
         except Exception as error:
             raise UserError(
-                f"--report-to {tracker}: it refuses to begin: {_said(error)} Set it up as its manual says, or leave it "
-                "out; what is finished is kept."
+                f"--report-to {tracker}: the tracker does not start: {_said(error)} Set it up as its manual says, or "
+                "leave it out. Finished work is kept."
             ) from error
 
     @contextmanager
@@ -60,14 +60,14 @@ class Reporters(TrainerCallback):
             self._callbacks.pop(tracker, None)
             if tracker not in self._failed:
                 log.warning(
-                    "--report-to %s: it failed, and the rest of this training is not reported to it: %s What is "
-                    "trained does not depend on it.",
+                    "--report-to %s: the tracker failed, and gets no more of this training: %s The trained model does "
+                    "not depend on it.",
                     *(tracker, _said(error)),
                 )
             self._failed.add(tracker)
 
     def __getattribute__(self, name: str) -> Any:
-        # Whatever events there are; the base class has a method for each, which does nothing.
+        # The base class has a method for each event, which does nothing.
         return partial(self._event, name) if name.startswith("on_") else super().__getattribute__(name)
 
     def _event(

@@ -1,4 +1,4 @@
-"""The student: distilled from the teacher's soft labels, or, as a control, trained without them."""
+"""The student: distilled from the teacher's soft labels; or, as a control, trained without them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from understudy.models.loading import Origin, load_classifier, load_tokenizer
 from understudy.models.students import from_layers, static_student
 from understudy.models.vocabulary import Vocabulary, prune_embeddings
 from understudy.recipe.recipe import Recipe
-from understudy.recipe.training import LayerChoice
-from understudy.runtime.hardware import Hardware
-from understudy.storage.artifacts import fingerprint, folder_digest, write_folder
-from understudy.training.calibration import calibrate
-from understudy.training.objectives import balanced_class_weights, distilled, supervised
+from understudy.recipe.training import DistillationOptions, LayerChoice
+from understudy.storage.files import write_folder
+from understudy.training.calibration import calibrate_trained
+from understudy.training.objectives import Objective, balanced_class_weights, distilled, supervised
 from understudy.training.teacher import TrainedModel, save_model
-from understudy.training.tracking import NO_TRACKING, Tracking
-from understudy.training.trainer import Examples, train
+from understudy.training.trainer import Examples, Method, TrainingContext, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -36,8 +34,8 @@ class Start:
         folder: A checkpoint, or the model whose layers are taken.
         layers: How many layers are taken; None for a checkpoint.
         which: Which layers; see `understudy.models.students.taken_layers`.
-        vocabulary: What is kept of the folder's vocabulary; None keeps it whole.
-        static: Whether only the folder's word embeddings are taken, for a model without any layer.
+        vocabulary: The tokens that are kept; None keeps all.
+        static: Whether only the folder's word embeddings are taken, for a model without layers.
     """
 
     folder: Path
@@ -61,11 +59,34 @@ class Start:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return load_tokenizer(self.folder) if self.vocabulary is None else self.vocabulary.tokenizer
 
-    def fingerprint(self) -> str:
-        """Digest of what the model that training begins with depends on, but for classes and seed."""
-        kept = None if self.vocabulary is None else self.vocabulary.kept.tolist()
-        origin = {"folder": folder_digest(self.folder), "layers": self.layers, "which": self.which}
-        return fingerprint(**origin, kept=kept, static=self.static)
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a student learns from.
+
+    Attributes:
+        corpus: Training and validation texts.
+        tokens: Of `transfer`, `train` and `validation`, by the student's tokenizer.
+        teacher_logits: Row for row of the transfer texts, the labelled ones first. None for a control, which learns
+            from the labelled texts alone; all else is equal.
+    """
+
+    corpus: Corpus
+    tokens: dict[str, Tokens]
+    teacher_logits: np.ndarray | None
+
+    def examples(self) -> Examples:
+        """The texts to train on."""
+        if self.teacher_logits is None:
+            return Examples(self.tokens["train"], self.corpus.train.labels)
+        return Examples(self.tokens["transfer"], self.corpus.transfer_labels, self.teacher_logits)
+
+    def objective(self, options: DistillationOptions) -> Objective:
+        """The loss."""
+        weights = balanced_class_weights(self.corpus.class_counts) if options.class_weights == "balanced" else None
+        if self.teacher_logits is None:
+            return supervised(weights)
+        return distilled(options.objective, options.temperature, options.alpha, weights)
 
 
 def student_start(recipe: Recipe, teacher: Path, origin: Origin | None, vocabulary: Vocabulary | None = None) -> Start:
@@ -74,8 +95,8 @@ def student_start(recipe: Recipe, teacher: Path, origin: Origin | None, vocabula
     Args:
         recipe: Its `student` section.
         teacher: The fine-tuned teacher's folder.
-        origin: The checkpoint, when the recipe names one.
-        vocabulary: What is kept of the tokens, when the recipe says so.
+        origin: The checkpoint, if the recipe names one.
+        vocabulary: The tokens that are kept, if the recipe limits them.
     """
     options = recipe.student
     if origin is not None:
@@ -86,84 +107,43 @@ def student_start(recipe: Recipe, teacher: Path, origin: Origin | None, vocabula
 def control_start(
     recipe: Recipe, teacher_origin: Origin, origin: Origin | None, vocabulary: Vocabulary | None = None
 ) -> Start:
-    """Where the same student starts that has no teacher: never from what the teacher learned.
+    """Where the control starts, which is the same student without a teacher: never from what the teacher learned.
 
-    A student made of the teacher's layers takes them from the encoder that the teacher was before fine-tuning. Only
-    where the teacher came ready-made there is no such encoder, and the control starts from its layers as the student
-    does.
+    If the student is made of the teacher's layers, the control takes the layers of the encoder before fine-tuning. A
+    ready-made teacher has no such encoder; the control then starts from its layers, as the student does.
     """
     return student_start(recipe, teacher_origin.path, origin, vocabulary)
 
 
-def train_student(
-    recipe: Recipe,
-    corpus: Corpus,
-    tokens: dict[str, Tokens],
-    teacher_logits: np.ndarray | None,
-    start: Start,
-    hardware: Hardware,
-    folder: Path,
-    checkpoints: Path,
-    description: str,
-    tracking: Tracking = NO_TRACKING,
-) -> TrainedModel:
+def train_student(recipe: Recipe, lesson: Lesson, start: Start, folder: Path, context: TrainingContext) -> TrainedModel:
     """Trains one student, calibrates it and saves it.
 
     Args:
         recipe: Its `distillation` section and the student's seed.
-        corpus: Training and validation texts.
-        tokens: Of `transfer`, `train` and `validation`, by the student's tokenizer.
-        teacher_logits: Row for row of the transfer texts, the labelled ones first; None trains on the labelled ones
-            alone, all else being equal.
-        start: Where the student starts.
-        hardware: Where to train.
+        lesson: What it learns from.
+        start: Where it starts.
         folder: Where the Hugging Face folder goes.
-        checkpoints: Folder for unfinished state.
-        description: Names the stage, in messages and for trackers.
-        tracking: Where its curves go.
+        context: Where it is trained.
 
     Raises:
-        TrainingDiverged: the loss is no longer finite.
+        TrainingDiverged: The loss is no longer finite.
     """
-    options = recipe.distillation
+    options, corpus = recipe.distillation, lesson.corpus
     model = start.build(corpus.classes, recipe.student_seed, options.attention_dropout)
     tokenizer = start.tokenizer()
-    weights = balanced_class_weights(corpus.class_counts) if options.class_weights == "balanced" else None
-    objective = (
-        supervised(weights)
-        if teacher_logits is None
-        else distilled(options.objective, options.temperature, options.alpha, weights)
-    )
-    examples = (
-        Examples(tokens["train"], corpus.train.labels)
-        if teacher_logits is None
-        else Examples(tokens["transfer"], corpus.transfer_labels, teacher_logits)
-    )
-    validation = Examples(tokens["validation"], corpus.validation.labels)
+    validation = Examples(lesson.tokens["validation"], corpus.validation.labels)
     training = train(
         model,
-        examples,
+        lesson.examples(),
         validation,
-        options,
-        objective,
+        method=Method(options, lesson.objective(options), recipe.student_seed),
         pad_id=tokenizer.pad_token_id,
-        seed=recipe.student_seed,
-        hardware=hardware,
-        checkpoints=checkpoints,
-        description=description,
-        tracking=tracking,
+        context=context,
     )
     calibration = None
     if options.calibrate:
-        calibration = calibrate(
-            model,
-            validation,
-            pad_id=tokenizer.pad_token_id,
-            hardware=hardware,
-            dtype=hardware.dtype(options.precision),
-            description=description,
-        )
+        calibration = calibrate_trained(model, validation, options, tokenizer.pad_token_id, context)
     with write_folder(folder) as temporary:
         digest = save_model(model, tokenizer, temporary, recipe.data.max_length)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    shutil.rmtree(context.checkpoints, ignore_errors=True)
     return TrainedModel(folder, digest, training.seconds, False, training.history, calibration)

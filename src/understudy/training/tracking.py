@@ -1,7 +1,7 @@
-"""Experiment trackers: whatever Hugging Face's Trainer reports to, with a run of its own for every stage.
+"""Experiment trackers: every tracker that Hugging Face's Trainer knows, with one tracker run per stage.
 
-The stages of one run share a project and a group, unless the environment names others. What it has to say for that is
-set while a stage trains and taken back afterwards.
+The stages of one run share a project and a group, unless the environment names others. The environment variables for
+that are set while a stage trains, and restored afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from transformers.integrations.integration_utils import (
 from understudy.errors import UserError
 from understudy.recipe.wording import suggestion
 from understudy.runtime.environment import variables
-from understudy.storage.artifacts import write_text
+from understudy.storage.files import write_text
 from understudy.training.reporters import Reporters
 
 PROJECT = "understudy"
@@ -35,12 +35,12 @@ _TENSORBOARD = "tensorboard"
 
 @dataclass(frozen=True)
 class Tracking:
-    """Where the curves of a run's trainings go.
+    """Where a run's training curves go.
 
     Attributes:
         trackers: Trainer's names for them.
         group: Names the run, whose stages belong together.
-        folder: For trackers that write files: a folder a stage.
+        folder: For trackers that write files; one subfolder per stage.
     """
 
     trackers: tuple[str, ...] = ()
@@ -52,16 +52,16 @@ class Tracking:
 
     @contextmanager
     def stage(self, name: str, checkpoints: Path, step: int, main_process: bool) -> Iterator[list[TrainerCallback]]:
-        """Yields the callback that reports, if anything is; Trainer is made, and trains, inside the block.
+        """Yields the callback that reports, if there is a tracker; Trainer is made, and trains, inside the block.
 
         Args:
             name: The stage's.
-            checkpoints: Its folder for unfinished state, which keeps the names of runs that training may go on in.
-            step: After which training goes on; 0 where it begins.
-            main_process: Whether this process is the one that reports.
+            checkpoints: Its folder for unfinished state, which keeps the names of tracker runs to resume.
+            step: The step after which training resumes; 0 if it starts.
+            main_process: Whether this process reports.
 
         Raises:
-            UserError: a tracker refuses to begin, mostly because nobody is logged in or its server does not answer.
+            UserError: A tracker does not start, mostly because nobody is logged in or its server does not answer.
         """
         with ExitStack() as opened:
             opened.enter_context(variables(self._variables(name)))
@@ -92,11 +92,11 @@ class Tracking:
 
         chosen = os.environ.get("TENSORBOARD_LOGGING_DIR")
         folder = Path(chosen).expanduser() / self.group if chosen else self.folder
-        # What an interrupted try drew from here on, or another student under this name, is no longer shown.
+        # Hides what an interrupted attempt, or another student with this name, drew from here on.
         return SummaryWriter(str(folder / stage), purge_step=step + 1 if step else 0)
 
-    # The callbacks of these two log into the run that is open. Left to open one, W&B's would log all stages into the
-    # first, and MLflow's would switch the whole process to another experiment.
+    # The callbacks of these two log into the open run. If they opened one themselves, W&B's would log all stages
+    # into the first, and MLflow's would switch the whole process to another experiment.
 
     def _wandb(self, stage: str, kept: Path) -> AbstractContextManager[Any]:
         import wandb
@@ -129,10 +129,11 @@ class Tracking:
             tags={"group": self.group},
         )
         write_text(kept, run.info.run_id)
-        return run
+        mlflow_run: AbstractContextManager[Any] = run
+        return mlflow_run
 
     def _variables(self, stage: str) -> dict[str, str]:
-        """What the other callbacks read from the environment, of the trackers that are in use."""
+        """What the callbacks of the other trackers in use read from the environment."""
         groups = {
             "clearml": {"CLEARML_PROJECT": PROJECT},
             "comet_ml": {"COMET_PROJECT_NAME": PROJECT},
@@ -140,7 +141,7 @@ class Tracking:
         }
         stages = {
             "clearml": {"CLEARML_TASK": self.run_name(stage)},
-            "comet_ml": {"COMET_MODE": "create"},  # by default it would go on in the last stage's experiment
+            "comet_ml": {"COMET_MODE": "create"},  # by default it would continue the last stage's experiment
         }
         found: dict[str, str] = {}
         for tracker in self.trackers:
@@ -157,7 +158,7 @@ def tracking(report_to: str | Sequence[str], group: str, folder: Path) -> Tracki
     """Checks the names of trackers before anything is trained.
 
     Args:
-        report_to: One or more names, in one string with commas between them; `none` stands for none.
+        report_to: One or more names, or one string of names with commas between them; `none` for no tracker.
         group: Names the run.
         folder: For trackers that write files.
 

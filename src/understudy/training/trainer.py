@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import shutil
-import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,30 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import (
-    PreTrainedModel,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from understudy.data.batching import TokenBudgetSampler
 from understudy.data.tokens import Tokens, pad
-from understudy.errors import TrainingDiverged
 from understudy.models.attention import fast_dropout, supports_per_text
 from understudy.recipe.training import TrainingOptions
-from understudy.runtime.hardware import Hardware, fused_attention
+from understudy.runtime.hardware import Dtype, Hardware, fused_attention
 from understudy.runtime.progress import progress
-from understudy.storage.artifacts import file_sha256, write_json
+from understudy.training.callbacks import EarlyStopping, Guard, epochs_since_best
+from understudy.training.checkpoints import STATE, last_whole_checkpoint, read_marker
 from understudy.training.objectives import Objective
 from understudy.training.tracking import NO_TRACKING, PROJECT, Tracking
 
 log = logging.getLogger(__name__)
 
-_MARKER = "complete.json"
-_STATE = "trainer_state.json"  # Trainer's name for it
 _EVALUATION_BATCH = 64
 _LOGS_PER_EPOCH = 20
 
@@ -48,7 +36,7 @@ class Examples:
     """What a model is trained on, or validated with.
 
     Attributes:
-        tokens: One entry a text.
+        tokens: One entry per text.
         labels: int64 of shape (texts,); -100 where a text has none.
         teacher_logits: float32 of shape (texts, classes), or None.
     """
@@ -59,63 +47,137 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Method:
+    """How a model learns.
+
+    Attributes:
+        options: Epochs, rates and the like.
+        objective: Maps (logits, labels, teacher logits) to the loss.
+        seed: Of batches and dropout.
+    """
+
+    options: TrainingOptions
+    objective: Objective
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrainingContext:
+    """Where a model is trained, and under which name.
+
+    Attributes:
+        hardware: Where to train.
+        checkpoints: Folder for unfinished state.
+        description: Names the stage, in messages and for trackers.
+        tracking: Where its curves go.
+    """
+
+    hardware: Hardware
+    checkpoints: Path
+    description: str
+    tracking: Tracking = NO_TRACKING
+
+
+@dataclass(frozen=True)
 class TrainingLog:
     """How a training went.
 
     Attributes:
-        history: One entry per logged step and per validation, without what a clock decides.
-        seconds: Time spent, that of interrupted tries included up to the checkpoint from which they went on.
+        history: One entry per logged step and per validation, without anything that a clock decides.
+        seconds: Time spent, including that of interrupted attempts up to the checkpoint from which they resumed.
     """
 
     history: list[dict[str, Any]]
     seconds: float
 
 
+@dataclass(frozen=True)
+class _Resumption:
+    """What an interrupted attempt left: its last whole checkpoint, if there is one."""
+
+    checkpoint: Path | None
+    state: TrainerState
+    seconds: float
+
+    @classmethod
+    def find(cls, checkpoints: Path) -> _Resumption:
+        found = last_whole_checkpoint(checkpoints)
+        if found is None:
+            return cls(None, TrainerState(), 0.0)
+        return cls(found, TrainerState.load_from_json(str(found / STATE)), read_marker(found).seconds)
+
+
 def train(
     model: PreTrainedModel,
     examples: Examples,
     validation: Examples | None,
-    options: TrainingOptions,
-    objective: Objective,
     *,
+    method: Method,
     pad_id: int,
-    seed: int,
-    hardware: Hardware,
-    checkpoints: Path,
-    description: str,
-    tracking: Tracking = NO_TRACKING,
+    context: TrainingContext,
 ) -> TrainingLog:
-    """Trains `model` in place, going on from the last whole checkpoint if there is one.
+    """Trains `model` in place and resumes from the last whole checkpoint if there is one.
 
     Args:
         model: A sequence classifier.
         examples: The training texts.
         validation: Evaluated after every epoch; decides early stopping.
-        options: Epochs, rates and the like.
-        objective: Maps (logits, labels, teacher logits) to the loss.
+        method: How it learns.
         pad_id: The padding token.
-        seed: Of batches and dropout.
-        hardware: Where to train.
-        checkpoints: Folder for unfinished state.
-        description: Names the stage, in messages and for trackers.
-        tracking: Where its curves go.
+        context: Where it is trained.
 
     Raises:
-        TrainingDiverged: the loss is no longer finite.
+        TrainingDiverged: The loss is no longer finite.
     """
+    options, hardware = method.options, context.hardware
     dtype = hardware.dtype(options.precision)
-    takes = supports_per_text(model.config)
-    model.set_attn_implementation(hardware.attention(options.attention, dtype, training=True, per_text=takes))
+    per_text = supports_per_text(model.config)
+    model.set_attn_implementation(hardware.attention(options.attention, dtype, training=True, per_text=per_text))
     embeddings = model.get_input_embeddings()
     embeddings.requires_grad_(not options.freeze_embeddings)
-    keep_best = options.early_stopping > 0 and validation is not None
-    resume = last_whole_checkpoint(checkpoints)
-    state = TrainerState.load_from_json(str(resume / _STATE)) if resume else TrainerState()
-    stopped = keep_best and _epochs_since_best(state.log_history) >= options.early_stopping
+    resumption = _Resumption.find(context.checkpoints)
+    arguments = _arguments(method, context, dtype, validation is not None, resumption)
+    sampler = TokenBudgetSampler(examples.tokens.lengths, options.batch_size, method.seed, arguments.world_size)
+    per_epoch = len(sampler) // arguments.world_size
+    steps = per_epoch * options.epochs
+    arguments.logging_steps = max(1, per_epoch // _LOGS_PER_EPOCH)
+    log.info(
+        "%s: %d steps of about %d texts, %s, %s attention",
+        *(context.description, steps, round(sampler.mean_texts), dtype, model.config._attn_implementation),
+    )
+    with (
+        progress(context.description, steps, "steps", already=resumption.state.global_step) as advance,
+        _reporters(context, resumption, arguments) as reporters,
+    ):
+        guard = Guard(advance, sampler, resumption.seconds)
+        trainer = _Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=_Rows(examples),
+            eval_dataset=_Rows(validation) if validation is not None else None,
+            data_collator=_Collator(pad_id),
+            compute_metrics=_accuracy,
+            callbacks=[*reporters, guard, *_early_stopping(arguments, options)],
+        )
+        trainer.objective = method.objective
+        trainer.sampler = sampler
+        _run(trainer, model, context, resumption.checkpoint)
+    embeddings.requires_grad_(True)
+    model.train(False)
+    return TrainingLog(_reproducible(trainer.state.log_history), guard.seconds())
+
+
+def _arguments(
+    method: Method, context: TrainingContext, dtype: Dtype, validated: bool, resumption: _Resumption
+) -> TrainingArguments:
+    """The options as Trainer takes them."""
+    options, hardware = method.options, context.hardware
+    keep_best = options.early_stopping > 0 and validated
+    stopped = keep_best and epochs_since_best(resumption.state.log_history) >= options.early_stopping
     arguments = TrainingArguments(
-        output_dir=str(checkpoints),
-        # Trainer would go on where early stopping had already ended the interrupted try.
-        num_train_epochs=round(state.epoch or 0) if stopped else options.epochs,
+        output_dir=str(context.checkpoints),
+        # Trainer would continue where early stopping had already ended the interrupted attempt.
+        num_train_epochs=round(resumption.state.epoch or 0) if stopped else options.epochs,
         per_device_train_batch_size=1,  # a row of the training set is a whole batch
         per_device_eval_batch_size=_EVALUATION_BATCH,
         learning_rate=options.learning_rate,
@@ -126,9 +188,9 @@ def train(
         bf16=dtype == "bf16",
         fp16=dtype == "fp16",
         use_cpu=hardware.kind == "cpu",
-        seed=seed,
+        seed=method.seed,
         logging_nan_inf_filter=False,
-        eval_strategy="epoch" if validation is not None else "no",
+        eval_strategy="epoch" if validated else "no",
         save_strategy="epoch" if keep_best else "steps",
         save_steps=options.checkpoint_steps,
         save_total_limit=2,
@@ -138,88 +200,40 @@ def train(
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",
-        run_name=tracking.run_name(description),
+        run_name=context.tracking.run_name(context.description),
         project=PROJECT,
     )
-    sampler = TokenBudgetSampler(examples.tokens.lengths, options.batch_size, seed, arguments.world_size)
-    per_epoch = len(sampler) // arguments.world_size
-    steps = per_epoch * options.epochs
-    arguments.logging_steps = max(1, per_epoch // _LOGS_PER_EPOCH)
-    # Trainer would spread the rows of a batch over all GPUs that it sees; several take one process each.
+    # Trainer would spread the rows of a batch over all GPUs that it sees; several GPUs take one process each.
     arguments._n_gpu = min(1, arguments.n_gpu)
-    arguments.report_to = []  # in a Kubeflow job Trainer reports unasked
-    log.info(
-        "%s: %d steps of about %d texts, %s, %s attention",
-        *(description, steps, round(sampler.mean_texts), dtype, model.config._attn_implementation),
-    )
-    main_process = arguments.process_index == 0
-    with (
-        progress(description, steps, "steps", already=state.global_step) as advance,
-        tracking.stage(description, checkpoints, state.global_step, main_process) as reporters,
-    ):
-        guard = _Guard(advance, sampler, _read_marker(resume)["seconds"] if resume else 0.0)
-        trainer = _Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=_Rows(examples),
-            eval_dataset=_Rows(validation) if validation is not None else None,
-            data_collator=_Collator(pad_id),
-            compute_metrics=_accuracy,
-            callbacks=[*reporters, guard, *([_EarlyStopping(options.early_stopping)] if keep_best else [])],
-        )
-        trainer.objective = objective
-        trainer.sampler = sampler
-        trainer.remove_callback(_printer())
-        if resume is not None:
-            log.info("%s: going on from %s", description, resume.name)
-        with fast_dropout(model) if hardware.kind == "cpu" else fused_attention(hardware.kind):
-            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    arguments.report_to = []  # in a Kubeflow job Trainer reports without being asked
+    return arguments
+
+
+def _early_stopping(arguments: TrainingArguments, options: TrainingOptions) -> list[TrainerCallback]:
+    return [EarlyStopping(options.early_stopping)] if arguments.load_best_model_at_end else []
+
+
+def _reporters(
+    context: TrainingContext, resumption: _Resumption, arguments: TrainingArguments
+) -> AbstractContextManager[list[TrainerCallback]]:
+    """Opens the trackers for this stage; only the main process reports."""
+    step, main_process = resumption.state.global_step, arguments.process_index == 0
+    return context.tracking.stage(context.description, context.checkpoints, step, main_process)
+
+
+def _run(trainer: _Trainer, model: PreTrainedModel, context: TrainingContext, resume: Path | None) -> None:
+    trainer.remove_callback(_printer())
+    if resume is not None:
+        log.info("%s: resuming from %s", context.description, resume.name)
+    kind = context.hardware.kind
+    with fast_dropout(model) if kind == "cpu" else fused_attention(kind):
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     for wrapper in ("forward", "_original_forward"):  # accelerate leaves its autocast around the model
         model.__dict__.pop(wrapper, None)
-    embeddings.requires_grad_(True)
-    model.eval()
-    return TrainingLog(_reproducible(trainer.state.log_history), guard.seconds())
-
-
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint; newer ones are removed.
-
-    Whole is one whose marker is there and whose files have the checksums that it names, and whose best predecessor,
-    from which early stopping would take the weights, is whole too. A best predecessor that is gone does no harm: only
-    a better checkpoint displaces it, and going on makes that one again.
-    """
-    found = {int(path.name.rpartition("-")[2]): path for path in folder.glob("checkpoint-*")}
-    for step in sorted(found, reverse=True):
-        if _is_whole(found[step]):
-            best = TrainerState.load_from_json(str(found[step] / _STATE)).best_global_step
-            if best is None or best == step or best not in found or _is_whole(found[best]):
-                return found[step]
-        log.warning("%s is incomplete and is removed", found[step])
-        shutil.rmtree(found[step])
-    return None
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        files = _read_marker(checkpoint)["files"]
-        return _STATE in files and all(file_sha256(checkpoint / name) == digest for name, digest in files.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-
-
-def _read_marker(checkpoint: Path) -> dict[str, Any]:
-    marker = json.loads((checkpoint / _MARKER).read_text(encoding="utf-8"))
-    return {"seconds": float(marker["seconds"]), "files": dict(marker["files"])}
-
-
-def _epochs_since_best(history: list[dict[str, Any]]) -> int:
-    """How many validations have passed since the first with the highest accuracy."""
-    accuracies = [entry["eval_accuracy"] for entry in history if "eval_accuracy" in entry]
-    return len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
 
 
 def _reproducible(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The log without times and Trainer's closing summary; what JSON cannot hold (fp16's first norms) becomes None."""
+    """The log without times and Trainer's closing summary; values that are not finite (fp16's first norms) are None."""
     return [
         {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -241,7 +255,7 @@ class _Trainer(Trainer):
         outputs = model(**inputs)
         loss = self.objective(outputs.logits.float(), labels, teacher_logits)
         if model.training:
-            # The objective's mean would let a text count the less, the more texts its batch holds.
+            # With the objective's mean alone, a text would count less in a batch of more texts.
             loss = loss * len(labels) / self.sampler.mean_texts
         return (loss, outputs) if return_outputs else loss
 
@@ -249,8 +263,8 @@ class _Trainer(Trainer):
         return self.sampler
 
 
-class _Rows(Dataset):
-    """Row numbers, one or a batch of them: the collator cuts them from the flat arrays at once."""
+class _Rows(Dataset[tuple[Examples, "int | np.ndarray"]]):
+    """Row numbers, one or a batch of them; the collator cuts all their tokens from the flat arrays at once."""
 
     def __init__(self, examples: Examples) -> None:
         self.examples = examples
@@ -273,66 +287,6 @@ class _Collator:
         if examples.teacher_logits is not None:
             batch["teacher_logits"] = examples.teacher_logits[rows]
         return {name: torch.from_numpy(values) for name, values in batch.items()}
-
-
-class _EarlyStopping(TrainerCallback):
-    """Counts in the log, which checkpoints keep; transformers' own callback forgets its count when training resumes."""
-
-    def __init__(self, patience: int) -> None:
-        self._patience = patience
-
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if _epochs_since_best(state.log_history) >= self._patience:
-            control.should_training_stop = True
-
-
-class _Guard(TrainerCallback):
-    """Makes checkpoints exact and marks them as whole, stops at a loss that is not a number, and reports progress."""
-
-    def __init__(self, advance: Callable[[int], None], sampler: TokenBudgetSampler, earlier_seconds: float) -> None:
-        self._advance = advance
-        self._sampler = sampler
-        self._start = time.monotonic() - earlier_seconds
-        self._save_after_validation = False
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._start
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # The path in the state is wrong once the run directory has been moved.
-        best = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
-        state.best_model_checkpoint = str(best) if best.is_dir() else None
-        # On several ranks Trainer does not reach the sampler when it resumes within an epoch.
-        self._sampler.set_epoch(math.floor(state.epoch or 0))
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._advance(1)
-        if control.should_save and float(state.epoch or 0).is_integer():
-            # The validation behind an epoch's last step draws random numbers: a checkpoint in front of it is not exact.
-            control.should_save, self._save_after_validation = False, True
-        # The sum behind the next logged loss is not in a checkpoint, so it must be empty when one is written.
-        control.should_log |= control.should_save
-
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        control.should_save |= self._save_after_validation
-        self._save_after_validation = False
-        control.should_log |= control.should_save
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
-    ) -> None:
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"The training loss is {loss} at step {state.global_step}. Lower the learning rate "
-                f"(it was {args.learning_rate:g}), or train with precision fp32."
-            )
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != _MARKER)
-        sums = {path.relative_to(checkpoint).as_posix(): file_sha256(path) for path in files}
-        write_json(checkpoint / _MARKER, {"seconds": self.seconds(), "files": sums})
 
 
 def _printer() -> type[TrainerCallback]:

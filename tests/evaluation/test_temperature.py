@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from understudy.evaluation.calibration import at_an_end, fit_temperature
+from understudy.evaluation.temperature import at_an_end, fit_temperature
 from understudy.inference.logits import softmax
 
 
@@ -17,7 +17,7 @@ def test_a_temperature_is_found_again(temperature: float, classes: int) -> None:
 
 
 def test_two_thirds_right_at_one_confidence_is_a_hand_computed_case() -> None:
-    """Three texts with the same logits (t, 0), two of them of class 0: softmax(t / T) is to be 2/3, so t / T = ln 2."""
+    """Three texts with the same logits (t, 0), two of them of class 0: softmax(t / T) = 2/3, so t / T = ln 2."""
     assert fit_temperature(np.array([[3.0, 0.0]] * 3), np.array([0, 0, 1])) == pytest.approx(3 / np.log(2), rel=1e-3)
 
 
@@ -30,10 +30,10 @@ def test_always_right_or_always_wrong_stays_finite(label: int) -> None:
 @pytest.mark.parametrize(
     ("temperature", "expected"), [(np.exp(-4), True), (np.exp(4), True), (0.02, False), (1, False)]
 )
-def test_the_ends_of_what_is_searched(temperature: float, expected: bool) -> None:
+def test_the_ends_of_the_search_range(temperature: float, expected: bool) -> None:
     assert at_an_end(temperature) is expected
 
 
 @pytest.mark.parametrize("labels", [[0] * 4, [1] * 4, [0, 1] * 2])
-def test_texts_that_tell_nothing_lead_to_an_end(labels: list[int]) -> None:
+def test_uninformative_texts_lead_to_an_end(labels: list[int]) -> None:
     assert at_an_end(fit_temperature(np.array([[3.0, 0.0]] * 4), np.array(labels)))

@@ -1,0 +1,153 @@
+"""What a call asks for: a recipe, or data with the settings of `quickstart`; data may be in memory."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+from understudy.data.files import COMPRESSIONS, FORMATS
+from understudy.data.frames import is_data, write_source
+from understudy.data.sources import hub_dataset
+from understudy.errors import UserError
+from understudy.recipe.files import packaged_files
+from understudy.recipe.recipe import Recipe
+from understudy.run.settings import Settings, SettingsArguments
+
+_BASE = "quickstart"
+_SOURCES = ("train", "test", "validation", "unlabelled")
+_COLUMNS = ("text", "label")
+_IN_MEMORY = "data"  # the name of a run whose training data has none
+
+
+class DataArguments(TypedDict, total=False):
+    """Options of the recipe's `data` section as keyword arguments; sources may be in memory."""
+
+    train: Any
+    test: Any
+    validation: Any
+    unlabelled: Any
+    text: str
+    label: str
+
+
+class Arguments(SettingsArguments, DataArguments, total=False):
+    """The keyword arguments of the public functions that run a recipe."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A recipe, and the data that it names but that is still in memory.
+
+    Attributes:
+        recipe: What to do.
+        in_memory: Data by the name of its option in the recipe's `data` section.
+    """
+
+    recipe: Recipe
+    in_memory: Mapping[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def written_to(self, folder: Path) -> Iterator[Recipe]:
+        """Writes the data to parquet files and yields the recipe that names them.
+
+        Files that were written are removed again if the block fails. The same data has the same file name, so a run
+        that is repeated finds its own data.
+
+        Args:
+            folder: Where the files go.
+        """
+        if not self.in_memory:
+            yield self.recipe
+            return
+        before = set(folder.glob("*"))
+        folders = [place for place in (folder, *folder.parents) if not place.exists()]
+        try:
+            files = {name: str(write_source(data, folder, name)) for name, data in self.in_memory.items()}
+            yield self.recipe.model_copy(update={"data": self.recipe.data.model_copy(update=files)})
+        except BaseException:
+            for path in set(folder.glob("*")) - before:
+                path.unlink(missing_ok=True)
+            for place in folders:
+                if place.is_dir() and not any(place.iterdir()):
+                    place.rmdir()
+            raise
+
+
+def asked(given: Any, arguments: Mapping[str, Any]) -> Request:
+    """What a public function was given.
+
+    Args:
+        given: A recipe, a preset's name, the path of a TOML file, or training data: a data file, the name of a Hub
+            data set, or data in memory (see `understudy.data.frames.as_arrow`).
+        arguments: The data arguments.
+
+    Raises:
+        UserError: There is training data, but no test data.
+        TypeError: Training data was given twice.
+        RecipeError: There is no such recipe.
+    """
+    sources = {name: arguments[name] for name in _SOURCES if arguments.get(name) is not None}
+    columns = {name: arguments[name] for name in _COLUMNS if arguments.get(name) is not None}
+    if isinstance(given, Recipe):
+        recipe = given
+    elif _is_training_data(given):
+        if "train" in sources:
+            raise TypeError("got training data twice, as the first argument and as train; give one or the other")
+        if "test" not in sources:
+            raise UserError(f"Got training data ({_described(given)}) but no test data. Pass it as test=...")
+        sources = {"train": given, **sources}
+        recipe = Recipe.load(_BASE, name=_name(given))
+    else:
+        recipe = Recipe.load(given)
+    in_memory = {name: data for name, data in sources.items() if is_data(data)}
+    named = {name: os.fspath(data) if isinstance(data, os.PathLike) else data for name, data in sources.items()}
+    options = columns | {name: value for name, value in named.items() if name not in in_memory}
+    options |= dict.fromkeys(in_memory, "in memory")
+    if not options:
+        return Request(recipe)
+    changed = recipe.model_dump(exclude_none=True)
+    changed["data"] |= options
+    return Request(Recipe.from_mapping(changed), in_memory)
+
+
+def settings_of(settings: Settings | None, arguments: Mapping[str, Any]) -> Settings:
+    """The settings of a public function, which takes them whole or as keyword arguments.
+
+    Raises:
+        TypeError: Both were given, or an argument is unknown.
+    """
+    own = {name: value for name, value in arguments.items() if name in SettingsArguments.__annotations__}
+    unknown = sorted(set(arguments) - set(own) - set(DataArguments.__annotations__))
+    if unknown:
+        known = [*DataArguments.__annotations__, *SettingsArguments.__annotations__]
+        raise TypeError(f"unexpected argument {', '.join(unknown)}; expected some of {', '.join(known)}")
+    if settings is None:
+        return Settings(**own)
+    if own:
+        raise TypeError(f"got settings and {', '.join(own)}; give one or the other")
+    return settings
+
+
+def _is_training_data(given: Any) -> bool:
+    if is_data(given):
+        return True
+    name = os.fspath(given)
+    if isinstance(given, str) and (given in packaged_files()):
+        return False
+    return Path(name).suffix.lower() in {*FORMATS, *COMPRESSIONS} or hub_dataset(name) is not None
+
+
+def _name(given: Any) -> str:
+    if is_data(given):
+        return _IN_MEMORY
+    stem = Path(os.fspath(given)).name.partition(".")[0].partition(":")[0]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or _IN_MEMORY
+
+
+def _described(given: Any) -> str:
+    return type(given).__name__ if is_data(given) else str(given)

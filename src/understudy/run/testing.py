@@ -1,0 +1,117 @@
+"""The evaluation stage: every model answers the test texts, teacher and student are timed, the figures are written."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from understudy.evaluation.evaluation import Candidate, Plan, assemble_metrics, write_predictions
+from understudy.evaluation.results import Abstention, Metrics, Speed
+from understudy.recipe.recipe import Recipe
+from understudy.reporting.card import write_card
+from understudy.run.candidates import model_candidate, student_abstention, teacher_candidate
+from understudy.run.finished import EVALUATION, Finished
+from understudy.run.inputs import Materials
+from understudy.run.keys import evaluation_key
+from understudy.run.teacher import Teacher
+from understudy.runtime.hardware import Dtype
+from understudy.timing.speed import Workload, measure_speed
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Testing:
+    """One evaluation.
+
+    Attributes:
+        recipe: Says what is computed.
+        materials: Have the texts.
+        teacher: The teacher.
+        folders: Student, controls and repeats, by stage.
+        finished: What of the run is finished.
+    """
+
+    recipe: Recipe
+    materials: Materials
+    teacher: Teacher
+    folders: Mapping[str, Path]
+    finished: Finished
+
+    def execute(self) -> None:
+        """Writes figures, predictions and model card, unless they are there."""
+        run, finished = self.finished.run, self.finished
+        key = evaluation_key(self.recipe, self.materials.corpus.digest, self._models, self._computed)
+        if finished.is_evaluated(key):
+            log.info("evaluation: already finished")
+            if not run.card.is_file():  # it is no figure: made again alone, and left as it is where it was edited
+                write_card(run)
+            return
+        finished.forget_frontier()
+        start = time.monotonic()
+        candidates = self._candidates()
+        abstention = self._abstention(candidates["student"])
+        speed = self._speed()
+        seconds = round(time.monotonic() - start, 2)
+        metrics = self._metrics(candidates, abstention, speed, seconds)
+        corpus = self.materials.corpus
+        write_predictions(run.predictions, corpus.test, candidates, corpus.classes, self.recipe.evaluation.texts)
+        metrics.save(run.metrics)
+        write_card(run)
+        finished.note_evaluation(key, seconds, self._dtype)
+
+    @property
+    def _dtype(self) -> Dtype:
+        return self.teacher.labeller.hardware.dtype(self.recipe.evaluation.precision)
+
+    @property
+    def _computed(self) -> dict[str, str]:
+        tokens = self.materials.encoder.tokens["test"].total
+        return {"dtype": self._dtype, "engine": self.teacher.labeller.hardware.engine_for(self._dtype, tokens)}
+
+    @property
+    def _models(self) -> dict[str, Path]:
+        """Every folder that is evaluated, by stage."""
+        members = zip(self.teacher.members, self.teacher.folders, strict=True)
+        return {member.stage: folder for member, folder in members} | dict(self.folders)
+
+    def _candidates(self) -> dict[str, Candidate]:
+        tokens, labeller = self.materials.student_tokens, self.teacher.labeller
+        found = {"teacher": teacher_candidate(self.teacher, self._dtype)}
+        for name, folder in self.folders.items():
+            found[name] = model_candidate(labeller, name, folder, tokens, self._dtype)
+        return found
+
+    def _abstention(self, tested: Candidate) -> Abstention | None:
+        target = self.recipe.evaluation.target_precision
+        if target is None:
+            return None
+        asked = self.teacher.labeller.encoder(
+            self.folders["student"], self.materials.student_tokens, "validation", self._dtype, "student, validation"
+        )
+        return student_abstention(self.materials.corpus, target, asked.logits, tested)
+
+    def _speed(self) -> Speed:
+        recipe, texts = self.recipe, self.materials.corpus.test.texts
+        workload = Workload(texts, recipe.evaluation.speed_texts, recipe.data.max_length, recipe.seed)
+        student = [self.folders["student"]]
+        return measure_speed(self.teacher.models, student, workload, self.teacher.labeller.hardware, self._dtype)
+
+    def _metrics(
+        self, candidates: dict[str, Candidate], abstention: Abstention | None, speed: Speed, seconds: float
+    ) -> Metrics:
+        # A control that an earlier recipe asked for keeps its place in the manifest; here it has none.
+        spent = self.finished.manifest.seconds().items()
+        by_stage = {stage: value for stage, value in spent if stage in {"data", "soft_labels", *self._models}}
+        classes = len(self.materials.corpus.classes)
+        return assemble_metrics(
+            self.materials.corpus.test,
+            candidates,
+            Plan(self.recipe.evaluation, classes, self.recipe.seed, tuple(self.recipe.student_seeds)),
+            speed=speed,
+            seconds={**by_stage, EVALUATION: seconds},
+            abstention=abstention,
+        )
