@@ -137,7 +137,7 @@ def test_students_that_nobody_asked_for_are_left_out_where_they_cannot_be(
     stages = module.prepare(
         Request(make_recipe()), RunDirectory(tmp_path / "run"), Settings(cache_dir=tmp_path / "cache")
     )
-    assert list(module._variants(stages.recipe, stages.run, stages.materials, stages.cache)) == [
+    assert list(module._variants(stages.recipe, stages.run, stages.materials, stages.settings.cache)) == [
         "static/1000",
         "linear",
     ]
