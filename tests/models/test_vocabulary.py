@@ -151,5 +151,5 @@ def test_an_embedding_that_is_smaller_than_the_tokenizer(tmp_path: Path) -> None
     tokenizer = trained("wordpiece")
     model = load_classifier(write_family(tmp_path, "bert", CLASSES))
     vocabulary = prune_vocabulary(tokenizer, counts(tokenizer, TEXTS), len(tokenizer))
-    with pytest.raises(ModelError, match="the model's embedding only 30 rows"):
+    with pytest.raises(ModelError, match="the model's embedding has only 30 rows"):
         prune_embeddings(model, vocabulary)

@@ -171,7 +171,7 @@ def test_layers_that_cannot_be(given: Any) -> None:
 
 
 def test_which_layers_needs_how_many() -> None:
-    with pytest.raises(RecipeError, match=r"student\.from_layers is 'first', but belongs to student\.layers"):
+    with pytest.raises(RecipeError, match=r"student\.from_layers is 'first', but student\.layers is missing"):
         Recipe.load("quickstart", student={"layers": "none", "model": "m", "from_layers": "first"})
 
 

@@ -138,7 +138,7 @@ def test_a_named_device_is_taken(devices: Any, device: str) -> None:
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps", "gpu", "CPU", ""])
 def test_a_device_that_is_not_there(devices: Any, device: str) -> None:
     devices()
-    with pytest.raises(UserError, match=f"--device {device}: no such device here; PyTorch sees: cpu"):
+    with pytest.raises(UserError, match=f"--device {device}: no such device; PyTorch sees: cpu"):
         detect(device)
 
 
@@ -211,6 +211,6 @@ def test_an_engine_that_is_none() -> None:
 
 def test_an_engine_that_is_not_for_the_device(devices: Any) -> None:
     devices(cuda=1)
-    with pytest.raises(UserError, match=r"--engine openvino computes on the CPU, not on cuda. Add --device cpu"):
+    with pytest.raises(UserError, match=r"--engine openvino runs on the CPU, not on cuda. Add --device cpu"):
         detect(engine="openvino")
     assert detect("cpu", engine="openvino").engine == "openvino"

@@ -141,7 +141,7 @@ def test_a_gated_repository(hub: FakeHub, folder: Path, resolve: Resolve) -> Non
     commit = hub.add("owner/gated", folder, gated=True)
     refused = resolve("owner/gated")
     assert refused["error"] == "ModelError"
-    assert "owner/gated is gated: accept its terms" in refused["message"]
+    assert "owner/gated is gated. Accept its terms" in refused["message"]
     assert resolve("owner/gated", HF_TOKEN=TOKEN)["revision"] == commit
 
 
@@ -227,7 +227,7 @@ def test_an_endpoint_that_is_no_address(resolve: Resolve) -> None:
 def test_a_name_that_the_hub_could_not_have(resolve: Resolve, hub: FakeHub, name: str) -> None:
     refused = resolve(name)
     assert refused["error"] == "ModelError"
-    assert "neither a folder nor a name" in refused["message"]
+    assert "neither a folder nor a valid name" in refused["message"]
     assert hub.requests == []
 
 

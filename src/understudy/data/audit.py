@@ -141,8 +141,10 @@ def _duplicates(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:
         if repeated:
             again = sum(len(found) - 1 for found in repeated)
             places = ((split, row) for found in repeated for row in found)
-            message = f"{split}: {counted(len(repeated), 'text')} more than once, which adds "
+            message = (
+                f"{split}: {counted(len(repeated), 'text')} more than once, which adds "
                 f"{counted(again, 'redundant row')}."
+            )
             yield Finding("note", "duplicates", message, examples(tables, places), len(repeated))
 
 

@@ -211,8 +211,8 @@ def _unseen(tables: Mapping[str, Table], labels: Labels, trained: Counter[Label]
         if rows:
             unseen = sorted({_name(label, found) for label in values if label is not None and label not in trained})
             message = (
-                f"{split} ({tables[split].source}): {counted(len(rows), 'text')} labelled {enumerated(unseen)}, which no "
-                f"training text has (train has {enumerated(sorted(_name(label, found) for label in trained))}). "
+                f"{split} ({tables[split].source}): {counted(len(rows), 'text')} labelled {enumerated(unseen)}, which "
+                f"no training text has (train has {enumerated(sorted(_name(label, found) for label in trained))}). "
                 "Add training texts of these classes, or remove these rows."
             )
             yield Finding("error", "unseen_test_class", message, _examples(tables, split, rows), len(rows))
