@@ -253,7 +253,7 @@ def edit(**changes):
     [
         (drop("linear.json"), r"No linear\.json .*expected"),
         (drop("linear.safetensors"), r"No linear\.safetensors .*expected"),
-        (cut("linear.json"), "cut short"),
+        (cut("linear.json"), "is incomplete"),
         (cut("linear.safetensors"), "SHA-256 differs"),
         (flip, "SHA-256 differs"),
         (edit(format=1), "got format 1; expected 2"),

@@ -91,7 +91,7 @@ def test_fewer_than_are_used_keeps_the_most_used(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_number_too_small_for_the_characters(kind: str) -> None:
     tokenizer = trained(kind)
-    with pytest.raises(ModelError, match=r"student.vocabulary = 6: expected at least \d+"):
+    with pytest.raises(ModelError, match=r"student.vocabulary = 6 is too small: \d+ special tokens"):
         prune_vocabulary(tokenizer, counts(tokenizer, TEXTS), 6)
 
 

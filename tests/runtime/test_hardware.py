@@ -173,6 +173,13 @@ def test_the_machine_says_what_it_is() -> None:
 # engine
 
 
+@pytest.fixture
+def with_openvino(cpu_has: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU with bf16, on a machine where OpenVINO is installed."""
+    cpu_has(avx512_bf16=True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+
+
 @pytest.mark.parametrize(
     ("hardware", "dtype", "tokens", "engine"),
     [
@@ -185,11 +192,8 @@ def test_the_machine_says_what_it_is() -> None:
         (Hardware("cpu", 2, "openvino"), "fp32", 1000, "openvino"),
     ],
 )
-def test_the_engine(
-    cpu_has: Any, monkeypatch: pytest.MonkeyPatch, hardware: Hardware, dtype: Any, tokens: int | None, engine: str
-) -> None:
-    cpu_has(avx512_bf16=True)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+@pytest.mark.usefixtures("with_openvino")
+def test_the_engine(hardware: Hardware, dtype: Any, tokens: int | None, engine: str) -> None:
     assert hardware.engine_for(dtype, tokens) == engine
 
 

@@ -145,21 +145,24 @@ def test_a_gated_repository(hub: FakeHub, folder: Path, resolve: Resolve) -> Non
     assert resolve("owner/gated", HF_TOKEN=TOKEN)["revision"] == commit
 
 
+def without_safetensors(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def with_own_code(folder: Path) -> None:
+    (folder / "config.json").write_text('{"auto_map": {"AutoModel": "code.Model"}}')
+
+
 @pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("model.safetensors", None, "pytorch_model.bin"),
-        ("config.json", '{"auto_map": {"AutoModel": "code.Model"}}', "its own Python code (auto_map"),
-    ],
+    ("change", "message"),
+    [(without_safetensors, "pytorch_model.bin"), (with_own_code, "its own Python code (auto_map")],
 )
 def test_what_would_run_code_is_refused(
-    hub: FakeHub, folder: Path, tmp_path: Path, resolve: Resolve, file: str, content: str | None, message: str
+    hub: FakeHub, folder: Path, resolve: Resolve, change: Callable[[Path], None], message: str
 ) -> None:
-    changed = tmp_path / "changed"
+    changed = folder.with_name(change.__name__)
     shutil.copytree(folder, changed)
-    (changed / file).unlink()
-    if content is not None:
-        (changed / file).write_text(content)
+    change(changed)
     hub.add("owner/model", changed)
     for _ in range(2):  # fresh, and from the cache
         refused = resolve("owner/model")
