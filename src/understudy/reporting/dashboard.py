@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
 from understudy.reporting import formats
 from understudy.reporting.canvas import (
-    CARD,
     HEIGHT,
     LINEAR,
     MARGIN,
     NOTE,
+    PANEL,
     RULE,
     STUDENT,
     TEACHER,
     WIDTH,
+    Block,
     Canvas,
     Font,
     drawn_with,
@@ -79,7 +80,8 @@ def _header(page: Canvas, metrics: Metrics, title: str) -> None:
     page.text(MARGIN + badge / 2, HEIGHT - 55.3, word, on_colour, ha="center")
     page.text(MARGIN + badge / 2, HEIGHT - 73, below, small, ha="center")
     left = MARGIN + badge + 12
-    page.paragraph(left, HEIGHT - 58, verdict.text, Font(8.5), WIDTH - MARGIN - left, lines=4, centred=True)
+    block = Block(WIDTH - MARGIN - left, lines=4, centred=True)
+    page.paragraph(left, HEIGHT - 58, verdict.text, Font(8.5), block)
 
 
 def _quality(panel: Panel, metrics: Metrics) -> None:
@@ -172,7 +174,7 @@ class _Axis:
         for value in row.seeds:
             x = self.place(value)
             page.line((x, x), (y - 6, y - 6), row.colour, 0, marker="o", markersize=1.8, zorder=3)
-        face = CARD if row.hollow else row.colour
+        face = PANEL if row.hollow else row.colour
         look = {"markerfacecolor": face, "markersize": 5, "markeredgewidth": 1.3, "zorder": 3}
         page.line((self.place(row.value),) * 2, (y, y), row.colour, 0, marker=row.marker, **look)
 
