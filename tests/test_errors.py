@@ -30,14 +30,15 @@ def test_a_refused_gate_exits_with_3_and_is_no_user_error() -> None:
 def test_a_missing_extra_gives_its_install_line() -> None:
     message = str(errors.MissingExtra("torch", "distill", "Training"))
     assert message == (
-        "Training needs the package 'torch', which is not installed. Install it with: pip install 'understudy[distill]'"
+        "Training needs the package 'torch', which is not installed. "
+        "In a clone of understudy, run: pip install '.[distill]'"
     )
 
 
 @pytest.mark.parametrize("module", ["torch", "sklearn.linear_model", "transformers"])
 def test_a_module_of_an_extra_is_named_with_its_install_line(module: str) -> None:
     found = errors.missing_extra(ModuleNotFoundError(name=module), "This command")
-    assert found is not None and "pip install 'understudy[distill]'" in str(found)
+    assert found is not None and "pip install '.[distill]'" in str(found)
     assert str(found).startswith("This command needs the package")
 
 

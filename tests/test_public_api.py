@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import understudy
+from understudy.runtime.packages import DISTRIBUTION
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,5 +48,5 @@ def test_the_version_is_the_changelogs() -> None:
         if line.startswith("## ")
     ]
     released = [heading for heading in headings if heading.lower() != "unreleased"]
-    assert project["version"] == version("understudy")
+    assert project["version"] == version(DISTRIBUTION)
     assert released[:1] == [project["version"]]

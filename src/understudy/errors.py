@@ -52,13 +52,18 @@ class TrainingDiverged(UserError):
 
 
 class MissingExtra(UserError):
-    """A dependency is missing, mostly an optional one; the message carries its install line."""
+    """A package is not installed; the message says how to install it.
+
+    Args:
+        package: The package.
+        extra: The extra that installs it; None for a package of the base install.
+        purpose: What needs it.
+    """
 
     def __init__(self, package: str, extra: str | None, purpose: str) -> None:
-        """Args: the package, the extra that brings it (None: understudy itself should have), and what needs it."""
-        # Beside an understudy that is installed pip takes the extra's packages from that one's metadata.
-        line = f"pip install 'understudy[{extra}]'" if extra else f"pip install {package}"
-        super().__init__(f"{purpose} needs the package '{package}', which is not installed. Install it with: {line}")
+        # From a clone: on PyPI another project has the name.
+        how = f"In a clone of understudy, run: pip install '.[{extra}]'" if extra else f"Run: pip install {package}"
+        super().__init__(f"{purpose} needs the package '{package}', which is not installed. {how}")
 
 
 _DISTILL = {"accelerate", "datasets", "matplotlib", "nncf", "safetensors", "scipy", "sklearn", "torch", "transformers"}

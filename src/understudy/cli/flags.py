@@ -69,7 +69,9 @@ class VersionAction(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import version
 
-        print(f"understudy {version('understudy')}")
+        from understudy.runtime.packages import DISTRIBUTION
+
+        print(f"understudy {version(DISTRIBUTION)}")
         parser.exit()
 
 
