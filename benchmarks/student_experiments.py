@@ -193,7 +193,7 @@ def answers(
     """Trains one student; class numbers of the test texts, int64 of shape (texts,)."""
     settings = DistillationOptions(**{"learning_rate": 1e-4, "attention_dropout": 0.0, **student.options})
     origin = teacher if student.from_teacher else resolve(MODEL).path
-    model = from_layers(origin, LAYERS, data.classes, seed, 0.0, student.which)
+    model = from_layers(origin, LAYERS, data.classes, seed, attention_dropout=0.0, which=student.which)
     if student.taught:
         rows = len(data.transfer) if student.unlabelled else len(data.train)
         labels = np.full(rows, NO_LABEL, dtype=np.int64)

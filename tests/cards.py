@@ -1,4 +1,4 @@
-"""Model cards as they are read, and runs with only what a card is made of."""
+"""Reads model cards, and makes run directories with only what a card needs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Card:
 
     @property
     def tables(self) -> list[list[list[str]]]:
-        """Cells of all tables, as they are read."""
+        """The cells of all tables, as a reader sees them."""
         tables: list[list[list[str]]] = []
         for token, after in zip(self.tokens, self.tokens[1:], strict=False):
             if opens(token, "table"):
@@ -47,7 +47,7 @@ class Card:
 
     @property
     def lines(self) -> list[str]:
-        """All that is read as text, block for block."""
+        """All text that a reader sees, block by block."""
         return [shown(token) for token in self.tokens if token.type == "inline"]
 
     def line(self, start: str) -> str:
@@ -65,7 +65,7 @@ def shown(inline: Any) -> str:
 
 
 class Run:
-    """A run directory with only what a card is made of; attributes are changed before `card` writes it."""
+    """A run directory with only what a card needs; tests change its attributes before `card` writes it."""
 
     def __init__(self, root: Path, metrics: Metrics) -> None:
         self.place = RunDirectory(root)

@@ -1,4 +1,4 @@
-"""Evidence that no run has to make: answers drawn at random around the labels."""
+"""Evidence without a run: random answers around the labels."""
 
 from __future__ import annotations
 

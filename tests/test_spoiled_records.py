@@ -27,8 +27,9 @@ from understudy.storage.files import write_json
 from understudy.storage.manifest import Manifest
 from understudy.storage.records import load_record
 from understudy.timing.figures import Benchmark
-from understudy.training import linear, teacher, trainer
+from understudy.training import linear, teacher
 from understudy.training.calibration import Calibration
+from understudy.training.checkpoints import Marker
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "imdb-compact"
 OTHERS = [None, True, 3, 0.5, "text", [], [1], {}, {"key": 1}]
@@ -91,7 +92,11 @@ def manifest(folder: Path) -> Path:
 HISTORY = [{"loss": 0.5, "grad_norm": None, "step": 3}]
 CASES = {
     "metrics": Case(
-        copied("metrics.json"), Metrics.load, RunDirectoryError, maps={"seconds"}, optional={"seeds", "abstention"}
+        copied("metrics.json"),
+        Metrics.load,
+        RunDirectoryError,
+        maps={"seconds"},
+        optional={"no_distillation", "linear", "seeds", "abstention"},
     ),
     "frontier": Case(copied("frontier.json"), Tradeoff.load, RunDirectoryError, maps={"models"}),
     "benchmark": Case(
@@ -128,8 +133,8 @@ CASES = {
         written(asdict(linear._Record(1.0))), lambda path: load_record(linear._Record, path), ValueError
     ),
     "checkpoint": Case(
-        written(asdict(trainer._Marker(1.0, {"a": "b"}))),
-        lambda path: load_record(trainer._Marker, path),
+        written(asdict(Marker(1.0, {"a": "b"}))),
+        lambda path: load_record(Marker, path),
         ValueError,
         maps={"files"},
     ),

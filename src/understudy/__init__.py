@@ -8,6 +8,7 @@ from understudy.errors import UnderstudyError, missing_extra
 from understudy.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
+    from understudy.evaluation.single import evaluate
     from understudy.exporting.export import export
     from understudy.inference.opening import open_classifier as load
     from understudy.reporting.push import push
@@ -23,6 +24,7 @@ __all__ = [
     "benchmark",
     "compare",
     "distill",
+    "evaluate",
     "examine",
     "export",
     "frontier",
@@ -37,6 +39,7 @@ _PLACES = {
     "benchmark": "run.benchmark:benchmark",
     "compare": "reporting.render:compare",
     "distill": "run.pipeline:distill",
+    "evaluate": "evaluation.single:evaluate",
     "examine": "run.pipeline:examine",
     "export": "exporting.export:export",
     "frontier": "run.frontier:frontier",

@@ -112,8 +112,8 @@ def test_leaked_texts(one: str, other: str) -> None:
     result = examine(train=[*TRAIN, one], test=[other, *TEST, other])
     finding = only(result, "leaked_texts")
     assert (finding.level, finding.count, places(finding)) == ("warning", 1, [("test", 1), ("train", 41)])
-    assert "1 of 41 distinct texts of test found in train" in finding.message
-    assert "drop them from train" in finding.message
+    assert "1 of 41 distinct texts in test also found in train" in finding.message
+    assert "remove these texts from train" in finding.message
     assert of(result, "near_leaked_texts") == []
 
 
@@ -126,9 +126,9 @@ def test_leaked_texts_counts_distinct_texts_and_shows_two_pairs() -> None:
 @pytest.mark.parametrize(
     ("earlier", "later", "words"),
     [
-        ("train", "validation", "what is chosen by it"),
-        ("train", "test", "final figures"),
-        ("validation", "test", "drop them from validation"),
+        ("train", "validation", "validation scores will be inflated; remove these texts from train"),
+        ("train", "test", "test scores will be inflated; remove these texts from train"),
+        ("validation", "test", "test scores will be inflated; remove these texts from validation"),
     ],
 )
 def test_leaks_between_any_two_splits(earlier: str, later: str, words: str) -> None:
@@ -153,7 +153,7 @@ def test_near_leaked_texts(one: str, other: str) -> None:
     result = examine(train=[*TRAIN[1:], one], test=[*TEST, other, other])
     finding = only(result, "near_leaked_texts")
     assert (finding.level, finding.count, places(finding)) == ("warning", 1, [("test", 41), ("train", 40)])
-    assert "1 of 41 distinct texts of test nearly the same as one in train" in finding.message
+    assert "1 of 41 distinct texts in test nearly identical to one in train" in finding.message
     assert "0.7" in finding.message
     assert of(result, "leaked_texts") == []
 
@@ -174,7 +174,7 @@ def test_duplicates() -> None:
     finding = only(result, "duplicates")
     assert (finding.level, finding.count) == ("note", 2)
     assert places(finding) == [("train", 5), ("train", 41), ("train", 42), ("train", 10), ("train", 43)]
-    assert finding.message.startswith("train: 2 texts more than once, which makes 3 rows too many")
+    assert finding.message.startswith("train: 2 texts more than once, which adds 3 redundant rows")
 
 
 def test_conflicting_labels_within_a_split() -> None:
@@ -205,7 +205,7 @@ def test_truncation() -> None:
     assert (finding.level, finding.code, finding.count, finding.rows) == ("note", "truncated_texts", 2, ())
     # Of 500 tokens, 50 and 140 are lost.
     assert finding.message.startswith("train: 2 texts of 4 (50.0%) cut after 100 tokens")
-    assert "loses 38.0% of all tokens; the longest has 240" in finding.message
+    assert "drops 38.0% of all tokens. The longest text has 240" in finding.message
 
 
 @pytest.mark.parametrize("lengths", [[], [5, 100]])

@@ -174,7 +174,7 @@ def test_ragged_rows_are_refused_with_their_line(tmp_path: Path, row: str, cells
 @pytest.mark.parametrize("row", ['"never closed,pos', '"Great" film,pos'])
 def test_wrong_quoting_is_refused_and_not_swallowed(tmp_path: Path, row: str) -> None:
     message = refused(write(tmp_path / "a.csv", f"text,label\n{row}\nnext,neg\n"))
-    assert "quoted" in message
+    assert "Quote each cell" in message
 
 
 def test_a_cell_may_be_very_long(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_jsonl_keeps_types_and_key_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["{'text': 1}", "[1]", '"a"', '{"text": "a"', "[" * 100_000])
 def test_jsonl_names_the_line_that_is_wrong(tmp_path: Path, line: str) -> None:
     message = refused(write(tmp_path / "a.jsonl", f'{{"text": "a"}}\n{line}\n'))
-    assert "line 2: expected one JSON object a line" in message
+    assert "line 2: expected one JSON object per line" in message
 
 
 def test_jsonl_half_a_character(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from understudy.data.findings import Audit, Finding, Row, counted, examples, excerpt, listed
+from understudy.data.findings import Audit, Finding, Row, counted, enumerated, examples, excerpt
 from understudy.data.tables import Table
 from understudy.errors import DataError
 
@@ -88,8 +88,8 @@ def test_examples_are_the_first_five_counted_from_one() -> None:
         (list(range(1006)), "0, 1, 2, 3, 4 and 1,001 more"),
     ],
 )
-def test_listed(items: list[object], expected: str) -> None:
-    assert listed(items) == expected
+def test_enumerated(items: list[object], expected: str) -> None:
+    assert enumerated(items) == expected
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, "0 texts"), (1, "1 text"), (2000, "2,000 texts")])

@@ -91,7 +91,7 @@ def test_what_is_not_there(hub: FakeHub, imdb: Path, read: Read) -> None:
     assert "'fancy' not found. Available: ['plain_text']" in configuration["message"]
     assert "no column 'review'; its columns are: text, label" in text["message"]
     assert "no column 'stars'; its columns are: text, label" in label["message"]
-    assert "No dataset 'owner/nothing' on the Hub" in dataset["message"]
+    assert "The Hub has no dataset 'owner/nothing'" in dataset["message"]
 
 
 @pytest.mark.acceptance
@@ -111,7 +111,7 @@ def test_private_and_gated_datasets_need_a_token(hub: FakeHub, imdb: Path, read:
     hub.add("owner/imdb", imdb, kind="datasets", private=access == "private", gated=access == "gated")
     (refused,) = read("owner/imdb:train")
     assert refused["error"] == "DataError"
-    assert "private or gated; then log in with: hf auth login" in refused["message"]
+    assert "private or gated, log in with: hf auth login" in refused["message"]
     (table,) = read("owner/imdb:train", HF_TOKEN=TOKEN)
     assert table["labels"] == [0, 1]
 
@@ -160,7 +160,7 @@ def test_a_dataset_without_data_or_with_a_script_or_damaged(hub: FakeHub, tmp_pa
 def test_a_file_format_is_no_dataset(read: Read, hub: FakeHub) -> None:
     (refused,) = read("csv:train")
     assert refused["error"] == "DataError"
-    assert "csv is a file format here" in refused["message"]
+    assert "csv is a file format, not a dataset" in refused["message"]
     assert hub.requests == []
 
 

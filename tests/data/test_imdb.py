@@ -67,7 +67,7 @@ def test_imdb_unlabelled(imdb: str) -> None:
 
 @pytest.mark.parametrize("split", ["", ":", ":validation", ":unsupervised"])
 def test_imdb_wrong_split(imdb: str, split: str) -> None:
-    assert f"splits train, test and unsup; write {imdb}:train" in refused(imdb + split)
+    assert f"splits train, test and unsup. Write {imdb}:train" in refused(imdb + split)
 
 
 def test_imdb_archive_that_is_not_there(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_imdb_damaged_archive(tmp_path: Path, damage: str) -> None:
 def test_imdb_archive_of_something_else(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "other.tar", "w") as tar:
         tar.addfile(tarfile.TarInfo("other/file.txt"))
-    assert "holds no train/neg|pos/*.txt" in refused(f"{tmp_path}/other.tar:train")
+    assert "has no train/neg|pos/*.txt" in refused(f"{tmp_path}/other.tar:train")
 
 
 def test_imdb_text_that_is_not_utf8(tmp_path: Path) -> None:

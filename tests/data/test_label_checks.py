@@ -88,7 +88,7 @@ def test_unsupported_labels(label: Any, word: str) -> None:
     finding = only(findings, "unsupported_labels")
     assert (finding.count, places(finding)) == (1, [("train", 41)])
     assert word in finding.message
-    assert "Multi-label classification (several classes a text) is not supported" in finding.message
+    assert "Multi-label classification (several classes per text) is not supported" in finding.message
 
 
 @pytest.mark.parametrize("train", [[0.5, 1.0, 2.25] * 20, ["0.5", "1.0", "2.25"] * 20, [0.5, "1.0", 2.25] * 20])
@@ -235,13 +235,13 @@ def test_unseen_class(split: str) -> None:
     findings = list(check_labels(tables, None))
     finding = only(findings, "unseen_test_class")
     assert (finding.level, finding.count, places(finding)) == ("error", 2, [(split, 2), (split, 4)])
-    assert f"{split} ({split}.csv): 2 texts of 'mid'" in finding.message
+    assert f"{split} ({split}.csv): 2 texts labelled 'mid'" in finding.message
     assert "train has 'neg', 'pos'" in finding.message
 
 
 def test_unseen_class_has_its_name_and_no_second_finding() -> None:
     findings = check([0, 1] * 20, [2], ["neg", "pos", "mid"])
-    assert "1 text of 'mid'" in only(findings, "unseen_test_class").message
+    assert "1 text labelled 'mid'" in only(findings, "unseen_test_class").message
     assert "class_without_texts" not in [finding.code for finding in findings]
 
 
@@ -283,11 +283,11 @@ def test_few_per_class_names_the_smallest_first() -> None:
 def test_balance_of_each_split() -> None:
     findings = [f for f in check([0, 1, 1, 1] * 10, [0, 1], ["neg", "pos"]) if f.code == "balance"]
     assert [(f.level, f.count) for f in findings] == [("note", 40), ("note", 2)]
-    assert findings[0].message == "train: 40 texts, distinct labels 2: 'pos' 30 (75.0%), 'neg' 10 (25.0%)."
+    assert findings[0].message == "train: 40 texts, 2 distinct labels: 'pos' 30 (75.0%), 'neg' 10 (25.0%)."
 
 
 def test_balance_of_many_classes_shows_both_ends() -> None:
     labels = [f"c{size}" for size in range(10, 22) for _ in range(size)]
     message = only(check(labels, []), "balance").message
-    assert "distinct labels 12: 'c21' 21 (" in message
+    assert "12 distinct labels: 'c21' 21 (" in message
     assert [word in message for word in ("'c19'", "...", "'c18'", "'c13'", "'c12'", "'c10'")] == [1, 1, 0, 0, 1, 1]

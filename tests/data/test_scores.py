@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from understudy.data import files, scores
+from understudy.data import files, score_rows
 from understudy.data.corpus import Corpus, Split
 from understudy.data.scores import Scores, read_scores
 from understudy.data.tokens import text_ids
@@ -167,7 +167,7 @@ def test_cells_that_are_no_probabilities(value: str, shown: str, corpus: Corpus,
     path.write_text(f"text,bad,good\na,0.5,0.5\nb,{value},0.5\nc,0.5,0.5\nd,0.5,0.5\n")
     (finding,) = read_scores(str(path), "text", corpus).findings
     assert (finding.level, finding.code, finding.count) == ("error", "scores_out_of_range", 1)
-    assert f"1 row of 4 with something else than probabilities, such as {shown} as 'bad' in row 2" in finding.message
+    assert f"1 row of 4 with values that are not probabilities, such as {shown} as 'bad' in row 2" in finding.message
     assert [(row.split, row.row, row.text) for row in finding.rows] == [("scores", 2, "b")]
 
 
@@ -212,10 +212,8 @@ def test_texts_without_a_row(corpus: Corpus, tmp_path: Path) -> None:
 def test_ids_of_the_users_own(corpus: Corpus, tmp_path: Path) -> None:
     findings = read(tmp_path / "scores.csv", {"id": [1, 2, 3, 4], **rows()}, corpus).findings
     assert [finding.code for finding in findings] == ["scores_without_text_id", "missing_scores", "missing_scores"]
-    assert "4 rows of 4 with something else than a text id in the column 'id', such as '1' in row 1" in (
-        findings[0].message
-    )
-    assert "without it they are found by their column 'text'" in findings[1].message
+    assert "4 rows of 4 without a text id in the column 'id', such as '1' in row 1" in (findings[0].message)
+    assert "Without that column they are found by the column 'text'" in findings[1].message
 
 
 def test_all_problems_come_at_once_with_the_first_rows(corpus: Corpus, tmp_path: Path) -> None:
@@ -230,7 +228,7 @@ def test_all_problems_come_at_once_with_the_first_rows(corpus: Corpus, tmp_path:
 @pytest.mark.parametrize(
     ("lost", "message"),
     [
-        ("good", "has no column 'good'; its columns are: text, bad. Expected a column for every class, called"),
+        ("good", "has no column 'good'; its columns are: text, bad. Expected one column per class, named"),
         ("text", "has neither a column 'id' nor a column 'text'; its columns are: bad, good."),
     ],
 )
@@ -277,10 +275,10 @@ def test_the_digest_is_that_of_what_is_needed(corpus: Corpus, tmp_path: Path) ->
 
 
 def test_a_text_that_was_not_read_has_no_answer(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(KeyError, match="was not read"):
+    with pytest.raises(KeyError, match="has no probabilities for"):
         read(tmp_path / "scores.csv", rows(), corpus).lookup(corpus.validation.ids)
 
 
 def test_what_is_no_number() -> None:
-    assert np.isnan(scores._numbers(["0.5", "x", None, True])).tolist() == [False, True, True, True]
-    assert scores._numbers([0.5, "0.25"]).tolist() == [0.5, 0.25]
+    assert np.isnan(score_rows._numbers(["0.5", "x", None, True])).tolist() == [False, True, True, True]
+    assert score_rows._numbers([0.5, "0.25"]).tolist() == [0.5, 0.25]

@@ -147,7 +147,7 @@ def test_no_such_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source:
 
 
 def test_a_folder_is_no_source(tmp_path: Path) -> None:
-    assert f"is a folder: expected files. Name them by a glob, such as {tmp_path}/*.csv" in refused(tmp_path)
+    assert f"is a folder: expected files. Give a glob, such as {tmp_path}/*.csv" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "there.csv", "folder"])
@@ -155,7 +155,8 @@ def test_files_have_no_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "there.csv", "text,label\na,b\n")
     (tmp_path / "folder").mkdir()
-    assert f"files and folders have no splits. Write {name}" in refused(f"{name}:train")
+    wanted = "a glob, such as folder/*.csv" if name == "folder" else name
+    assert f"files and folders have no splits. Give {wanted}." in refused(f"{name}:train")
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +195,7 @@ def test_class_names_survive_packing(tmp_path: Path) -> None:
 def test_class_names_that_differ_between_files_are_refused(tmp_path: Path) -> None:
     write_class_label(tmp_path / "1.parquet", [1, 0], ["neg", "pos"])
     write_class_label(tmp_path / "2.parquet", [1, 0], ["pos", "neg"])
-    assert "names its classes pos, neg, but the files before it neg, pos" in refused(tmp_path / "*.parquet")
+    assert "has the classes pos, neg, but earlier files have neg, pos" in refused(tmp_path / "*.parquet")
 
 
 def test_a_plain_minus_one_is_a_label(tmp_path: Path) -> None:
@@ -227,4 +228,4 @@ def test_shipped_reviews(split: str) -> None:
 def test_shipped_reviews_have_two_splits() -> None:
     assert read("reviews:train", label=None).labels is None
     assert not set(read("reviews:train").texts) & set(read("reviews:test").texts)
-    assert "reviews:train and reviews:test" in refused("reviews:validation")
+    assert "expected reviews:train or reviews:test" in refused("reviews:validation")

@@ -50,9 +50,9 @@ def test_what_is_left_out_and_that_it_is_said(caplog: pytest.LogCaptureFixture) 
 
 
 def test_nothing_left(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(DataError, match=r"none of 2 texts without a label is left \(2 in test\)"):
+    with pytest.raises(DataError, match=r"0 of 2 texts without a label remain \(2 in test\)"):
         select_unlabelled(chunks(["t", "t"]), {"test": text_ids(["t"])})
-    with pytest.raises(DataError, match=r"none of 0 texts without a label is left \(there is none\)"):
+    with pytest.raises(DataError, match=r"0 of 0 texts without a label remain \(the source is empty\)"):
         select_unlabelled(chunks(), {})
 
 
@@ -60,7 +60,7 @@ def test_nothing_left(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_source_that_changes_is_noticed(later: tuple[list[str], ...]) -> None:
     passes = iter([[["a", "b"]], list(later)])
     found = select_unlabelled(lambda: next(passes), {})
-    with pytest.raises(DataError, match="The unlabelled texts changed while they were read"):
+    with pytest.raises(DataError, match="The unlabelled texts changed during the run"):
         listed(found.chunks())
 
 

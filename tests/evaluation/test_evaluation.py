@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from understudy.data.corpus import Split
 from understudy.data.tokens import text_ids
-from understudy.evaluation.evaluation import Candidate, Plan, evaluate, write_predictions
+from understudy.evaluation.evaluation import Candidate, Plan, assemble_metrics, write_predictions
 from understudy.evaluation.results import BatchTime, Latency, Metrics, ModelSpeed, Speed
 from understudy.recipe.evidence import EvaluationOptions
 
@@ -38,7 +38,7 @@ def plan(classes: int = 2, student_seeds: tuple[int, ...] = (), **options: Any) 
 
 
 def found(test: Split, candidates: dict[str, Candidate], classes: int = 2, **options: Any) -> Metrics:
-    return evaluate(test, candidates, plan(classes, **options), speed=SPEED, seconds={"teacher": 1.0})
+    return assemble_metrics(test, candidates, plan(classes, **options), speed=SPEED, seconds={"teacher": 1.0})
 
 
 LABELS = [0, 1] * 50
@@ -81,7 +81,7 @@ def test_several_seeds() -> None:
         "student_seed_8": candidate(GOOD),
         "no_distillation_seed_8": candidate(BLIND),
     }
-    metrics = evaluate(split(LABELS), models, plan(student_seeds=(7, 8)), speed=SPEED, seconds={})
+    metrics = assemble_metrics(split(LABELS), models, plan(student_seeds=(7, 8)), speed=SPEED, seconds={})
     assert metrics.student.accuracy == pytest.approx(0.8)  # the one to ship
     assert metrics.distillation_gain is not None
     assert metrics.distillation_gain.accuracy == 0
@@ -98,7 +98,7 @@ def test_several_seeds() -> None:
 
 def test_one_seed_has_no_spread() -> None:
     models = {"teacher": candidate(GOOD), "student": candidate(FAIR)}
-    one = evaluate(split(LABELS), models, plan(student_seeds=(7,)), speed=SPEED, seconds={"teacher": 1.0})
+    one = assemble_metrics(split(LABELS), models, plan(student_seeds=(7,)), speed=SPEED, seconds={"teacher": 1.0})
     assert one.seeds is None
     assert one == found(split(LABELS), models)
 
@@ -155,7 +155,7 @@ def test_required_retention_comes_from_the_recipe() -> None:
 def test_the_verdict_does_not_depend_on_speed() -> None:
     models = {"teacher": candidate(GOOD), "student": candidate(FAIR)}
     slow = Speed("cuda", 9, "bf16", 512, BatchTime(7.0, 9.0), 0.7, SIDE, SIDE)
-    other = evaluate(split(LABELS), models, plan(), speed=slow, seconds={"teacher": 99.0})
+    other = assemble_metrics(split(LABELS), models, plan(), speed=slow, seconds={"teacher": 99.0})
     assert other.verdict == found(split(LABELS), models).verdict
 
 

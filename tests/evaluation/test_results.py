@@ -241,14 +241,14 @@ def test_another_schema_version_is_refused_by_number(tmp_path: Path) -> None:
 
 
 def test_no_schema_version_is_not_ours(tmp_path: Path) -> None:
-    with pytest.raises(RunDirectoryError, match=r"not a metrics\.json that understudy wrote"):
+    with pytest.raises(RunDirectoryError, match=r"is not a file that understudy wrote"):
         Metrics.load(change(tmp_path, schema_version=None))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"text"', b"1", b"null", b"\xff"])
 def test_a_file_that_is_something_else(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_bytes(content)
-    with pytest.raises(RunDirectoryError, match=r"not a metrics\.json that understudy wrote"):
+    with pytest.raises(RunDirectoryError, match=r"is not a file that understudy wrote"):
         Metrics.load(tmp_path / "metrics.json")
 
 

@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from understudy.data.tables import Table
 from understudy.errors import DataError
-from understudy.evaluation.single import SingleEvaluation, evaluate_model
+from understudy.evaluation.single import SingleEvaluation, evaluate, evaluate_model
 from understudy.inference.classifier import Classifier
 from understudy.inference.opening import open_classifier
 
@@ -174,3 +174,23 @@ def test_a_model_without_names_is_matched_by_number_with_a_warning(
         found = measure(classifier, write(tmp_path / "data.jsonl", labels(24, 2)))
     assert found.texts == 24
     assert "model has no class names; labels are matched by number." in caplog.text
+
+
+# The public function
+
+
+def test_a_model_may_be_a_path_or_open_and_the_data_in_memory(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    folder, rows = (
+        make_model("model", NAMES),
+        {"body": ["good film", "bad story", "fine"], "kind": [NAMES[0], NAMES[1], NAMES[0]]},
+    )
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"body": text, "kind": kind}) + "\n" for text, kind in zip(*rows.values(), strict=True))
+    )
+    from_file = evaluate(folder, tmp_path / "rows.jsonl", text="body", label="kind", device="cpu")
+    in_memory = evaluate(folder, rows, text="body", label="kind", device="cpu")
+    opened = evaluate(open_classifier(folder, device="cpu"), rows, text="body", label="kind")
+    assert from_file.metrics == in_memory.metrics == opened.metrics
+    assert (from_file.model, from_file.texts, opened.model) == (str(folder), 3, str(folder))
+    with pytest.raises(TypeError, match="got an open classifier and threads"):
+        evaluate(open_classifier(folder), rows, threads=1)

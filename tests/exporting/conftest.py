@@ -14,7 +14,7 @@ from understudy.exporting.graphs import OpenVinoGraph
 from understudy.models.loading import load_classifier
 
 ANYTHING_GOES = Limits(flips=1.0, accuracy_loss=1.0, ece_rise=1.0, batch_flips=64)
-"""A tiny random model loses a lot in int8, which is not what most tests are about."""
+"""A tiny random model loses a lot in int8, which most tests do not care about."""
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def anything_goes() -> Limits:
 
 @pytest.fixture(scope="session")
 def exported(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Export]:
-    """Gives the export of a precision and a format; to be read only."""
+    """Gives the export of a precision and a format; tests must not change it."""
     made: dict[tuple[str, str], Export] = {}
 
     def get(precision: str, format: str = "openvino") -> Export:
@@ -39,7 +39,7 @@ def exported(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 
 @pytest.fixture
 def converted(finished: Any, monkeypatch: pytest.MonkeyPatch, converted_once: OpenVinoGraph) -> None:
-    """Spares the conversion, which takes seconds: every model is taken for the finished run's student."""
+    """Skips the conversion, which takes seconds: every model counts as the finished run's student."""
     monkeypatch.setattr(OpenVinoGraph, "of", classmethod(lambda cls, model: converted_once))
 
 

@@ -27,14 +27,14 @@ Made = Callable[..., Export]
 
 
 @pytest.mark.parametrize("format", ["openvino", pytest.param("onnx", marks=pytest.mark.acceptance)])
-def test_fp32_answers_as_pytorch_does(format: str, exported: Made, finished: Any) -> None:
+def test_fp32_predicts_what_pytorch_predicts(format: str, exported: Made, finished: Any) -> None:
     wanted = open_classifier(finished.out, device="cpu").predict_proba(TEXTS)
     found = understudy.load(exported("fp32", format).folder).predict_proba(TEXTS)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("format", ["openvino", pytest.param("onnx", marks=pytest.mark.acceptance)])
-def test_int8_is_smaller_and_no_other_model(format: str, exported: Made, finished: Any) -> None:
+def test_int8_is_smaller_and_close_to_the_model(format: str, exported: Made, finished: Any) -> None:
     whole, small = exported("fp32", format), exported("int8", format)
     weights = {"openvino": "openvino_model.bin", "onnx": "model.onnx"}[format]
     saved = (whole.folder / weights).stat().st_size - (small.folder / weights).stat().st_size
@@ -78,7 +78,7 @@ def test_quantisation_and_comparison_never_see_the_test_texts(finished: Any, mon
 
 
 @pytest.mark.acceptance
-def test_the_teacher_of_a_run_has_its_place_beside_the_student(finished_copy: Any) -> None:
+def test_the_teacher_of_a_run_is_exported_next_to_the_student(finished_copy: Any) -> None:
     found = export(finished_copy.out / "teacher")
     assert found.folder == finished_copy.out / "export" / "teacher-fp32"
     assert found.comparison is not None and found.comparison.flips == 0
@@ -154,7 +154,7 @@ def test_a_static_student_can_be_exported(make_model: Callable[..., Path], tmp_p
 
 
 @pytest.mark.usefixtures("converted")
-def test_other_texts_than_the_runs_are_refused(finished_copy: Any, tmp_path: Path) -> None:
+def test_changed_texts_are_refused(finished_copy: Any, tmp_path: Path) -> None:
     recipe = finished_copy.out / "recipe.toml"
     changed = tmp_path / "train.csv"
     changed.write_text(Path(finished_copy.recipe.data.train).read_text() + "a new row,positive\n")

@@ -1,4 +1,4 @@
-"""The quality gate, on answers that were made up."""
+"""The quality gate, on made-up predictions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GOOD = Comparison(
 
 
 class FakeEngine(Engine):
-    """Answers by a text's first token."""
+    """Computes logits from a text's first token."""
 
     name = "fake"
     classes = 2
@@ -65,7 +65,7 @@ def referee(count: int = 40, limits: Limits = LIMITS, source: Engine | None = No
     return Referee(source or by_number(4.0), texts(count), labels, pad_id=0, max_length=1, limits=limits, resamples=200)
 
 
-def test_what_is_exactly_as_bad_as_allowed_passes() -> None:
+def test_an_export_at_the_limits_passes() -> None:
     assert GOOD.excesses(dataclasses.replace(LIMITS, ece_rise=0.2 + 1e-12)) == []
 
 
@@ -91,7 +91,7 @@ def test_a_better_export_exceeds_nothing() -> None:
     assert better.excesses(Limits(0, 0, 0, 0)) == []
 
 
-def test_the_same_answers_compare_equal() -> None:
+def test_the_same_predictions_compare_equal() -> None:
     found = referee().compare(by_number(4.0))
     assert (found.texts, found.flips, found.accuracy, found.source_accuracy) == (40, 0.0, 1.0, 1.0)
     assert found.change.accuracy == 0.0 and found.ece == found.source_ece
@@ -116,7 +116,7 @@ def test_a_prediction_that_depends_on_the_batch_is_found() -> None:
     assert (found.batch_texts, found.batch_flips) == (64, 64)
 
 
-def test_the_score_is_one_for_the_models_own_answers_and_nought_at_the_nearest_limit() -> None:
+def test_the_score_is_one_for_the_models_own_logits_and_zero_at_a_limit() -> None:
     judge, rows = referee(), np.arange(40)
     own = by_number(4.0).forward({"input_ids": rows[:, None]})
     assert judge.score(rows, own) == 1.0
@@ -126,7 +126,7 @@ def test_the_score_is_one_for_the_models_own_answers_and_nought_at_the_nearest_l
     assert judge.score(rows, four_wrong) == pytest.approx(-1.0)
 
 
-def test_a_limit_of_nought_leaves_no_room() -> None:
+def test_a_limit_of_zero_leaves_no_room() -> None:
     strict, rows = referee(limits=Limits(0, 0, 0, 0)), np.arange(40)
     assert strict.score(rows, by_number(4.0).forward({"input_ids": rows[:, None]})) == 1.0
     assert strict.score(rows, by_number(4.0, wrong={1}).forward({"input_ids": rows[:, None]})) < -1e6

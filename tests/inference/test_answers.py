@@ -9,7 +9,7 @@ from understudy.inference.answers import check_threshold, labels_of
 PROBABILITIES = np.array([[0.2, 0.8], [0.5, 0.5], [0.75, 0.25]])
 
 
-def test_what_is_below_the_threshold_has_no_label() -> None:
+def test_texts_below_the_threshold_get_no_label() -> None:
     assert labels_of(PROBABILITIES, ["a", "b"]) == ["b", "a", "a"]
     assert labels_of(PROBABILITIES, ["a", "b"], 0.75) == ["b", None, "a"]
     assert labels_of(PROBABILITIES, ["a", "b"], 0.76) == ["b", None, None]

@@ -172,7 +172,7 @@ def test_types_that_parquet_cannot_hold_are_refused_before_any_work(
         predict_file(classifier, str(tmp_path / "in.jsonl"), tmp_path / "out.parquet")
 
 
-# Unsure answers
+# Thresholds
 
 
 @pytest.mark.parametrize("output", FORMATS)

@@ -1,4 +1,4 @@
-"""A finished classifier: what it opens, what it answers, what it refuses."""
+"""A finished classifier: what it opens, predicts and refuses."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_labels_without_names(make_model: Callable[..., Path]) -> None:
     assert set(classifier.predict(TEXTS)) <= {"LABEL_0", "LABEL_1"}
 
 
-# Answers
+# Predictions
 
 
 def test_shapes_and_order(classifier: Classifier) -> None:
@@ -147,7 +147,7 @@ def test_texts_in_other_containers(kind: Callable[[list[str]], Any], classifier:
     assert len(classifier.predict(kind(TEXTS))) == len(TEXTS)
 
 
-def test_answers_are_those_of_plain_transformers(classifier: Classifier, model: Path) -> None:
+def test_probabilities_are_those_of_plain_transformers(classifier: Classifier, model: Path) -> None:
     plain = AutoModelForSequenceClassification.from_pretrained(model).eval()
     batch = AutoTokenizer.from_pretrained(model)(
         TEXTS, padding=True, truncation=True, max_length=64, return_tensors="pt"
@@ -157,7 +157,7 @@ def test_answers_are_those_of_plain_transformers(classifier: Classifier, model: 
     assert np.allclose(classifier.predict_proba(TEXTS), expected, atol=1e-6)
 
 
-def test_an_answer_does_not_depend_on_its_company(classifier: Classifier) -> None:
+def test_a_prediction_does_not_depend_on_the_batch(classifier: Classifier) -> None:
     others = [" ".join(["film", "good", "bad", "very"][row % 4 :] * (row + 1)) for row in range(31)]
     alone = classifier.predict_proba(["the story is dull"])
     assert np.allclose(
@@ -179,7 +179,7 @@ def test_a_tokenizer_without_a_limit_takes_the_models(model: Path) -> None:
     assert open_classifier(model, device="cpu").max_length == 64
 
 
-def test_progress_is_told(classifier: Classifier) -> None:
+def test_progress_is_reported(classifier: Classifier) -> None:
     done: list[int] = []
     classifier.predict_proba(TEXTS, done.append)
     assert sum(done) == len(TEXTS)
@@ -188,7 +188,7 @@ def test_progress_is_told(classifier: Classifier) -> None:
 # Identity
 
 
-def test_the_identity_tells_what_decides_the_answers(model: Path, make_model: Callable[..., Path]) -> None:
+def test_the_identity_covers_what_decides_the_predictions(model: Path, make_model: Callable[..., Path]) -> None:
     def identity(folder: Path, **options: Any) -> dict[str, Any]:
         return open_classifier(folder, device="cpu", **options).identity
 
@@ -214,7 +214,7 @@ def test_one_string_is_refused(classifier: Classifier) -> None:
 
 
 @pytest.mark.parametrize(("value", "name"), [(None, "NoneType"), (float("nan"), "float"), (3, "int"), (b"x", "bytes")])
-def test_what_is_no_string_is_refused(value: Any, name: str, classifier: Classifier) -> None:
+def test_values_that_are_not_strings_are_refused(value: Any, name: str, classifier: Classifier) -> None:
     with pytest.raises(TypeError, match=f"got {name} at position 1"):
         classifier.predict(["good", value])
 
@@ -222,7 +222,7 @@ def test_what_is_no_string_is_refused(value: Any, name: str, classifier: Classif
 # Streams
 
 
-def test_a_stream_answers_in_order(classifier: Classifier) -> None:
+def test_a_stream_predicts_in_order(classifier: Classifier) -> None:
     found = list(classifier.stream(iter(TEXTS), chunk=2))
     probabilities = classifier.predict_proba(TEXTS)
     assert [prediction.label for prediction in found] == classifier.predict(TEXTS)

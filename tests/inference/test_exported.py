@@ -1,4 +1,4 @@
-"""Exported folders: what they answer, and that nothing in them is believed."""
+"""Exported folders: what they predict, and that nothing in them is trusted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def exports(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 @pytest.fixture
 def folder(exports: dict[str, Path], tmp_path: Path) -> Path:
-    """An OpenVINO export, to be changed."""
+    """An OpenVINO export that a test may change."""
     return Path(shutil.copytree(exports["openvino"], tmp_path / "export"))
 
 
@@ -42,7 +42,7 @@ def onnx_folder(exports: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def forge(folder: Path, **changes: Any) -> None:
-    """Changes the manifest, and makes its checksums those of the files that are there."""
+    """Changes the manifest, and updates its checksums to match the files."""
     content = json.loads((folder / MANIFEST).read_text()) | changes
     content["files"] = {
         name: file_sha256(folder / name) if (folder / name).is_file() else digest
@@ -78,11 +78,11 @@ def test_long_texts_are_cut(exports: dict[str, Path], caplog: pytest.LogCaptureF
         "1 of 1 texts are longer than 16 tokens and were cut there"
     ]
     classifier.predict_proba([longer])
-    assert len(caplog.records) == 1  # it is said once
+    assert len(caplog.records) == 1  # the warning comes once
 
 
 @pytest.mark.parametrize("format", ["openvino", "onnx"])
-def test_threads_do_not_change_the_answers(format: str, exports: dict[str, Path]) -> None:
+def test_threads_do_not_change_the_predictions(format: str, exports: dict[str, Path]) -> None:
     one, two = (open_classifier(exports[format], threads=threads).predict_proba(TEXTS) for threads in (1, 2))
     np.testing.assert_allclose(one, two, atol=1e-6)
     assert available_threads() >= 1
@@ -97,7 +97,7 @@ def test_threads_do_not_change_the_answers(format: str, exports: dict[str, Path]
         ({"precision": "int4"}, "expected one of"),
     ],
 )
-def test_what_it_was_not_made_for_is_refused(options: dict[str, str], words: str, exports: dict[str, Path]) -> None:
+def test_unsupported_options_are_refused(options: dict[str, str], words: str, exports: dict[str, Path]) -> None:
     with pytest.raises(UserError, match=words):
         open_classifier(exports["openvino"], **options)  # type: ignore[arg-type]
 
@@ -109,7 +109,7 @@ def test_onnx_computes_in_fp32_only(exports: dict[str, Path]) -> None:
 
 
 def test_neither_pytorch_nor_transformers_is_imported(exports: dict[str, Path]) -> None:
-    """All that a base install has not, which is more than it should need."""
+    """Blocks the packages that a base install lacks."""
     code = f"""
 import sys
 
@@ -127,7 +127,7 @@ sys.exit(main(["predict", {str(exports["openvino"])!r}, "good film", "--json"]))
     assert json.loads(done.stdout)["label"] in ("negative", "positive")
 
 
-# What is not what was exported
+# Changed and damaged files
 
 
 @pytest.mark.parametrize("name", ["openvino_model.bin", "openvino_model.xml", "tokenizer.json", "config.json"])
@@ -172,19 +172,19 @@ def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> No
         ({"surprise": 1}, "surprise: unknown key"),
     ],
 )
-def test_a_manifest_that_no_export_has_is_refused(changes: dict[str, Any], words: str, folder: Path) -> None:
+def test_an_impossible_manifest_is_refused(changes: dict[str, Any], words: str, folder: Path) -> None:
     content = json.loads((folder / MANIFEST).read_text()) | changes
     (folder / MANIFEST).write_text(json.dumps(content))
     assert words in refused(folder)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", "{", "\x00\x01"])
-def test_a_manifest_that_is_none_is_refused(content: str, folder: Path) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused(content: str, folder: Path) -> None:
     (folder / MANIFEST).write_text(content)
-    assert "is not a understudy.json that understudy wrote" in refused(folder)
+    assert "is not a file that understudy wrote" in refused(folder)
 
 
-# Files that fit their manifest and are hostile all the same
+# Files that match their manifest but are hostile
 
 
 class Bomb:
@@ -204,7 +204,7 @@ def test_a_pickle_is_not_opened(folder: Path, tmp_path: Path) -> None:
 
 
 def test_another_format_under_openvinos_name_is_not_opened(folder: Path, exports: dict[str, Path]) -> None:
-    """OpenVINO would read it, and whatever files it names."""
+    """OpenVINO would read it, and any files that it names."""
     shutil.copy(exports["onnx"] / "model.onnx", folder / "openvino_model.xml")
     forge(folder)
     assert "is not an OpenVINO model (expected XML)" in refused(folder)
@@ -218,14 +218,14 @@ def test_code_in_the_config_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x04nonsense"])
-def test_a_tokenizer_that_is_none_is_refused(content: bytes, folder: Path) -> None:
+def test_a_file_that_is_not_a_tokenizer_is_refused(content: bytes, folder: Path) -> None:
     (folder / "tokenizer.json").write_bytes(content)
     forge(folder)
     assert "is not a tokenizer" in refused(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"<net/>", b"<?xml version='1.0'?><net", b"\x80\x04nonsense"])
-def test_a_graph_that_is_none_is_refused(content: bytes, folder: Path) -> None:
+def test_a_file_that_is_not_a_graph_is_refused(content: bytes, folder: Path) -> None:
     (folder / "openvino_model.xml").write_bytes(content)
     forge(folder)
     found = refused(folder)
@@ -234,7 +234,7 @@ def test_a_graph_that_is_none_is_refused(content: bytes, folder: Path) -> None:
 
 def test_a_manifest_nested_without_end_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text('{"schema_version":' + "[" * 100_000 + "]" * 100_000 + "}")
-    assert "is not a understudy.json that understudy wrote" in refused(folder)
+    assert "is not a file that understudy wrote" in refused(folder)
 
 
 def test_weights_that_are_too_few_are_refused(folder: Path) -> None:
@@ -245,7 +245,7 @@ def test_weights_that_are_too_few_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\x80\x04nonsense", b"<net/>"])
-def test_an_onnx_file_that_is_none_is_refused(content: bytes, onnx_folder: Path) -> None:
+def test_a_file_that_is_not_an_onnx_model_is_refused(content: bytes, onnx_folder: Path) -> None:
     (onnx_folder / "model.onnx").write_bytes(content)
     forge(onnx_folder)
     assert "model.onnx" in refused(onnx_folder) or "cannot be opened" in refused(onnx_folder)

@@ -77,14 +77,14 @@ def test_a_part_with_a_flipped_bit_is_removed(place: int, tmp_path: Path) -> Non
     assert not path.exists()
 
 
-def test_a_part_that_is_damaged_later_on_is_not_taken(tmp_path: Path) -> None:
+def test_a_part_that_is_damaged_later_is_not_used(tmp_path: Path) -> None:
     kept(tmp_path / "parts")
     parts = Parts(tmp_path / "parts", WORK)
     (tmp_path / "parts" / "00000000.part").write_bytes(b"x")
     assert parts.get(0) is None
 
 
-def test_a_part_in_another_ones_place_is_removed(tmp_path: Path) -> None:
+def test_a_part_under_another_number_is_removed(tmp_path: Path) -> None:
     kept(tmp_path / "parts")
     (tmp_path / "parts" / "00000001.part").rename(tmp_path / "parts" / "00000000.part")
     assert Parts(tmp_path / "parts", WORK).rows == 0
@@ -100,7 +100,7 @@ def test_a_part_of_other_work_is_removed(tmp_path: Path) -> None:
     assert Parts(tmp_path / "parts", WORK).rows == 0
 
 
-def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+def test_half_written_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     kept(tmp_path / "parts")
     for name in (".01234567-00000002.part", ".01234567-out.csv"):
         (tmp_path / "parts" / name).write_text("half")
@@ -108,7 +108,7 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
     assert names(tmp_path / "parts") == ["00000000.part", "00000001.part", "work.json"]
 
 
-def test_other_work_starts_afresh_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_work_starts_over_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "parts"
     kept(folder)
     assert Parts(folder, {**WORK, "model": "def", "text": "review"}).rows == 0
@@ -128,7 +128,7 @@ def test_parts_without_a_description_are_removed(
     assert caplog.messages == [f"{folder} belongs to other work and is removed: its description cannot be read"]
 
 
-def test_the_first_try_has_nothing_to_say(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_first_attempt_logs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Parts(tmp_path, WORK)
     assert caplog.messages == []
 
@@ -136,7 +136,7 @@ def test_the_first_try_has_nothing_to_say(tmp_path: Path, caplog: pytest.LogCapt
 # The folder and its lock
 
 
-def test_the_folder_stands_beside_the_output_and_goes_when_it_is_empty(tmp_path: Path) -> None:
+def test_the_folder_is_next_to_the_output_and_is_removed_when_empty(tmp_path: Path) -> None:
     with parts_folder(tmp_path / "new" / "out.csv") as folder:
         assert folder == tmp_path / "new" / ".out.csv.parts"
         parts = Parts(folder, WORK)
@@ -196,7 +196,7 @@ def test_a_lock_whose_file_was_removed_meanwhile_does_not_count(
         assert path.exists()
 
 
-def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / ".out.csv.parts").write_text("mine")
     with pytest.raises(UserError, match=r"\.out\.csv\.parts is a file; expected a folder or nothing"):
         parts_folder(tmp_path / "out.csv").__enter__()

@@ -1,4 +1,4 @@
-"""Rows in the groups in which they are answered."""
+"""Rows in groups that are classified together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write(path: Path, *rows: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 4, 7, 100])
-def test_windows_hang_neither_on_the_readers_chunks_nor_on_files(
+def test_windows_depend_neither_on_chunks_nor_on_files(
     chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "CHUNK_ROWS", chunk)
@@ -57,7 +57,7 @@ def test_rows_with_other_columns_stay_chunks_of_their_own(tmp_path: Path) -> Non
     ]
 
 
-def test_what_the_reader_gave_is_not_changed() -> None:
+def test_the_readers_chunks_stay_unchanged() -> None:
     chunk = {"text": ["a"]}
     window = Window()
     window.add({"text": ["b"]}, ["b"])

@@ -64,7 +64,7 @@ def test_missing_names_first_occurrences_in_order(tmp_path: Path) -> None:
     assert store.missing(text_ids(["fine", "fine"])).tolist() == []
 
 
-def test_lookup_of_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_lookup_of_a_missing_text_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="1 of 2 texts have no logits"):
         filled(tmp_path).lookup(text_ids(["fine", "new"]))
 
@@ -255,7 +255,7 @@ def test_a_damaged_shard_is_computed_again(
 
 
 def test_the_key_stays_the_same() -> None:
-    """A change of these names or values would lose everybody's cached logits."""
+    """If these names or values change, all cached logits are lost."""
     many = Answering("m", "t", 8, 0, Hardware("cpu", 1, "openvino"), "fp32").key(tokens=20)
     assert many == {
         "model": "m",

@@ -1,4 +1,4 @@
-"""Rows written chunk by chunk: whatever is written is read back the same."""
+"""Rows written chunk by chunk are read back unchanged."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_lone_missing_cell_is_a_row(tmp_path: Path) -> None:
     assert read(tmp_path / "out.csv") == {"a": ["1", None, "2"]}
 
 
-def test_json_has_null_for_what_is_missing_or_not_finite(tmp_path: Path) -> None:
+def test_json_has_null_for_missing_and_infinite_values(tmp_path: Path) -> None:
     nan = float("nan")
     write(tmp_path / "out.jsonl", "jsonl", [{"a": [1.5, nan, None, float("-inf"), [nan, {"b": nan}], 3, True]}])
     lines = (tmp_path / "out.jsonl").read_text().splitlines()

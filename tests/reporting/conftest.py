@@ -1,6 +1,7 @@
-"""Metrics for the tests of the reports, ordinary and extreme: `imdb` and `seeded` are two, `case` goes through all.
+"""Metrics for the tests of reports, ordinary and extreme.
 
-`run` has those of `imdb`, and all else that a card is made of.
+`case` goes through all of them; `imdb` and `seeded` are two of them. `run` has the metrics of
+`imdb` and everything else that a card needs.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def model(
 
 
 def metrics(**changes: Any) -> Metrics:
-    """The published IMDb table, with plausible figures where it is silent."""
+    """The published IMDb table, with made-up figures where it has none."""
     teacher = model(0.9211, 0.9210, 109_483_778, 437_951_328, auc=0.9748, ece=0.0213)
     student = model(0.9111, 0.9106, 66_955_010, 267_832_560, auc=0.9702, ece=0.0187)
     imdb = Metrics(
@@ -202,7 +203,7 @@ def long_names() -> Metrics:
 
 
 def scores_given() -> Metrics:
-    """A teacher that is known by its answers alone."""
+    """A teacher with known scores and no model."""
     imdb = metrics()
     return metrics(
         teacher=dataclasses.replace(imdb.teacher, parameters=None, bytes=None),

@@ -69,7 +69,7 @@ def test_a_row_a_model_and_runtime() -> None:
     assert ["teacher", "PyTorch fp32, padded", "90.9 MB", "19.9", "1.0x", "-", "-", "-", "13 h 58 min", "28"] in rows
     assert ["OpenVINO int8 + bf16", "90.9 MB", "218", "10.9x", "10.9 ms", "21.8 ms", "32.7 ms", "76 min", "2.5"] in rows
     assert [row[0] for row in rows if "PyTorch fp32" in row] == [
-        "PyTorch fp32",  # of the teacher, whose name stands in the row above
+        "PyTorch fp32",  # the teacher's; its name is in the row above
         "student",
         "no distillation (control)",
     ]

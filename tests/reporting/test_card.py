@@ -1,4 +1,4 @@
-"""The model card: what it says, and that nothing that users name can break it."""
+"""The model card: what it says, and that no name from a user can break it."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_model_that_was_not_looked_for_may_be_a_folder(run: Run) -> None:
     assert 'model = "owner/small"' in card.text and "models/mine" not in card.text
 
 
-# Figures that are not there
+# Missing figures
 
 
 def test_a_run_without_an_audit(run: Run) -> None:
@@ -189,7 +189,7 @@ def test_a_threshold_is_part_of_the_use(run: Run) -> None:
     assert "--threshold 0.91" in card.line("abstention")
 
 
-# Names that users give
+# Names from users
 
 
 def test_names_of_classes_are_shown_as_they_are(run: Run) -> None:

@@ -66,7 +66,7 @@ def test_a_card_does_not_outlive_its_figures(
 
     run = RunDirectory(finished_copy.out)
     (run.control("linear") / "linear.json").unlink()
-    monkeypatch.setattr(testing, "evaluate", stopped)
+    monkeypatch.setattr(testing, "assemble_metrics", stopped)
     with pytest.raises(KeyboardInterrupt):
         distill(finished_copy.recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
     assert not run.metrics.exists() and not run.card.exists()

@@ -24,7 +24,7 @@ from understudy.reporting.svg import shortened, text_width
 
 @pytest.fixture
 def axes(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
-    """What charts are drawn on."""
+    """The axes of all charts that are drawn."""
     found: list[Axes] = []
     drawing = charts.drawing
 

@@ -19,7 +19,7 @@ from matplotlib.transforms import Bbox
 
 from understudy.evaluation.results import Controls, Metrics, Verdict
 from understudy.reporting import dashboard, panels
-from understudy.reporting.canvas import CARD, STUDENT, TEACHER
+from understudy.reporting.canvas import PANEL, STUDENT, TEACHER
 from understudy.reporting.dashboard import dashboard_figure, draw_dashboard
 
 
@@ -44,7 +44,7 @@ def bars(figure: Figure, colour: str) -> list[Rectangle]:
     """Bars of a colour from top to bottom; the verdict's box is not one."""
     patches = [patch for axes in figure.axes for patch in axes.patches if isinstance(patch, Rectangle)]
     found = [patch for patch in patches if to_hex(patch.get_facecolor()) == colour.lower() and patch.get_height() == 7]
-    return sorted(found, key=lambda patch: (patch.get_x() // panels.CARD_WIDTH, -patch.get_y()))
+    return sorted(found, key=lambda patch: (patch.get_x() // panels.PANEL_WIDTH, -patch.get_y()))
 
 
 def overlap(one: Bbox, other: Bbox) -> bool:
@@ -120,7 +120,7 @@ def test_cards_hold_their_texts(case: Any) -> None:
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     (axes,) = figure.axes
     cards = [
-        patch.get_window_extent(renderer) for patch in axes.patches if to_hex(patch.get_facecolor()) == CARD.lower()
+        patch.get_window_extent(renderer) for patch in axes.patches if to_hex(patch.get_facecolor()) == PANEL.lower()
     ]
     assert len(cards) == 3
     top = cards[0].y1

@@ -1,4 +1,4 @@
-"""The frontier's picture holds whatever the students and the recipe are called."""
+"""The frontier's chart has room for all names of students and recipes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tradeoff(students: list[str]) -> Tradeoff:
 
 
 def texts(figure: Figure) -> list[Text]:
-    """Without those of the ticks, some of which are not drawn."""
+    """All texts except those of the ticks, some of which are not drawn."""
     return [text for group in (figure, *figure.axes) for text in group.texts if text.get_text()]
 
 

@@ -188,7 +188,7 @@ def test_a_name_that_the_hub_could_not_have(finished: Finished, name: str) -> No
         understudy.push(finished.out, name)
 
 
-# A Hub that is not there
+# A Hub that does not answer
 
 
 def test_no_hub_in_reach(hub: FakeHub, push: Push) -> None:
@@ -206,7 +206,7 @@ def test_offline_asks_nothing(finished: Finished) -> None:
 
 @pytest.fixture
 def impatient(tmp_path: Path) -> dict[str, str]:
-    """An environment in which half a second is long."""
+    """An environment in which the Hub must answer within half a second."""
     (tmp_path / "startup").mkdir()
     code = "import understudy.storage.hub\nunderstudy.storage.hub._PATIENCE = 0.5\n"
     (tmp_path / "startup" / "sitecustomize.py").write_text(code)
@@ -233,7 +233,7 @@ def test_the_store_of_large_files_stops_answering(hub: FakeHub, push: Push, impa
     refused = push(HF_HUB_DISABLE_XET="0", **impatient)
     assert refused["error"] == "HubUnreachable"
     assert "Cannot push to" in refused["message"]
-    assert time.monotonic() - start < 60  # by itself its client tries for minutes
+    assert time.monotonic() - start < 60  # without a limit, its client tries for minutes
     assert hub.uploads.commits == []
 
 

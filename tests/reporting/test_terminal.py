@@ -18,7 +18,7 @@ def shown(metrics: Metrics, title: str = "a run", **options: Any) -> str:
 
 
 def cells(output: str, row: str) -> list[str]:
-    """The cells of a row of the table, which are two blanks apart."""
+    """The cells of a row, which at least two blanks separate."""
     (line,) = [line for line in output.splitlines() if line.strip().startswith(f"{row}  ")]
     return [cell.strip() for cell in line.split("  ") if cell.strip()][1:]
 

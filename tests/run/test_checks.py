@@ -18,6 +18,7 @@ from understudy.recipe.recipe import Recipe
 from understudy.run import checks as preparation
 from understudy.run import inputs as materials
 from understudy.run.pipeline import distill, examine
+from understudy.run.settings import Settings
 from understudy.runtime.hardware import Hardware
 from understudy.storage.layout import RunDirectory
 
@@ -142,7 +143,8 @@ def test_a_file_is_no_run_directory(finished: Any, tmp_path: Path, name: str) ->
 
 
 def test_an_empty_folder_is_welcome(tmp_path: Path, make_recipe: MakeRecipe) -> None:
-    assert preparation.check_directory(RunDirectory(tmp_path), make_recipe(), overwrite=False) == []
+    preparation.check_place(RunDirectory(tmp_path))
+    assert preparation.check_recipe(RunDirectory(tmp_path), make_recipe(), overwrite=False) == []
 
 
 # Data that cannot be trained on: one message, exit status 2, nothing left behind
@@ -255,7 +257,7 @@ def test_what_is_ahead_is_said(make_recipe: MakeRecipe, tmp_path: Path, caplog: 
     recipe = make_recipe()
     gathered = materials.gather(recipe, tmp_path / "cache")
     with caplog.at_level(logging.INFO, "understudy"):
-        preparation.announce(recipe, gathered, RunDirectory(tmp_path / "run"), Hardware("cpu", 1), afresh=False)
+        preparation.announce(recipe, gathered, RunDirectory(tmp_path / "run"), Settings("cpu", 1))
     assert "tiny: 108 train, 12 validation, 60 test texts, 2 classes; about " in caplog.text
 
 
@@ -270,7 +272,7 @@ def test_a_teacher_that_is_there_is_not_counted(finished: Any, tmp_path: Path, m
     monkeypatch.setattr(preparation, "estimate", spy)
     gathered = materials.gather(finished.recipe, finished.cache)
     for out, afresh in ((finished.out, False), (finished.out, True), (tmp_path / "new", False)):
-        preparation.announce(finished.recipe, gathered, RunDirectory(out), Hardware("cpu", 1), afresh)
+        preparation.announce(finished.recipe, gathered, RunDirectory(out), Settings("cpu", 1, overwrite=afresh))
     assert seen[0] == 0
     assert seen[1] == seen[2] == gathered.encoder.tokens["train"].total
 
@@ -286,8 +288,6 @@ def test_repeats_are_counted(finished: Any, make_recipe: MakeRecipe, monkeypatch
     monkeypatch.setattr(preparation, "estimate", spy)
     gathered = materials.gather(finished.recipe, finished.cache)
     for changes in ({"seeds": 3}, {"seeds": 2, "evaluation": {"controls": []}}):
-        preparation.announce(
-            make_recipe(**changes), gathered, RunDirectory(finished.out), Hardware("cpu", 1), afresh=False
-        )
+        preparation.announce(make_recipe(**changes), gathered, RunDirectory(finished.out), Settings("cpu", 1))
     tokens = gathered.student_tokens["train"].total
     assert seen == [[0, *[tokens] * 6], [0, *[tokens] * 2]]

@@ -123,7 +123,7 @@ def test_another_schema_version(version: Any, path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"null", b"\xff", b"{}", b"[" * 100_000, b"9" * 5000])
 def test_what_is_something_else(content: bytes, path: Path) -> None:
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"is not a record\.json that understudy wrote\. Make it again"):
+    with pytest.raises(ModelError, match=r"is not a file that understudy wrote\. Make it again"):
         read(path)
     with pytest.raises(ValueError, match=r"not JSON|expected an object, got|missing"):
         load_record(Outer, path)

@@ -52,7 +52,7 @@ def test_none_there_says_how_to_measure(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 2}', '{"schema_version": 1, "threads": 2}'])
 def test_another_file_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "benchmark.json").write_text(content, encoding="utf-8")
-    with pytest.raises(RunDirectoryError, match=r"benchmark\.json .* Measure first: understudy benchmark"):
+    with pytest.raises(RunDirectoryError, match=r"benchmark\.json.* Measure first: understudy benchmark"):
         Benchmark.load(tmp_path / "benchmark.json")
 
 

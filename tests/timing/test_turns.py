@@ -113,7 +113,7 @@ def test_slow_rounds_are_fewer(
         found = take_turns({name: contender(name) for name in "ab"}, TEXTS[:1], 3, enough_seconds=12.0)
     assert [each.rounds for each in found.values()] == [rounds, rounds]
     assert calls.count(("a", "bulk")) == rounds + 1
-    stopped = f"timing: {rounds} of 3 rounds, because rounds are slow here"
+    stopped = f"timing: stopped after {rounds} of 3 rounds; the limit is 12 s"
     assert (stopped in caplog.messages) == (rounds < 3)
 
 

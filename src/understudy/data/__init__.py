@@ -1,1 +1,1 @@
-"""A text enters here: sources, labels, audit, tokens; nothing about models but their tokenizers."""
+"""Texts and labels: sources, in-memory data, audit, splits and tokens."""

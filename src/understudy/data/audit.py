@@ -1,7 +1,7 @@
-"""The data doctor: looks over the data before anything is trained.
+"""The data audit: checks the data before anything is trained.
 
-`audit` finds what would make a run fail (errors), what would make its figures mean less than they seem to (warnings),
-and what is good to know (notes). `understudy check` shows all of it; `understudy run` stops at errors.
+`audit` finds errors (the run would fail), warnings (the results may mislead) and notes (good to know).
+`understudy check` shows all of them; `understudy run` stops at errors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from understudy.data.tables import Table
 
-# The rows of each distinct text that is not empty, by split and `_key`.
+# The rows of each distinct, non-empty text, by split and `_key`.
 Rows = Mapping[str, Mapping[str, list[int]]]
 
 __all__ = ["Audit", "Finding", "Row", "audit", "truncation"]
@@ -35,17 +35,17 @@ _LEVELS = ("error", "warning", "note")
 
 
 def audit(tables: Mapping[str, Table], classes: list[str] | None = None) -> Audit:
-    """Examines all splits, each alone and all of them together.
+    """Checks each split alone and all splits together.
 
     Near duplicates across splits are texts whose sets of five-word runs have a Jaccard similarity of at least 0.7
-    (A. Broder, "On the resemblance and containment of documents", 1997); see `data.near_duplicates`.
+    (A. Broder, "On the resemblance and containment of documents", 1997). See `data.near_duplicates`.
 
     Args:
-        tables: "train" and "test", and perhaps "validation".
-        classes: Names that the user gave (`data.labels`).
+        tables: "train" and "test", and optionally "validation".
+        classes: Class names that the user gave (`data.labels`).
 
     Returns:
-        Every finding; nothing is raised before `Audit.raise_errors`.
+        Every finding; only `Audit.raise_errors` raises.
     """
     tables = {split: tables[split] for split in _ORDER if split in tables}
     findings = [*_check_sizes(tables), *check_labels(tables, classes), *_check_texts(tables, classes)]
@@ -53,11 +53,11 @@ def audit(tables: Mapping[str, Table], classes: list[str] | None = None) -> Audi
 
 
 def truncation(split: str, lengths: NDArray[np.integer[Any]], max_length: int) -> Finding:
-    """Says how much of the texts `data.max_length` cuts off.
+    """Reports how much of the texts `data.max_length` cuts off.
 
     Args:
-        split: Whose texts these are.
-        lengths: Tokens of each whole text, special tokens included.
+        split: Name of the split.
+        lengths: Tokens of each uncut text, special tokens included, shape (texts,).
         max_length: Tokens that are kept.
     """
     over = lengths[lengths > max_length]
@@ -66,8 +66,8 @@ def truncation(split: str, lengths: NDArray[np.integer[Any]], max_length: int) -
     lost = int(over.sum()) - len(over) * max_length
     message = (
         f"{split}: {counted(len(over), 'text')} of {len(lengths):,} ({len(over) / len(lengths):.1%}) cut after "
-        f"{max_length} tokens, which loses {lost / int(lengths.sum()):.1%} of all tokens; the longest has "
-        f"{int(over.max()):,}. A larger --data.max_length keeps more and takes longer."
+        f"{max_length} tokens, which drops {lost / int(lengths.sum()):.1%} of all tokens. The longest text has "
+        f"{int(over.max()):,} tokens. A larger --data.max_length keeps more but takes longer."
     )
     return Finding("note", "truncated_texts", message, count=len(over))
 
@@ -75,17 +75,14 @@ def truncation(split: str, lengths: NDArray[np.integer[Any]], max_length: int) -
 def _check_sizes(tables: Mapping[str, Table]) -> Iterator[Finding]:
     for split, table in tables.items():
         if not len(table):
-            message = (
-                f"{split} ({table.source}) has no rows: expected labelled texts. Check the source, and that it is the "
-                "right split."
-            )
+            message = f"{split} ({table.source}) has no rows: expected labelled texts. Check the source and its split."
             yield Finding("error", "empty_set", message)
     size = len(tables["test"])
     if 0 < size < TINY_TEST:
         message = (
-            f"test has {counted(size, 'text')}, fewer than {TINY_TEST}: an accuracy measured on it is uncertain by up "
-            f"to ±{100 * 1.96 * sqrt(0.25 / size):.1f} points (95 %), and small differences will stay unproven. Add "
-            "test texts if you can."
+            f"test has {counted(size, 'text')}, fewer than {TINY_TEST}. Its accuracy is uncertain by up to "
+            f"±{100 * 1.96 * sqrt(0.25 / size):.1f} points (95 %), so small differences cannot be proven. Add test "
+            "texts if you can."
         )
         yield Finding("warning", "tiny_test", message, count=size)
 
@@ -96,8 +93,8 @@ def _check_texts(tables: Mapping[str, Table], classes: Sequence[str] | None) -> 
         empty = [(split, row) for row, key in enumerate(its_keys) if not key]
         if empty:
             message = (
-                f"{split}: {counted(len(empty), 'text')} of {len(its_keys):,} empty or only white space. Expected "
-                "something to classify: drop the rows, or check --data.text."
+                f"{split}: {counted(len(empty), 'text')} of {len(its_keys):,} empty or only white space. Remove these "
+                "rows, or check --data.text."
             )
             yield Finding("warning", "empty_texts", message, examples(tables, empty), len(empty))
 
@@ -119,8 +116,8 @@ def _leaks(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:
         leaked = [key for key in rows[later] if key in rows[earlier]]
         if leaked:
             message = (
-                f"{len(leaked):,} of {counted(len(rows[later]), 'distinct text')} of {later} found in {earlier}, word "
-                f"for word. {_leak_advice(earlier, later)}"
+                f"{len(leaked):,} of {counted(len(rows[later]), 'distinct text')} in {later} also found in {earlier}, "
+                f"word for word: {_leak_advice(earlier, later)}"
             )
             places = _places(rows, (((later, key), (earlier, key)) for key in leaked))
             yield Finding("warning", "leaked_texts", message, examples(tables, places), len(leaked))
@@ -130,8 +127,8 @@ def _leaks(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:
         near = near_duplicates([shingles[later][key] for key in fresh], [shingles[earlier][key] for key in known])
         if near:
             message = (
-                f"{len(near):,} of {counted(len(rows[later]), 'distinct text')} of {later} nearly the same as one in "
-                f"{earlier} (Jaccard similarity of their five-word runs {THRESHOLD} or more). "
+                f"{len(near):,} of {counted(len(rows[later]), 'distinct text')} in {later} nearly identical to one in "
+                f"{earlier} (Jaccard similarity of their five-word runs {THRESHOLD} or more): "
                 f"{_leak_advice(earlier, later)}"
             )
             matches = (((later, fresh[text]), (earlier, known[other])) for text, other in sorted(near.items()))
@@ -145,8 +142,8 @@ def _duplicates(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:
             again = sum(len(found) - 1 for found in repeated)
             places = ((split, row) for found in repeated for row in found)
             message = (
-                f"{split}: {counted(len(repeated), 'text')} more than once, which makes {counted(again, 'row')} too "
-                "many."
+                f"{split}: {counted(len(repeated), 'text')} more than once, which adds "
+                f"{counted(again, 'redundant row')}."
             )
             yield Finding("note", "duplicates", message, examples(tables, places), len(repeated))
 
@@ -168,25 +165,24 @@ def _conflicts(tables: Mapping[str, Table], rows: Rows, classes: Sequence[str] |
     if conflicts:
         one = " and ".join(f"{labels[split][row]!r} in {split} row {row + 1}" for split, row in conflicts[0])
         message = (
-            f"{counted(len(conflicts), 'text')} with more than one label, such as the one with {one}. Expected one: "
-            "correct the labels, or drop the texts that people disagree on."
+            f"{counted(len(conflicts), 'text')} with more than one label, such as {one}. Expected one label per text: "
+            "correct the labels, or remove the texts that people disagree on."
         )
         places = chain.from_iterable(conflicts)
         yield Finding("warning", "conflicting_labels", message, examples(tables, places), len(conflicts))
 
 
 def _key(text: str) -> str:
-    """What makes two texts the same: Unicode in its composed form, and runs of white space as one space."""
+    """Equal for texts that count as the same: Unicode in composed form, each run of white space as one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _places(rows: Rows, matches: Iterable[tuple[tuple[str, str], ...]]) -> Iterator[tuple[str, int]]:
-    """Where matching texts, given as split and key, first stand; whole matches only, as far as there are examples."""
+    """The first row of each matching text, given as split and key; whole matches only, limited by `EXAMPLES`."""
     for match in islice(matches, EXAMPLES // 2):
         for split, key in match:
             yield split, rows[split][key][0]
 
 
 def _leak_advice(earlier: str, later: str) -> str:
-    what = "the final figures come" if later == "test" else "what is chosen by it comes"
-    return f"The models meet these texts in {earlier}, so {what} out too good. Expected none: drop them from {earlier}."
+    return f"{later} scores will be inflated; remove these texts from {earlier}."

@@ -1,4 +1,4 @@
-"""From sources to numbered splits: read, number the labels, set the validation and the unlabelled texts apart."""
+"""From sources to splits: reads tables, numbers the labels, and separates validation and unlabelled texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Split:
     """Labelled texts.
 
     Attributes:
-        texts: One string a text.
+        texts: The texts.
         ids: Text ids, bytes of shape (texts,).
         labels: Class numbers, int64 of shape (texts,).
     """
@@ -47,7 +47,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All texts of a run; those that the student learns from, labelled or not, are the transfer texts."""
+    """All texts of a run. The transfer texts are those that the student learns from, labelled or not."""
 
     classes: list[str]
     train: Split
@@ -64,26 +64,27 @@ class Corpus:
 
     @property
     def transfer_ids(self) -> np.ndarray:
-        """Text ids of the training texts and then the unlabelled ones, bytes of shape (texts,)."""
+        """Text ids of the training texts, then of the unlabelled texts, bytes of shape (texts,)."""
         return np.concatenate([self.train.ids, *([] if self.unlabelled is None else [self.unlabelled.ids])])
 
     @property
     def transfer_labels(self) -> np.ndarray:
-        """Their class numbers, int64 of shape (texts,); `NO_LABEL` for the unlabelled ones."""
+        """Class numbers of the transfer texts, int64 of shape (texts,); `NO_LABEL` for the unlabelled texts."""
         labels = np.full(len(self.transfer_ids), NO_LABEL, dtype=np.int64)
         labels[: len(self.train)] = self.train.labels
         return labels
 
     def transfer_chunks(self) -> Iterator[list[str]]:
-        """The texts themselves, a list at a time."""
+        """The transfer texts, one list at a time."""
         yield self.train.texts
         if self.unlabelled is not None:
             yield from self.unlabelled.chunks()
 
     @property
     def class_counts(self) -> list[int]:
-        """Training texts of each class."""
-        return np.bincount(self.train.labels, minlength=len(self.classes)).tolist()
+        """Number of training texts per class."""
+        counts: list[int] = np.bincount(self.train.labels, minlength=len(self.classes)).tolist()
+        return counts
 
 
 def read_tables(options: DataOptions) -> dict[str, Table]:
@@ -97,18 +98,18 @@ def read_tables(options: DataOptions) -> dict[str, Table]:
 def build_corpus(
     tables: dict[str, Table], options: DataOptions, seed: int, teacher_labels: Sequence[str] | None = None
 ) -> Corpus:
-    """Numbers the labels and sets the validation texts apart.
+    """Numbers the labels and separates the validation texts.
 
     Args:
-        tables: What `read_tables` returned, after its audit found no error.
-        options: The recipe's.
-        seed: Fixes which training texts become validation texts.
-        teacher_labels: Class names of a ready-made teacher. Where the data's classes have the same names, its order is
-            taken; where the data's labels are integers without names, its names are. `data.labels` beats both.
+        tables: The result of `read_tables`, in which the audit found no error.
+        options: The recipe's data options.
+        seed: Decides which training texts become validation texts.
+        teacher_labels: Class names of a ready-made teacher. If the data has the same names, the teacher's order is
+            used. If the data has integer labels without names, the teacher's names are used. `data.labels` overrides
+            both.
 
     Raises:
-        DataError: the validation set would leave no training texts, or be empty; likewise for the labelled and
-            unlabelled texts.
+        DataError: the validation, training, labelled or unlabelled texts would be empty.
     """
     classes, labels = number_labels(tables, options.labels)
     if teacher_labels and options.labels is None:
@@ -125,21 +126,21 @@ def build_corpus(
             kept = "" if options.labelled is None else " with labels"
             raise DataError(
                 f"data.validation = {options.validation}, but {options.train} has {len(train)} texts{kept}: "
-                "expected at least one for validation and one of each class for training. Ask for another share or "
+                "expected at least one for validation and one of each class for training. Choose another share or "
                 "number, or give a source."
             )
         train, validation = train.select(np.flatnonzero(~chosen)), train.select(np.flatnonzero(chosen))
     unlabelled = None
     if rest or options.unlabelled is not None:
         source = partial(_unlabelled_chunks, rest, options)
-        # The test texts come first, so that the number of those left out for their sake is the whole one.
+        # The test texts come first, so that the log counts every unlabelled text that is also a test text.
         others = {"test": splits["test"].ids, "validation": validation.ids, "train": train.ids}
         unlabelled = select_unlabelled(source, others)
     return Corpus(classes, train, validation, splits["test"], unlabelled)
 
 
 def _labelled(train: Split, options: DataOptions, seed: int) -> tuple[Split, list[str]]:
-    """The training texts that keep their labels, and the texts that do not."""
+    """The training texts that keep their labels, and those that lose them."""
     wanted = options.labelled
     if wanted is None:
         return train, []
@@ -149,7 +150,7 @@ def _labelled(train: Split, options: DataOptions, seed: int) -> tuple[Split, lis
     if share >= 1 or set(kept.labels.tolist()) != set(train.labels.tolist()):
         raise DataError(
             f"data.labelled = {wanted}, but {options.train} has {len(train)} texts: expected fewer than all of them, "
-            "and at least one of each class. Ask for another share or number, or leave it out."
+            "and at least one of each class. Choose another share or number, or leave it out."
         )
     return kept, [train.texts[row] for row in np.flatnonzero(~chosen)]
 
@@ -163,8 +164,8 @@ def _unlabelled_chunks(rest: list[str], options: DataOptions) -> Iterator[list[s
 def _as_the_teacher(
     tables: dict[str, Table], classes: list[str], labels: dict[str, np.ndarray], teacher: list[str]
 ) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The classes in the order of a ready-made teacher's, with its names where the data has none."""
-    if any(table.classes for table in tables.values()):  # the data's integers count its own names
+    """The classes in the order of a ready-made teacher, with its names if the data has none."""
+    if any(table.classes for table in tables.values()):  # the data's integers refer to its own names
         if set(teacher) != set(classes):
             return classes, labels
         numbers = np.array([teacher.index(name) for name in classes])
@@ -176,20 +177,20 @@ def _as_the_teacher(
 
 
 def stratified_share(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Chooses a share of the rows with the classes in proportion; every class keeps a row that is not chosen.
+    """Chooses a share of the rows, stratified by class; each class keeps at least one row that is not chosen.
 
     Args:
         labels: Class numbers, shape (rows,).
         share: Between 0 and 1.
-        seed: Fixes the choice.
+        seed: Seed of the choice.
 
     Returns:
-        Booleans of shape (rows,); round(share * rows) of them are true, fewer where classes are tiny.
+        Booleans of shape (rows,); round(share * rows) of them are true, or fewer if classes are tiny.
     """
     classes, counts = np.unique(labels, return_counts=True)
     wanted = counts * share
     sizes = np.floor(wanted).astype(int)
-    # The largest remainders get what rounding down left over.
+    # Rounding down leaves some rows over; the classes with the largest remainders get one each.
     for index in np.argsort(sizes - wanted, kind="stable")[: round(float(wanted.sum())) - int(sizes.sum())]:
         sizes[index] += 1
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""What the audit says: findings with examples, and the error that stops a run."""
+"""The audit's findings, with example rows, and the error that stops a run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _EXCERPT = 80
 
 @dataclass(frozen=True)
 class Row:
-    """One row that a finding is about.
+    """One row that a finding concerns.
 
     Attributes:
         split: "train", "validation" or "test"; "scores" for a row of the teacher's given probabilities.
         row: Its number, from 1; a file's header is not counted.
-        text: How the text begins, on one line.
+        text: The beginning of the text, on one line.
     """
 
     split: str
@@ -35,15 +35,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the audit noticed.
+    """One finding of the audit.
 
     Attributes:
-        level: An error stops a run.
-        code: Stable name of this kind of finding; it may come once for each split.
+        level: "error", "warning" or "note"; an error stops a run.
+        code: Stable name of this kind of finding; it may occur once per split.
         message: What was found, what was expected and what to do.
         rows: The first few of the rows.
-        count: How many rows there are (for texts that occur more than once: how many distinct texts); 0 where the
-            finding is not about rows.
+        count: Number of rows, or of distinct texts for texts that occur more than once; 0 if no row is concerned.
     """
 
     level: Level
@@ -72,7 +71,7 @@ class Audit:
         return self._of("note")
 
     def raise_errors(self) -> None:
-        """Raises one `DataError` that lists every error with its rows; does nothing where there is none."""
+        """Raises one `DataError` that lists every error with its rows; does nothing if there is no error."""
         if not self.errors:
             return
         lines = [f"{len(self.errors)} problem{'s' if len(self.errors) > 1 else ''} in the data:"]
@@ -87,7 +86,7 @@ class Audit:
         """The findings as plain dicts and lists.
 
         Args:
-            excerpts: Whether the rows say how their texts begin.
+            excerpts: Whether the rows include the beginning of their texts.
         """
 
         found = [{**asdict(each), "rows": [asdict(row) for row in each.rows]} for each in self.findings]
@@ -105,7 +104,7 @@ class Audit:
 
 
 def without_excerpts(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Findings as `Findings.to_json` gives them, their rows without how the texts begin."""
+    """Findings as `Audit.to_json` returns them, without the beginning of the texts."""
 
     def bare(row: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in row.items() if name != "text"}
@@ -114,7 +113,7 @@ def without_excerpts(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def examples(tables: Mapping[str, Table], places: Iterable[tuple[str, int]]) -> tuple[Row, ...]:
-    """The first few places, given as split and index from 0, with their texts."""
+    """The first few of `places`, each a split and an index from 0, as rows with their texts."""
     return tuple(
         Row(split, index + 1, excerpt(tables[split].texts[index]))
         for (split, index), _ in zip(places, range(EXAMPLES), strict=False)
@@ -122,14 +121,14 @@ def examples(tables: Mapping[str, Table], places: Iterable[tuple[str, int]]) -> 
 
 
 def excerpt(text: str) -> str:
-    """How a text begins: one line of printable characters."""
-    # Cut before cleaning, so that a text of a megabyte costs no more than a short one.
+    """The beginning of a text: one line of printable characters."""
+    # Cut before cleaning, so that a megabyte of text costs no more than a short one.
     start = " ".join(text.lstrip()[: 10 * _EXCERPT].split())
     start = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in start)
     return start if len(start) <= _EXCERPT else start[: _EXCERPT - 1] + "…"
 
 
-def listed(items: Iterable[object], most: int = 5) -> str:
+def enumerated(items: Iterable[object], most: int = 5) -> str:
     """`'a', 'b' and 3 more`."""
     shown = [repr(item) for item in items]
     more = len(shown) - most

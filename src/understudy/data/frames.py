@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _EXPECTED = (
-    "Pass a pandas or Polars data frame, a pyarrow Table or a datasets.Dataset. Columns ({'text': [...], 'label': [...]}), "
-    "a list of rows ([{'text': ..., 'label': ...}]) or a pair (texts, labels) work, too."
+    "Pass a pandas or Polars data frame, a pyarrow Table or a datasets.Dataset. Columns "
+    "({'text': [...], 'label': [...]}), a list of rows ([{'text': ..., 'label': ...}]) and a pair (texts, labels) "
+    "work, too."
 )
 _STREAM = "__arrow_c_stream__"
 _HUGGINGFACE = b"huggingface"  # the schema metadata in which `datasets` keeps class names
@@ -58,7 +59,7 @@ def as_arrow(data: Any) -> pa.Table:
     except UnicodeEncodeError:
         raise DataError(
             f"The {_kind(data)} holds half of a surrogate pair (\\ud800 to \\udfff), which is not a character. "
-            "Create the text again with proper Unicode."
+            "Create the text again with valid Unicode."
         ) from None
     except pa.ArrowException as error:
         raise DataError(
@@ -173,8 +174,8 @@ def _from_rows(rows: Sequence[Any]) -> pa.Table:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):
             raise TypeError(
-                f"Row {number} of the list has the type {_kind(row)}: expected a mapping such as {{'text': ..., 'label': ...}}. "
-                "Pass a list of texts as {'text': [...]}."
+                f"Row {number} of the list has the type {_kind(row)}: expected a mapping such as "
+                "{'text': ..., 'label': ...}. Pass a list of texts as {'text': [...]}."
             )
     names = dict.fromkeys(name for row in rows for name in row)
     return _from_columns({name: [row.get(name) for row in rows] for name in names})

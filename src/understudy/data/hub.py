@@ -13,11 +13,11 @@ from understudy.storage.hub import first_line, hub_failure, require_hub
 
 
 def read_hub_dataset(source: str, text: str, label: str | None) -> Table:
-    """Reads `owner/name:split` or `owner/name:configuration:split`; what is cached needs no Hub.
+    """Reads `owner/name:split` or `owner/name:configuration:split`; a cached dataset needs no Hub.
 
     Raises:
-        DataError: there is no such dataset, split or column.
-        HubUnreachable: it is not cached, and the Hub does not answer.
+        DataError: the dataset, split or column does not exist.
+        HubUnreachable: the dataset is not cached, and the Hub does not answer.
     """
     datasets, dataset = _opened(source, [text] if label is None else [text, label])
     texts = [text_of(value, source, row) for row, value in enumerate(dataset[text], start=1)]
@@ -29,11 +29,11 @@ def read_hub_dataset(source: str, text: str, label: str | None) -> Table:
 
 
 def stream_hub_dataset(source: str, text: str) -> Iterator[list[str]]:
-    """Yields the texts of a dataset in chunks, in order; `datasets` maps its files into memory.
+    """Yields the texts of a dataset in chunks, in order; `datasets` memory-maps its files.
 
     Raises:
-        DataError: there is no such dataset, split or column.
-        HubUnreachable: it is not cached, and the Hub does not answer.
+        DataError: the dataset, split or column does not exist.
+        HubUnreachable: the dataset is not cached, and the Hub does not answer.
     """
     _, dataset = _opened(source, [text])
     row = 1
@@ -43,7 +43,7 @@ def stream_hub_dataset(source: str, text: str) -> Iterator[list[str]]:
 
 
 def _opened(source: str, columns: list[str]) -> tuple[Any, Any]:
-    """The module `datasets`, and the dataset, which has these columns."""
+    """The module `datasets`, and the dataset, which is known to have these columns."""
     try:
         import datasets
     except ImportError:
@@ -51,7 +51,7 @@ def _opened(source: str, columns: list[str]) -> tuple[Any, Any]:
     name, *configuration, split = source.split(":")
     if name in datasets.packaged_modules._PACKAGED_DATASETS_MODULES:
         raise DataError(
-            f"'{source}': {name} is a file format here, not a dataset. Name the files, such as data/*.{name}."
+            f"'{source}': {name} is a file format, not a dataset. Give the files instead, such as data/*.{name}."
         )
     dataset = _find(datasets, source, name, configuration, split)
     choose_columns(columns, dataset.column_names, source)
@@ -64,7 +64,7 @@ def _find(datasets: Any, source: str, name: str, configuration: list[str], split
     with _offline(datasets):
         try:
             return datasets.load_dataset(name, *configuration, split=split)
-        except Exception as error:  # whatever is not whole in the cache is asked of the Hub
+        except Exception as error:  # anything incomplete in the cache is requested from the Hub
             cached = _wrong_part(source, error)
     try:
         require_hub(
@@ -78,20 +78,20 @@ def _find(datasets: Any, source: str, name: str, configuration: list[str], split
         return datasets.load_dataset(name, *configuration, split=split)
     except datasets.exceptions.DatasetNotFoundError:
         raise DataError(
-            f"No dataset '{name}' on the Hub (or it is private or gated; then log in with: hf auth login)."
+            f"The Hub has no dataset '{name}'. If it is private or gated, log in with: hf auth login."
         ) from None
     except (HTTPError, ConnectionError, LocalEntryNotFoundError) as error:
         failure = hub_failure(source, error)
         raise (failure if isinstance(failure, HubUnreachable) else DataError(str(failure))) from None
-    except Exception as error:  # a dataset's files raise whatever their reader raises
+    except Exception as error:  # readers of damaged files raise all kinds of errors
         raise _wrong_part(source, error) or DataError(
             f"{source} cannot be loaded: {first_line(error.__cause__ or error)}. "
-            "Download its files and name them instead."
+            "Download its files and give their names instead."
         ) from error
 
 
 def _wrong_part(source: str, error: Exception) -> DataError | None:
-    """The error for a split or configuration that a dataset has not, if `error` says so."""
+    """The error for a split or configuration that does not exist, if `error` means that; else None."""
     message = first_line(error)
     if not isinstance(error, ValueError) or not message.startswith(("Unknown split", "BuilderConfig", "Config name")):
         return None
@@ -103,7 +103,7 @@ def _wrong_part(source: str, error: Exception) -> DataError | None:
 
 @contextmanager
 def _offline(datasets: Any) -> Iterator[None]:
-    """Keeps `datasets` from asking the Hub, and from saying that it does not."""
+    """Keeps `datasets` from contacting the Hub, and from logging that it does not."""
     from huggingface_hub import constants
 
     was_offline = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE

@@ -1,4 +1,4 @@
-"""The part of the audit that looks at labels."""
+"""The part of the audit that checks labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from understudy.data.findings import Finding, Row, counted, examples, listed
+from understudy.data.findings import Finding, Row, counted, enumerated, examples
 from understudy.data.labels import (
     Classes,
     Label,
@@ -29,7 +29,7 @@ _BALANCE_CLASSES = 10
 
 
 def check_labels(tables: Mapping[str, Table], classes: Sequence[str] | None) -> Iterator[Finding]:
-    """All findings about labels; those that need sound labels are left out where labels are not sound."""
+    """All findings about labels; checks that need valid labels are skipped if some labels are invalid."""
     yield from _missing(tables)
     unusable = [*_unsupported(tables), *_continuous(tables, classes)]
     yield from unusable
@@ -44,7 +44,7 @@ def check_labels(tables: Mapping[str, Table], classes: Sequence[str] | None) -> 
     yield from _similar(tables, labels, found)
     yield from _unknown(tables, labels, found)
     yield from _one_class(tables, labels, found)
-    # From here on only labels that are classes; the others have their own error.
+    # Only labels that are classes from here on; `_unknown` reports the others.
     labels = {
         split: [label if label in found.numbers else None for label in values] for split, values in labels.items()
     }
@@ -62,7 +62,7 @@ def _missing(tables: Mapping[str, Table]) -> Iterator[Finding]:
         if table.labels is None and len(table):
             message = (
                 f"{split} ({table.source}) has no labels: expected a label in every row. "
-                "Name the column with --data.label, or take a labelled source."
+                "Choose the column with --data.label, or use a labelled source."
             )
             yield Finding("error", "missing_labels", message, (), len(table))
             continue
@@ -70,7 +70,7 @@ def _missing(tables: Mapping[str, Table]) -> Iterator[Finding]:
         if rows:
             message = (
                 f"{split} ({table.source}): {counted(len(rows), 'label')} of {len(table):,} missing; expected one in "
-                "every row. Fill them in or drop the rows; unlabelled texts cannot be trained on."
+                "every row. Fill them in or remove these rows."
             )
             yield Finding("error", "missing_labels", message, _examples(tables, split, rows), len(rows))
 
@@ -80,11 +80,11 @@ def _unsupported(tables: Mapping[str, Table]) -> Iterator[Finding]:
         labels = table.labels or []
         rows = [row for row, label in enumerate(labels) if kind(label) == "unsupported"]
         if rows:
-            types = listed(sorted({type(labels[row]).__name__ for row in rows}))
+            types = enumerated(sorted({type(labels[row]).__name__ for row in rows}))
             message = (
-                f"{split} ({table.source}): {counted(len(rows), 'label')} of the type {types}; expected one string or "
-                "integer a text. Multi-label classification (several classes a text) is not supported: keep one class "
-                "a text, or make one data set a class."
+                f"{split} ({table.source}): {counted(len(rows), 'label')} of type {types}; expected one string or "
+                "integer per text. Multi-label classification (several classes per text) is not supported: keep one "
+                "class per text, or make one data set per class."
             )
             yield Finding("error", "unsupported_labels", message, _examples(tables, split, rows), len(rows))
 
@@ -93,7 +93,7 @@ def _continuous(tables: Mapping[str, Table], classes: Sequence[str] | None) -> I
     strings = {
         label for table in tables.values() for label in table.labels or [] if isinstance(label, str) and label.strip()
     }
-    # One class that happens to be called "0.5" makes no regression: all strings have to be numbers.
+    # One class that happens to be called "0.5" is not a regression target: all strings must be numbers.
     numeric = all(looks_numeric(string) for string in strings) and not strings <= set(classes or ())
     for split, table in tables.items():
         labels = table.labels or []
@@ -103,10 +103,10 @@ def _continuous(tables: Mapping[str, Table], classes: Sequence[str] | None) -> I
             if kind(label) == "fraction" or (numeric and isinstance(label, str) and looks_fractional(label))
         ]
         if rows:
-            values = listed(list(dict.fromkeys(labels[row] for row in rows)), most=3)
+            values = enumerated(list(dict.fromkeys(labels[row] for row in rows)), most=3)
             message = (
                 f"{split} ({table.source}): {counted(len(rows), 'label')} of {len(table):,} with a fraction "
-                f"({values}), as in a regression target; expected one class a text, a string or an integer. Name "
+                f"({values}), as in a regression target; expected one class per text, a string or an integer. Choose "
                 "another column with --data.label, or turn ranges of the value into classes."
             )
             yield Finding("error", "continuous_labels", message, _examples(tables, split, rows), len(rows))
@@ -127,8 +127,8 @@ def _mixed(tables: Mapping[str, Table], labels: Labels) -> Iterator[Finding]:
                 of_each[type(label)].append((split, row))
     rarer = min(of_each.values(), key=len)
     message = (
-        f"Labels are strings in some rows and integers in others: {described}; expected the same kind in every split. "
-        "Write them the same way, for example all as names."
+        f"Labels are strings in some rows and integers in others: {described}; expected one type in all splits. "
+        "Use one type everywhere, for example class names."
     )
     yield Finding("error", "mixed_labels", message, examples(tables, rarer), len(rarer))
 
@@ -136,14 +136,14 @@ def _mixed(tables: Mapping[str, Table], labels: Labels) -> Iterator[Finding]:
 def _different_names(tables: Mapping[str, Table], classes: Sequence[str] | None) -> Iterator[Finding]:
     named = {split: table.classes for split, table in tables.items() if table.classes}
     if classes is not None:
-        # Other names for the same integers are welcome; the same names in another order would swap classes.
+        # Other names for the same integers are fine; the same names in another order would swap classes.
         named = {split: names for split, names in named.items() if set(names) == set(classes)}
         named["data.labels"] = list(classes)
     if len({tuple(names) for names in named.values()}) > 1:
-        described = "; ".join(f"{split}: {listed(names, most=10)}" for split, names in named.items())
+        described = "; ".join(f"{split}: {enumerated(names, most=10)}" for split, names in named.items())
         message = (
-            f"The classes are not the same, or not in the same order ({described}), so that one integer would mean "
-            "two classes; expected one order everywhere. Renumber the labels of one source, or correct data.labels."
+            f"The splits have different classes, or a different order ({described}), so one integer would mean two "
+            "classes; expected one order everywhere. Renumber the labels of one source, or correct data.labels."
         )
         yield Finding("error", "different_class_names", message)
 
@@ -154,8 +154,8 @@ def _too_many(tables: Mapping[str, Table], labels: Labels) -> Iterator[Finding]:
     if len(trained) >= _ID_COLUMN_ROWS and 2 * len(distinct) > len(trained):
         message = (
             f"train ({tables['train'].source}): {len(distinct):,} different labels in {len(trained):,} rows "
-            f"({listed(distinct, most=3)}), as in a column of ids or of free text; expected a few classes with many "
-            "texts each. Name another column with --data.label."
+            f"({enumerated(distinct, most=3)}), as in a column of ids or free text; expected a few classes with many "
+            "texts each. Choose another column with --data.label."
         )
         yield Finding("error", "too_many_classes", message, count=len(trained))
 
@@ -175,8 +175,8 @@ def _similar(tables: Mapping[str, Table], labels: Labels, found: Classes) -> Ite
             odd = [place for spelling, found_at in spellings.items() if spelling != usual for place in found_at]
             odd.sort(key=lambda place: (order.index(place[0]), place[1]))
             message = (
-                f"The labels {listed(sorted(spellings))} differ only by case or surrounding spaces, and count as "
-                f"different classes. Expected one spelling: if they are one class, write {usual!r} everywhere."
+                f"The labels {enumerated(sorted(spellings))} differ only by case or surrounding spaces, and count as "
+                f"different classes. If they are one class, write {usual!r} everywhere."
             )
             yield Finding("warning", "similar_labels", message, examples(tables, odd), len(odd))
 
@@ -185,11 +185,11 @@ def _unknown(tables: Mapping[str, Table], labels: Labels, found: Classes) -> Ite
     for split, values in labels.items():
         rows = [row for row, label in enumerate(values) if label is not None and label not in found.numbers]
         if rows:
-            wrong = listed(dict.fromkeys(values[row] for row in rows))
+            wrong = enumerated(dict.fromkeys(values[row] for row in rows))
             message = (
                 f"{split} ({tables[split].source}): {counted(len(rows), 'label')} ({wrong}) not among the classes; "
-                f"expected one of {listed(found.names, most=10)}, or an integer from 0 to {len(found.names) - 1}. "
-                "Mend these rows, or name all classes in data.labels."
+                f"expected one of {enumerated(found.names, most=10)}, or an integer from 0 to {len(found.names) - 1}. "
+                "Correct these rows, or name all classes in data.labels."
             )
             yield Finding("error", "unknown_label", message, _examples(tables, split, rows), len(rows))
 
@@ -199,8 +199,8 @@ def _one_class(tables: Mapping[str, Table], labels: Labels, found: Classes) -> I
     if len(set(trained)) == 1 and trained[0] in found.numbers:
         message = (
             f"train ({tables['train'].source}): all {counted(len(trained), 'label')} are {_name(trained[0], found)!r}; "
-            "expected at least two classes. Check that --data.label names the right column, and that the source is "
-            "whole."
+            "expected at least two classes. Check that --data.label names the right column and that the source is "
+            "complete."
         )
         yield Finding("error", "one_class", message, count=len(trained))
 
@@ -211,22 +211,21 @@ def _unseen(tables: Mapping[str, Table], labels: Labels, trained: Counter[Label]
         if rows:
             unseen = sorted({_name(label, found) for label in values if label is not None and label not in trained})
             message = (
-                f"{split} ({tables[split].source}): {counted(len(rows), 'text')} of {listed(unseen)}, which no "
-                f"training text has (train has {listed(sorted(_name(label, found) for label in trained))}); expected "
-                "only classes that can be learned. Add training texts of them, or drop these rows."
+                f"{split} ({tables[split].source}): {counted(len(rows), 'text')} labelled {enumerated(unseen)}, which "
+                f"no training text has (train has {enumerated(sorted(_name(label, found) for label in trained))}). "
+                "Add training texts of these classes, or remove these rows."
             )
             yield Finding("error", "unseen_test_class", message, _examples(tables, split, rows), len(rows))
 
 
 def _without_texts(labels: Labels, found: Classes) -> Iterator[Finding]:
-    # A class that only another split has is an error already.
+    # `_unseen` already reports a class that only another split has.
     used = {_name(label, found) for values in labels.values() for label in values if label is not None}
     absent = [name for name in found.names if name not in used]
     if absent:
         message = (
-            f"{counted(len(absent), 'class', 'classes')} without any text: {listed(absent)}. The "
-            "models keep a place for each and will hardly ever predict it. Expected texts of every class: add some, "
-            "or take the name out of data.labels."
+            f"{counted(len(absent), 'class', 'classes')} without any text: {enumerated(absent)}. The models have an "
+            "output for each, but will almost never predict it. Add texts, or remove the name from data.labels."
         )
         yield Finding("warning", "class_without_texts", message)
 
@@ -237,8 +236,8 @@ def _imbalance(trained: Counter[Label], found: Classes) -> Iterator[Finding]:
     if most >= IMBALANCE * least:
         message = (
             f"train: the largest class {_name(largest, found)!r} has {most:,} texts and the smallest "
-            f"{_name(smallest, found)!r} {least:,} ({most / least:.0f} to 1). Accuracy says little about the small "
-            "one: look at F1, and consider --teacher.class_weights balanced."
+            f"{_name(smallest, found)!r} {least:,} ({most / least:.0f} to 1). Accuracy says little about the smallest "
+            "class: look at F1, and consider --teacher.class_weights balanced."
         )
         yield Finding("warning", "imbalance", message)
 
@@ -252,7 +251,7 @@ def _few(tables: Mapping[str, Table], labels: Labels, trained: Counter[Label], f
         )
         more = f" and {len(few) - 5:,} more" if len(few) > 5 else ""
         message = (
-            f"train: too few texts to learn a class from: {described}{more}. Expected at least {FEW} a class: add "
+            f"train: too few texts to learn a class from: {described}{more}. Expected at least {FEW} per class: add "
             "texts, or merge the class with another."
         )
         yield Finding("warning", "few_per_class", message, _examples(tables, "train", rows), len(rows))
@@ -267,7 +266,7 @@ def _balance(labels: Labels, found: Classes) -> Iterator[Finding]:
         shown = [f"{_name(label, found)!r} {count:,} ({count / total:.1%})" for label, count in ranked]
         if len(shown) > _BALANCE_CLASSES:
             shown = [*shown[:3], "...", *shown[-3:]]
-        message = f"{split}: {counted(total, 'text')}, distinct labels {len(ranked):,}: {', '.join(shown)}."
+        message = f"{split}: {counted(total, 'text')}, {counted(len(ranked), 'distinct label')}: {', '.join(shown)}."
         yield Finding("note", "balance", message, count=total)
 
 

@@ -1,6 +1,6 @@
-"""From labels as they came to class names and numbers.
+"""Turns labels into class names and numbers.
 
-`data.audit` uses the parts to find what is wrong; `number_labels` is for data that passed the audit.
+`data.audit` uses the parts to find invalid labels; `number_labels` is for data that passed the audit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from understudy.data.tables import Table
 
-# The class number of a text without a label; PyTorch's cross-entropy leaves it out.
+# The class number of a text without a label; PyTorch's cross-entropy ignores it.
 NO_LABEL = -100
 
 Label = str | int
@@ -35,8 +35,8 @@ class Classes:
     """The classes of a data set.
 
     Attributes:
-        names: One a class, in the order of the classes' numbers.
-        numbers: The number of each label that occurs; a label that is none of the classes is left out.
+        names: Class names, in the order of the class numbers.
+        numbers: The class number of each label that occurs, except labels that are not a class.
     """
 
     names: list[str]
@@ -44,7 +44,7 @@ class Classes:
 
 
 def kind(value: Any) -> Kind:
-    """What a single label is: NaN and blank strings are `missing`, 1.0 and True are an `integer`."""
+    """The kind of a label: NaN and blank strings are `missing`, 1.0 and True are `integer`."""
     if isinstance(value, str):
         return "string" if value.strip() else "missing"
     if value is None or (isinstance(value, Real) and value != value):
@@ -55,7 +55,7 @@ def kind(value: Any) -> Kind:
 
 
 def looks_fractional(string: str) -> bool:
-    """Whether a string is a number with a fraction, like "0.5"."""
+    """Whether a string is a number with a fraction, such as "0.5"."""
     return looks_numeric(string) and not float(string).is_integer()
 
 
@@ -65,14 +65,14 @@ def looks_numeric(string: str) -> bool:
 
 
 def normalise(labels: Sequence[Any], classes: Sequence[str] | None = None) -> list[Label | None]:
-    """Brings labels to strings or integers; None stays for a missing one.
+    """Converts labels to strings or integers; a missing label becomes None.
 
-    Strings become integers where all of them look like integers ("0", "1", "1.0"), except where all of them are
-    among `classes`: then they are names. A mixture of strings and integers stays one.
+    Strings become integers if all of them look like integers ("0", "1", "1.0"). If all of them are among `classes`,
+    they are names and stay strings. A mixture of strings and integers stays mixed.
 
     Args:
-        labels: Those of all splits together, because one split alone may look like integers by chance.
-        classes: Names that the user gave (`data.labels`).
+        labels: The labels of all splits together, because one split alone may look like integers by chance.
+        classes: Class names that the user gave (`data.labels`).
 
     Raises:
         DataError: a label is neither a string nor a whole number.
@@ -82,7 +82,7 @@ def normalise(labels: Sequence[Any], classes: Sequence[str] | None = None) -> li
         if its_kind in ("fraction", "unsupported"):
             raise DataError(
                 f"Got the label {label!r} ({type(label).__name__}): expected a string or an integer. "
-                "Name another column with --data.label."
+                "Choose another column with --data.label."
             )
     strings = {label for label, its_kind in zip(labels, kinds, strict=True) if its_kind == "string"}
     are_numbers = all(_INTEGER.fullmatch(string.strip()) for string in strings) and not strings <= set(classes or ())
@@ -98,7 +98,7 @@ def normalise(labels: Sequence[Any], classes: Sequence[str] | None = None) -> li
 def normalise_splits(
     tables: Mapping[str, Table], classes: Sequence[str] | None = None
 ) -> dict[str, list[Label | None]]:
-    """`normalise` over all splits together; a table without labels has only missing ones."""
+    """`normalise` over all splits together; the labels of a table without labels are all None."""
     raw = {split: table.labels or [None] * len(table) for split, table in tables.items()}
     together = iter(normalise([label for labels in raw.values() for label in labels], classes))
     return {split: [next(together) for _ in labels] for split, labels in raw.items()}
@@ -107,15 +107,15 @@ def normalise_splits(
 def find_classes(
     tables: Mapping[str, Table], labels: Iterable[Label | None], classes: Sequence[str] | None = None
 ) -> Classes:
-    """Names and numbers the classes.
+    """Finds the names and numbers of the classes.
 
-    The names are `classes`, else the data set's own, else the distinct labels: strings in lexicographic order, integers
-    in numeric order. Integers index names that are given; strings must be among them.
+    The names are `classes`, else those of the data set, else the distinct labels: strings in lexicographic order,
+    integers in numeric order. If names are given, integers are their indices, and strings must be among them.
 
     Args:
-        tables: The splits, for the names that they bring along.
+        tables: The splits, which may have class names of their own.
         labels: Normalised labels of all splits.
-        classes: Names that the user gave (`data.labels`).
+        classes: Class names that the user gave (`data.labels`).
 
     Raises:
         DataError: some labels are strings and some are integers.
@@ -125,8 +125,8 @@ def find_classes(
     integers = sorted(label for label in distinct if isinstance(label, int))
     if strings and integers:
         raise DataError(
-            f"Got strings ({strings[0]!r}) and integers ({integers[0]}) as labels: expected one or the other. "
-            "Write them the same way in every split."
+            f"Got strings ({strings[0]!r}) and integers ({integers[0]}) as labels: expected one type. "
+            "Use the same type in all splits."
         )
     given = classes or next((table.classes for table in tables.values() if table.classes), None)
     if given is None:
@@ -140,15 +140,14 @@ def find_classes(
 def number_labels(
     tables: Mapping[str, Table], classes: Sequence[str] | None = None
 ) -> tuple[list[str], dict[str, NDArray[np.int64]]]:
-    """The classes' names, and each split's labels as class numbers, one a row.
+    """The class names, and the class numbers of each split, shape (rows,).
 
     Args:
-        tables: Labelled tables by split, such as the audit let through.
-        classes: Names that the user gave (`data.labels`).
+        tables: Labelled tables by split, in which the audit found no error.
+        classes: Class names that the user gave (`data.labels`).
 
     Raises:
-        DataError: a label is missing, is not among the names, or is no label at all; the audit would have named all
-            such rows.
+        DataError: a label is missing, not among the names, or neither a string nor an integer.
     """
     import numpy as np
 
@@ -158,12 +157,12 @@ def number_labels(
         for row, label in enumerate(values, start=1):
             if label is None:
                 raise DataError(
-                    f"{split} row {row} has no label: expected one in every row. Fill it in or drop the row."
+                    f"{split} row {row} has no label: expected one in every row. Fill it in or remove the row."
                 )
             if label not in found.numbers:
                 raise DataError(
                     f"{split} row {row} has the label {label!r}: expected one of {', '.join(found.names)}, or an "
-                    f"integer from 0 to {len(found.names) - 1}. Mend the row, or name its class in --data.labels."
+                    f"integer from 0 to {len(found.names) - 1}. Correct the row, or name its class in --data.labels."
                 )
     numbered = {
         split: np.array([found.numbers[label] for label in values if label is not None], dtype=np.int64)

@@ -1,9 +1,8 @@
-"""Texts that are nearly the same: hashed word shingles, compared by their Jaccard similarity.
+"""Finds near-duplicate texts: hashed word shingles, compared by Jaccard similarity.
 
-After A. Broder, "On the resemblance and containment of documents" (1997): a text is the set of its runs of five
-consecutive words, and two texts resemble each other as far as these sets overlap. Sets are compared only where the
-sixteen smallest hashes of both (Broder's sketch) have one in common, and only then exactly, so the cost grows with the
-number of texts and not with its square.
+The method is from A. Broder, "On the resemblance and containment of documents" (1997). A text is the set of its runs
+of five consecutive words, and two texts are similar if these sets overlap. Two sets are compared exactly only if their
+sketches (the sixteen smallest hashes) share a hash. So the cost is linear in the number of texts, not quadratic.
 """
 
 from __future__ import annotations
@@ -23,25 +22,25 @@ THRESHOLD = 0.7
 """Jaccard similarity from which two texts count as nearly the same."""
 
 _SKETCH = 16  # at the threshold, the chance that two sketches share nothing is about 0.3 ** 16
-_BUCKET = 20  # boilerplate: of the references that share a hash, this many are looked at
+_BUCKET = 20  # references considered per hash; boilerplate would give many more
 _CANDIDATES = 10  # references that a text is compared with exactly
-# Chinese and Japanese set no spaces, so each of their characters is a word.
+# Chinese and Japanese have no spaces between words, so each of their characters counts as a word.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Shingler:
-    """Turns texts into sets of hashed shingles; the same one for all texts that are to be compared."""
+    """Turns texts into sets of hashed shingles; use one `Shingler` for all texts to compare."""
 
     def __init__(self) -> None:
         self._numbers: defaultdict[str, int] = defaultdict()
         self._numbers.default_factory = self._numbers.__len__
 
     def __call__(self, text: str) -> NDArray[np.uint64]:
-        """The distinct shingles' hashes, ascending; case and punctuation do not count.
+        """Hashes of the distinct shingles, ascending; case and punctuation are ignored.
 
-        A text shorter than a shingle has one, made of all its words. A text without words has none, so that ":)" and
-        ":(" are not the same.
+        A text shorter than a shingle has one shingle of all its words. A text without words has none, so ":)" and ":("
+        are not duplicates.
         """
         words = _WORD.findall(text.casefold())
         if not words:
@@ -49,21 +48,21 @@ class Shingler:
         numbers = np.fromiter(map(self._numbers.__getitem__, words), dtype=np.uint64, count=len(words))
         width = min(SHINGLE_WORDS, len(words))
         count = len(words) - width + 1
-        hashes = np.ones(count, dtype=np.uint64)  # not zeros: word number 0 once and twice would be the same
+        hashes = np.ones(count, dtype=np.uint64)  # not zeros: one and two of word number 0 would have the same hash
         for offset in range(width):
             hashes = hashes * _BASE + numbers[offset : offset + count]
         return np.unique(_mixed(hashes))
 
 
 def near_duplicates(texts: Sequence[NDArray[np.uint64]], references: Sequence[NDArray[np.uint64]]) -> dict[int, int]:
-    """Finds, for each text, a reference that is nearly the same.
+    """Finds a near duplicate of each text among the references.
 
     Args:
         texts: Shingle sets, from the same `Shingler` as `references`.
-        references: What they are compared with.
+        references: Shingle sets to compare with.
 
     Returns:
-        Index into `texts` to index into `references`, for those with a Jaccard similarity of at least `THRESHOLD`.
+        Maps indices of `texts` to indices of `references` with a Jaccard similarity of at least `THRESHOLD`.
     """
     found: dict[int, int] = {}
     for text, reference in _candidates(texts, references):
@@ -73,7 +72,7 @@ def near_duplicates(texts: Sequence[NDArray[np.uint64]], references: Sequence[ND
 
 
 def _candidates(texts: Sequence[NDArray[np.uint64]], references: Sequence[NDArray[np.uint64]]) -> list[tuple[int, int]]:
-    """At most `_CANDIDATES` pairs a text, the likeliest first: those whose sketches share the rarest hashes."""
+    """At most `_CANDIDATES` pairs per text, likeliest first: those whose sketches share the rarest hashes."""
     hashes, owners = _sketches(texts)
     known, known_owners = _sketches(references)
     order = np.argsort(known, kind="stable")
@@ -87,7 +86,7 @@ def _candidates(texts: Sequence[NDArray[np.uint64]], references: Sequence[NDArra
     reference = known_owners[np.repeat(first, taken) + within]
     rarity = np.repeat(1 / np.maximum(sharing, 1), taken)
 
-    # The smaller set over the larger one bounds the similarity from above.
+    # The size of the smaller set divided by that of the larger is an upper bound of the similarity.
     sizes = np.array([len(shingles) for shingles in texts], dtype=np.int64)[text]
     other = np.array([len(shingles) for shingles in references], dtype=np.int64)[reference]
     possible = np.minimum(sizes, other) >= THRESHOLD * np.maximum(sizes, other)
@@ -102,7 +101,7 @@ def _candidates(texts: Sequence[NDArray[np.uint64]], references: Sequence[NDArra
 
 
 def _sketches(sets: Sequence[NDArray[np.uint64]]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The smallest hashes of every set in one array, and beside it whose they are."""
+    """The smallest hashes of all sets in one array, and the index of the set that each belongs to."""
     sketches = [shingles[:_SKETCH] for shingles in sets]
     owners = np.repeat(np.arange(len(sets)), [len(sketch) for sketch in sketches])
     return np.concatenate([np.empty(0, dtype=np.uint64), *sketches]), owners
@@ -114,7 +113,7 @@ def _jaccard(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> float:
 
 
 def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele et al. 2014): spreads every bit over all, so that the order is random."""
+    """The finaliser of SplitMix64 (Steele et al. 2014): mixes all bits, so that the order of hashes is random."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return hashes ^ (hashes >> np.uint64(31))

@@ -1,6 +1,6 @@
-"""Reading labelled and unlabelled texts from wherever they are.
+"""Reads labelled and unlabelled texts from any source.
 
-`read` collects a source into one `Table`; `stream` goes through the texts of one that need not fit in memory.
+`read` loads a source into one `Table`; `stream` yields the texts of a source that need not fit in memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HUB_NAME = re.compile(rf"^{_HUB_PART}(/{_HUB_PART})?(:[\w.-]+)?:[\w.+-]+$")
 
 @dataclass(frozen=True)
 class HubDataset:
-    """What a source names that is a dataset on the Hub."""
+    """The parts of a source that is a dataset on the Hub."""
 
     name: str
     configuration: str | None
@@ -39,7 +39,7 @@ class HubDataset:
 
 
 def hub_dataset(source: str) -> HubDataset | None:
-    """The dataset on the Hub that a source is, or None where it is files, or what ships with understudy."""
+    """The Hub dataset that a source names; None for files and for the reviews that ship with understudy."""
     if source.startswith("reviews:") or _is_acl_imdb(source) or _names_files(source) or not _HUB_NAME.match(source):
         return None
     name, *configuration, split = source.split(":")
@@ -55,8 +55,8 @@ def read(source: str, text: str = "text", label: str | None = "label") -> Table:
         label: Name of the label column; None reads texts only.
 
     Raises:
-        DataError: the source does not exist, a column is missing, or its bytes are not what its name says.
-        HubUnreachable: it is a Hub dataset, not in the local cache, and the Hub does not answer.
+        DataError: the source does not exist, a column is missing, or the content does not match the file's name.
+        HubUnreachable: the Hub dataset is not in the local cache, and the Hub does not answer.
     """
     if source.startswith("reviews:"):
         return _shipped_reviews(source, with_labels=label is not None)
@@ -72,15 +72,15 @@ def read(source: str, text: str = "text", label: str | None = "label") -> Table:
 
 
 def stream(source: str, text: str = "text") -> Iterator[list[str]]:
-    """Yields a source's texts in chunks, in order; files and Hub datasets are not held in memory.
+    """Yields a source's texts in chunks, in order; files and Hub datasets are not loaded into memory.
 
     Args:
         source: See `understudy.recipe.data.DataOptions`.
         text: Name of the text column.
 
     Raises:
-        DataError: as `read` does, once the texts are gone through.
-        HubUnreachable: likewise.
+        DataError: as `read`, during the iteration.
+        HubUnreachable: as `read`, during the iteration.
     """
     if source.startswith("reviews:") or _is_acl_imdb(source):
         yield read(source, text, label=None).texts
@@ -98,15 +98,15 @@ def stream(source: str, text: str = "text") -> Iterator[list[str]]:
 
 
 def source_files(source: str) -> list[Path]:
-    """The files that a path or glob names, sorted.
+    """The files that match a path or glob, sorted.
 
     Raises:
-        DataError: there are none, or one has a format that understudy does not read.
+        DataError: no file matches, or one has an unsupported format.
     """
     found = [source] if os.path.isfile(source) else sorted(glob.glob(source))
     paths = [Path(path) for path in found if os.path.isfile(path)]
     if not paths and os.path.isdir(source):
-        raise DataError(f"'{source}' is a folder: expected files. Name them by a glob, such as {source}/*.csv.")
+        raise DataError(f"'{source}' is a folder: expected files. Give a glob, such as {source}/*.csv.")
     if not paths:
         raise DataError(_no_such_source(source))
     for path in paths:
@@ -129,14 +129,14 @@ def _is_acl_imdb(source: str) -> bool:
 def _require_hub_name(source: str) -> None:
     name = source.partition(":")[0]
     if _names_files(name):
-        files = f"{name}/*.csv, if that is where they are" if os.path.isdir(name) else name
-        raise DataError(f"No data at '{source}': files and folders have no splits. Write {files}.")
+        files = f"a glob, such as {name}/*.csv" if os.path.isdir(name) else name
+        raise DataError(f"No data at '{source}': files and folders have no splits. Give {files}.")
     if not _HUB_NAME.match(source):
         raise DataError(_no_such_source(source))
 
 
 def _names_files(source: str) -> bool:
-    # os.path, because pathlib raises for names that are too long to exist.
+    # os.path, because pathlib raises an error for names that are too long to exist.
     return os.path.exists(source) or glob.has_magic(source) or Path(source).suffix.lower() in {*FORMATS, *COMPRESSIONS}
 
 
@@ -148,8 +148,8 @@ def _read_files(source: str, text: str, label: str | None) -> Table:
         names = None if label is None else parquet_classes(path, label)
         if names and classes and names != classes:
             raise DataError(
-                f"{path} names its classes {', '.join(names)}, but the files before it {', '.join(classes)}: "
-                "expected the same names in the same order. Write them again from one dataset."
+                f"{path} has the classes {', '.join(names)}, but earlier files have {', '.join(classes)}: expected "
+                "the same names in the same order. Write all files from one dataset."
             )
         classes = names or classes
         before = len(texts)
@@ -164,7 +164,7 @@ def _read_files(source: str, text: str, label: str | None) -> Table:
 def _shipped_reviews(source: str, with_labels: bool) -> Table:
     split = source.partition(":")[2]
     if split not in ("train", "test"):
-        raise DataError(f"No data at '{source}': the shipped reviews have the splits reviews:train and reviews:test.")
+        raise DataError(f"No data at '{source}': expected reviews:train or reviews:test.")
     with (resources.files("understudy.data") / "reviews.jsonl").open(encoding="utf-8") as lines:
         rows = [row for row in map(json.loads, lines) if row["split"] == split]
     return Table(source, [row["text"] for row in rows], [row["label"] for row in rows] if with_labels else None)
@@ -173,7 +173,8 @@ def _shipped_reviews(source: str, with_labels: bool) -> Table:
 def _acl_imdb(archive: Path, split: str, source: str, with_labels: bool) -> Table:
     if split not in ("train", "test", "unsup"):
         raise DataError(
-            f"'{source}': the IMDb distribution has the splits train, test and unsup; write {archive}:train."
+            f"'{source}': the IMDb distribution has the splits train, test and unsup. "
+            f"Write {archive}:train, for example."
         )
     if not archive.exists():
         raise DataError(f"No file {archive}: expected aclImdb_v1.tar.gz or its unpacked folder aclImdb.")
@@ -185,12 +186,12 @@ def _acl_imdb(archive: Path, split: str, source: str, with_labels: bool) -> Tabl
         try:
             found[folder].append((name, content.decode("utf-8")))
         except UnicodeDecodeError as error:
-            raise DataError(f"{archive}: {folder}/{name} is not UTF-8 ({error.reason}).") from None
+            raise DataError(
+                f"{archive}: {folder}/{name} is not UTF-8 ({error.reason}). Download the IMDb distribution again."
+            ) from None
     rows = [(text, folders[folder]) for folder in folders for _, text in sorted(found[folder])]
     if not rows:
-        raise DataError(
-            f"{archive} holds no {split}/{'|'.join(folders)}/*.txt: expected the official IMDb distribution."
-        )
+        raise DataError(f"{archive} has no {split}/{'|'.join(folders)}/*.txt: expected the official IMDb distribution.")
     labels = [label for _, label in rows] if with_labels and split != "unsup" else None
     return Table(source, [text for text, _ in rows], labels)
 
@@ -203,7 +204,7 @@ def _tar_entries(archive: Path, place: re.Pattern[str]) -> Iterator[tuple[str, s
                 if match and member.isfile():
                     file = tar.extractfile(member)
                     yield match[1], match[2], (file or io.BytesIO()).read()
-            # tarfile takes a damaged header for the end, and never reads as far as gzip's checksum.
+            # tarfile mistakes a damaged header for the end, and never reads as far as gzip's checksum.
             while tar.fileobj and (rest := tar.fileobj.read(_BLOCK)):
                 if rest.strip(b"\0"):
                     raise tarfile.ReadError("damaged in the middle")

@@ -1,4 +1,4 @@
-"""Texts as token ids: ragged, flat in memory, cached as an Arrow file that is memory-mapped after its checksum held."""
+"""Texts as token ids in one flat array, cached as an Arrow file with a checksum and memory-mapped."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Tokens:
     """Token ids of many texts, special tokens included.
 
     Attributes:
-        ids: All ids, one text after the other, int32 of shape (tokens,).
-        offsets: Where each text begins, and the end, int64 of shape (texts + 1,).
-        full_lengths: Length of each text before it was cut, int32 of shape (texts,).
+        ids: The ids of all texts, concatenated, int32 of shape (tokens,).
+        offsets: Where each text begins, then where the last one ends, int64 of shape (texts + 1,).
+        full_lengths: Tokens of each text before truncation, int32 of shape (texts,).
     """
 
     ids: np.ndarray
@@ -41,7 +41,7 @@ class Tokens:
 
     @property
     def total(self) -> int:
-        """Tokens of all texts together."""
+        """Number of tokens in all texts."""
         return int(self.offsets[-1] - self.offsets[0])
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ class Tokens:
         return np.diff(self.offsets)
 
     def counts(self, vocabulary: int) -> np.ndarray:
-        """How often each token stands in the texts, int64 of shape (vocabulary,)."""
+        """How often each token occurs in the texts, int64 of shape (vocabulary,)."""
         counts = np.zeros(vocabulary, dtype=np.int64)
         for start in range(int(self.offsets[0]), int(self.offsets[-1]), _COUNTED):
             end = min(start + _COUNTED, int(self.offsets[-1]))
@@ -66,14 +66,14 @@ class Tokens:
         """The texts at `rows`, in that order."""
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(self.lengths[rows], out=offsets[1:])
-        # Places in the flat ids: within each text they count up from its beginning.
+        # Indices into the flat ids: within each text they count up from its beginning.
         places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], self.lengths[rows])
         ids = self.ids[places]
         return Tokens(ids, offsets, self.full_lengths[rows])
 
 
 def text_ids(texts: Sequence[str]) -> np.ndarray:
-    """Ids of texts: the hex BLAKE2b digest of their UTF-8 bytes, bytes of shape (texts,). Equal texts share an id."""
+    """Text ids: hex BLAKE2b digests of the UTF-8 bytes, as bytes of shape (texts,). Equal texts have the same id."""
     return np.array(
         [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() for text in texts],
         dtype="S32",
@@ -81,7 +81,7 @@ def text_ids(texts: Sequence[str]) -> np.ndarray:
 
 
 def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | Tokenizer, max_length: int) -> Tokens:
-    """Tokenises with the Rust tokenizer, cutting at `max_length` tokens; an unpaired surrogate becomes `?`."""
+    """Tokenises with the Rust tokenizer and cuts at `max_length` tokens; an unpaired surrogate becomes `?`."""
     parts = list(_tokenised([texts], tokenizer, max_length))
     return _joined(np.concatenate([np.empty(0, np.int32), *(part.ids for part in parts)]), parts)
 
@@ -89,16 +89,19 @@ def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | Tokenize
 def tokenise_cached(
     chunks: Iterable[Sequence[str]], ids: np.ndarray, tokenizer: PreTrainedTokenizerBase, max_length: int, cache: Path
 ) -> Tokens:
-    """`tokenise`, or what an earlier call for the same texts, tokenizer and length left in the cache.
+    """Tokenises like `tokenise`, or loads the result of an earlier call with the same texts, tokenizer and length.
 
-    The tokens lie in a file that is memory-mapped, so texts may come that do not fit in memory.
+    The tokens are in a memory-mapped file, so neither they nor the texts need to fit in memory.
 
     Args:
-        chunks: The texts, in lists of any length; gone through once, or not at all.
-        ids: Their ids, bytes of shape (texts,).
-        tokenizer: What cuts them into tokens.
+        chunks: The texts, in lists of any length; read at most once.
+        ids: Text ids, bytes of shape (texts,).
+        tokenizer: The tokenizer.
         max_length: Tokens after which a text is cut.
         cache: The cache folder.
+
+    Raises:
+        OSError: the written file cannot be read back.
     """
     key = fingerprint(
         texts=hashlib.blake2b(ids.tobytes(), digest_size=16).hexdigest(),
@@ -117,19 +120,19 @@ def tokenise_cached(
             spool.write(part.ids.tobytes())
             parts.append(_Part(np.empty(0, np.int32), part.lengths, part.cut))
         spool.flush()
-        empty = not spool.tell()  # which cannot be mapped
+        empty = not spool.tell()  # an empty file cannot be mapped
         flat = np.empty(0, np.int32) if empty else np.memmap(spool, dtype=np.int32, mode="r")
         tokens = _joined(flat, parts)
         _save(tokens, path)
     written = _load(path)
     if written is None:
-        raise OSError(f"{path} does not hold what was just written to it; check the disk.")
+        raise OSError(f"{path} differs from what was just written to it. Check the disk.")
     return written
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some texts' tokens: ids of shape (tokens,), lengths and what was cut off, both of shape (texts,)."""
+    """Tokens of some texts: ids of shape (tokens,); lengths and numbers of cut tokens, both of shape (texts,)."""
 
     ids: np.ndarray
     lengths: np.ndarray
@@ -155,7 +158,7 @@ def _tokenised(
 
 
 def _joined(ids: np.ndarray, parts: list[_Part]) -> Tokens:
-    """All parts together; `ids` are those of all of them."""
+    """All parts as one; `ids` are the concatenated ids of all parts."""
     lengths = np.concatenate([np.empty(0, np.int32), *(part.lengths for part in parts)])
     cut = np.concatenate([np.empty(0, np.int32), *(part.cut for part in parts)])
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
@@ -164,7 +167,7 @@ def _joined(ids: np.ndarray, parts: list[_Part]) -> Tokens:
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Digest of what decides the ids: the Rust tokenizer's own description, without truncation and padding."""
+    """Digest of what determines the ids: the Rust tokenizer's JSON, without truncation and padding."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
@@ -172,7 +175,7 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def length_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
-    """Yields row numbers, longest texts first, in batches of at most `budget` tokens after padding."""
+    """Yields row numbers, longest texts first, in batches of at most `budget` tokens, padding included."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
@@ -182,7 +185,7 @@ def length_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
 
 
 def pad(tokens: Tokens, rows: Sequence[int] | np.ndarray, pad_id: int, to: int = 0) -> dict[str, np.ndarray]:
-    """A batch for a model: `input_ids` and `attention_mask`, int64 of shape (rows, longest or `to`)."""
+    """A batch for a model: `input_ids` and `attention_mask`, int64 of shape (rows, max(longest, `to`))."""
     width = max(to, max((int(tokens.offsets[row + 1] - tokens.offsets[row]) for row in rows), default=0))
     input_ids = np.full((len(rows), width), pad_id, dtype=np.int64)
     attention_mask = np.zeros((len(rows), width), dtype=np.int64)
@@ -211,7 +214,7 @@ def _load(path: Path) -> Tokens | None:
     import pyarrow as pa
 
     try:
-        # Arrow trusts the addresses in its files: opening a damaged one can end the process.
+        # Arrow trusts the offsets in its files: opening a damaged one can crash the process.
         if path.with_suffix(".sha256").read_text(encoding="utf-8") != _checksum_line(path):
             return None
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
@@ -226,5 +229,5 @@ def _load(path: Path) -> Tokens | None:
 
 
 def _checksum_line(path: Path) -> str:
-    """As `sha256sum` writes and checks it."""
+    """The line that `sha256sum` writes and checks."""
     return f"{file_sha256(path)}  {path.name}\n"

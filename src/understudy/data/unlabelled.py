@@ -1,4 +1,4 @@
-"""Texts without labels, which the teacher labels: gone through as often as needed, never held all at once."""
+"""Texts without labels, which the teacher labels: streamed as often as needed, never all in memory."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Chunks = Callable[[], Iterable[list[str]]]
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Distinct texts that stand nowhere else in a run.
+    """Distinct unlabelled texts that are in no other split.
 
     Attributes:
-        ids: Their ids, bytes of shape (texts,).
-        left_out: How many texts of the source were not taken, by the reason.
+        ids: Text ids, bytes of shape (texts,).
+        left_out: Number of texts that were left out, by reason.
     """
 
     ids: np.ndarray
@@ -43,31 +43,31 @@ class Unlabelled:
         """The texts, in the order of `ids`.
 
         Raises:
-            DataError: the source no longer has the texts that it had when it was first read.
+            DataError: the source has changed since it was first read.
         """
         row = place = 0
         for chunk in self._source():
             taken = self._taken[row : row + len(chunk)]
             row += len(chunk)
             texts = [text for text, is_taken in zip(chunk, taken, strict=False) if is_taken]
-            # Other texts under these ids would spoil what the cache holds.
+            # Other texts under these ids would make the cache wrong.
             if not np.array_equal(text_ids(texts), self.ids[place : place + len(texts)]):
                 break
             place += len(texts)
             yield texts
         if row != len(self._taken) or place != len(self.ids):
             raise DataError(
-                "The unlabelled texts changed while they were read: expected the same ones each time. Leave their "
-                "source alone during a run, and start again."
+                "The unlabelled texts changed during the run: expected the same texts at each pass. Leave their "
+                "source unchanged and run again."
             )
 
 
 def select_unlabelled(source: Chunks, others: dict[str, np.ndarray]) -> Unlabelled:
-    """Goes through the texts once and leaves out those that are empty, repeated, or stand in another split.
+    """Reads the texts once and leaves out those that are empty, repeated, or in another split.
 
     Args:
         source: Called for each pass; returns the texts in chunks.
-        others: Text ids of the other splits, bytes of shape (texts,) each, by name.
+        others: Text ids of the other splits by name, each bytes of shape (texts,).
 
     Raises:
         DataError: no text is left.
@@ -91,9 +91,9 @@ def select_unlabelled(source: Chunks, others: dict[str, np.ndarray]) -> Unlabell
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
     if not taken.any():
         raise DataError(
-            f"data.unlabelled and data.labelled: none of {counted(len(every), 'text')} without a label is left "
-            f"({reasons or 'there is none'}); expected texts that stand in no other split. Name another source, or "
-            "leave these options out."
+            f"data.unlabelled and data.labelled: 0 of {counted(len(every), 'text')} without a label remain "
+            f"({reasons or 'the source is empty'}); expected texts that are in no other split. Choose another source, "
+            "or leave these options out."
         )
     log.info("unlabelled: %s; left out: %s", counted(int(taken.sum()), "text"), reasons or "none")
     return Unlabelled(every[taken], left_out, source, taken)

@@ -71,7 +71,7 @@ class Plan:
         return Resampling(self.options.resamples, self.seed)
 
 
-def evaluate(
+def assemble_metrics(
     test: Split,
     candidates: dict[str, Candidate],
     plan: Plan,

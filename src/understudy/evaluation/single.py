@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, replace
+from typing import Any, Unpack
 
 import numpy as np
 
+from understudy.data.frames import as_table, is_data
 from understudy.data.labels import number_labels
 from understudy.data.sources import read
 from understudy.data.tables import Table
@@ -15,6 +18,7 @@ from understudy.evaluation.metrics import quality
 from understudy.evaluation.results import Interval, ModelMetrics
 from understudy.evaluation.significance import Resampling, accuracy_interval
 from understudy.inference.classifier import Classifier
+from understudy.inference.opening import OpenOptions, open_classifier
 from understudy.models.loading import unnamed
 from understudy.runtime.progress import progress
 
@@ -40,6 +44,37 @@ class SingleEvaluation:
     dtype: str
     metrics: ModelMetrics
     accuracy_ci95: Interval
+
+
+def evaluate(
+    model: str | os.PathLike[str] | Classifier,
+    data: Any,
+    *,
+    text: str = "text",
+    label: str = "label",
+    **options: Unpack[OpenOptions],
+) -> SingleEvaluation:
+    """Measures one model on labelled texts. Integer labels match its classes by number, strings by name.
+
+    Args:
+        model: A run directory (its student), a Hugging Face folder, an export, or an open classifier.
+        data: A source, or data in memory: a data frame, an Arrow table, a `datasets.Dataset`, a mapping of columns to
+            lists, a list of rows, or a pair `(texts, labels)`.
+        text: The text column.
+        label: The label column.
+        **options: `device`, `threads`, `precision` and `engine`, as `understudy.load` takes them, for a model that is
+            not open yet.
+
+    Raises:
+        ModelError: There is no single-label classifier at `model`.
+        DataError: The source cannot be read or has no rows, or a label is missing or is not one of the model's classes.
+        TypeError: The data has an unsupported type, or options were given for an open classifier.
+    """
+    if isinstance(model, Classifier) and options:
+        raise TypeError(f"got an open classifier and {', '.join(options)}; pass the model's folder to open it anew")
+    classifier = model if isinstance(model, Classifier) else open_classifier(model, **options)
+    table = as_table(data, text, label) if is_data(data) else str(data)
+    return evaluate_model(classifier, table, name=str(os.fspath(model)), text=text, label=label)
 
 
 def evaluate_model(

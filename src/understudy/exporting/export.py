@@ -190,14 +190,14 @@ class _Task:
         # Operators in float do not make a prediction less dependent on the batch.
         excesses = replace(comparison, batch_flips=0).excesses(limits)
         if excesses and samples and self.format == "openvino":
-            log.warning("export: in int8 %s; searching for operators to keep in float", " and ".join(excesses))
+            log.warning("export: int8 exceeds the limits (%s); some operators go back to float", "; ".join(excesses))
             made = graph.restored(samples, referee.batches(_RANKED_BATCH), referee.score)
             comparison = self._compared(referee, made)
         excesses = comparison.excesses(limits)
         if excesses:
             raise GateRefused(
-                f"The export in {self.precision} is worse than its model: on {comparison.texts} validation texts "
-                f"{' and '.join(excesses)}. Nothing was written. {self._advice()}"
+                f"The export in {self.precision} is worse than its model on {comparison.texts} validation texts: "
+                f"{'; '.join(excesses)}. Nothing was written. {self._advice()}"
             )
         return made, comparison
 

@@ -93,7 +93,7 @@ class ExportManifest:
         wanted = {*GRAPH_FILES[manifest.format], TOKENIZER, CONFIG}
         if set(manifest.files) != wanted:
             expected, got = (", ".join(sorted(names)) for names in (wanted, manifest.files))
-            raise ModelError(f"{path}: files: expected {expected}, got {got}. {remedy}")
+            raise ModelError(f"{path}: expected the files {expected}, got {got}. {remedy}")
         return manifest
 
     def check_files(self, folder: Path) -> None:

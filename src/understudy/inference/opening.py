@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypedDict
 
 from understudy.errors import ModelError, UserError
 from understudy.inference.classifier import Classifier
@@ -14,6 +15,15 @@ from understudy.models.linear import LinearModel, is_linear
 from understudy.storage.layout import RunDirectory
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+class OpenOptions(TypedDict, total=False):
+    """The keyword arguments of `open_classifier`."""
+
+    device: str | None
+    threads: int | None
+    precision: str | None
+    engine: str | None
 
 
 def open_classifier(

@@ -31,7 +31,7 @@ _WORK = "work.json"
 _PARTS = "[0-9]*.part"
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _NUMBER = np.dtype("<f8")
-# What a disk without locks answers, as some network disks do.
+# Error codes of disks without locks, such as some network disks.
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
@@ -136,7 +136,7 @@ def _locked(path: Path, output: Path, owner: Path) -> Iterator[None]:
     Args:
         path: The lock's file.
         output: The file to write, for messages.
-        owner: Holds the number of the process that has the lock.
+        owner: Holds the ID of the process that has the lock.
     """
     lock = FileLock(path)
     try:

@@ -1,1 +1,1 @@
-"""Model folders: found, opened, cut down, folded; no text is read but by their tokenizers."""
+"""Models: finding, opening, pruning and folding model folders, and the linear and static models."""

@@ -1,16 +1,16 @@
-"""Self-attention and dropout for a CPU.
+"""Fast self-attention and dropout for CPUs.
 
-PyTorch's own fall short there: its fused kernel is slow backwards, the plain one writes the scores of a whole batch to
-memory, several times and in fp32, and its generator of dropout masks is slow. Here each text attends by itself, within
-its own length, so that its scores are in the processor's cache while they are computed, and masks come from NumPy's
-SFC64.
+On CPUs PyTorch's fused kernel has a slow backward pass. Its plain one writes the scores of a whole batch to memory
+several times, in fp32, and its dropout masks come from a slow generator. Here attention is computed one text at a time,
+within the text's own length, so that the scores stay in the processor's cache. Masks come from NumPy's SFC64.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ _SAME_SIZE = {
 }
 
 
+# transformers' attention interface, not ours, gives the seven arguments and their names.
 def attend(
     module: nn.Module,
     query: Tensor,
@@ -42,44 +43,58 @@ def attend(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Bidirectional self-attention, as transformers calls it.
+    """Bidirectional self-attention, as a function for transformers' `AttentionInterface`.
 
     Args:
         module: Not used.
         query: Shape (texts, heads, tokens, width).
         key: As `query`.
         value: As `query`.
-        attention_mask: Nonzero where a token counts, shape (texts, tokens); padding comes last. None where all count.
-        scaling: Of the scores; by default one over the root of the width.
+        attention_mask: Nonzero for tokens, zero for padding at the end, shape (texts, tokens); None without padding.
+        scaling: Factor of the scores; 1 / sqrt(width) by default.
         dropout: Probability of dropping an attention weight.
 
     Returns:
-        What each token gathered, shape (texts, tokens, heads, width), zero at padding, and None for the weights.
+        The output, shape (texts, tokens, heads, width), zero at padding, and None in place of the weights.
 
     Raises:
-        ValueError: the mask is another than that of padding.
+        ValueError: the mask is not a padding mask.
     """
     if attention_mask is not None and attention_mask.dim() != 2:
         raise ValueError(f"{PER_TEXT} attention takes a mask of shape (texts, tokens), got {attention_mask.shape}")
     texts, _heads, tokens, width = query.shape
     lengths = [tokens] * texts if attention_mask is None else attention_mask.sum(dim=-1).int().tolist()
     scale = width**-0.5 if scaling is None else scaling
-    return _Attention.apply(query, key, value, lengths, scale, dropout), None
+    compute: Callable[[Tensor, Tensor, Tensor, _Settings], Tensor] = _Attention.apply
+    return compute(query, key, value, _Settings(lengths, scale, dropout)), None
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What attention needs besides its tensors.
+
+    Attributes:
+        lengths: Tokens of each text, without padding.
+        scale: Factor of the scores.
+        dropout: Probability of dropping an attention weight.
+    """
+
+    lengths: list[int]
+    scale: float
+    dropout: float
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, lengths: list[int], scale: float, dropout: float
-    ) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, settings: _Settings) -> Tensor:
         texts, heads, tokens, width = query.shape
-        draw = _Masks(dropout) if dropout else None
+        draw = _Masks(settings.dropout) if settings.dropout else None
         output = query.new_zeros(texts, tokens, heads, width)
         training = any(ctx.needs_input_grad[:3])
         weights, masks = [], []
-        for text, length in enumerate(lengths):
+        for text, length in enumerate(settings.lengths):
             q, k, v = (each[text, :, :length] for each in (query, key, value))
-            scores = torch.baddbmm(q.new_empty(()), q, k.transpose(1, 2), beta=0, alpha=scale)
+            scores = torch.baddbmm(q.new_empty(()), q, k.transpose(1, 2), beta=0, alpha=settings.scale)
             dropped = weight = torch.softmax(scores, dim=-1)
             if training:
                 weights.append(weight)
@@ -88,16 +103,17 @@ class _Attention(torch.autograd.Function):
                 dropped, v = _masked(weight, masks[-1]), v * draw.scale
             output[text, :length] = torch.bmm(dropped, v).transpose(0, 1)
         ctx.save_for_backward(query, key, value, *weights, *masks)
-        ctx.lengths, ctx.scale, ctx.dropout_scale = lengths, scale, draw.scale if draw is not None else None
+        ctx.settings, ctx.dropout_scale = settings, draw.scale if draw is not None else None
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, *saved = ctx.saved_tensors
-        weights, masks = saved[: len(ctx.lengths)], saved[len(ctx.lengths) :]
+        lengths: list[int] = ctx.settings.lengths
+        weights, masks = saved[: len(lengths)], saved[len(lengths) :]
         to_query, to_key, to_value = (_zeros_like(each) for each in (query, key, value))
-        for text, (length, weight) in enumerate(zip(ctx.lengths, weights, strict=True)):
+        for text, (length, weight) in enumerate(zip(lengths, weights, strict=True)):
             q, k, v = (each[text, :, :length] for each in (query, key, value))
             outer = gradient[text, :length].transpose(0, 1)
             dropped = weight
@@ -107,10 +123,11 @@ class _Attention(torch.autograd.Function):
             if masks:
                 to_weight = _masked(to_weight, masks[text])
             to_value[text, :, :length] = torch.bmm(dropped.transpose(1, 2), outer)
-            to_scores = torch.ops.aten._softmax_backward_data(to_weight, weight, -1, weight.dtype).mul_(ctx.scale)
+            to_scores = torch.ops.aten._softmax_backward_data(to_weight, weight, -1, weight.dtype)
+            to_scores.mul_(ctx.settings.scale)
             to_query[text, :, :length] = torch.bmm(to_scores, k)
             to_key[text, :, :length] = torch.bmm(to_scores.transpose(1, 2), q)
-        return to_query, to_key, to_value, None, None, None
+        return to_query, to_key, to_value, None
 
 
 class _Dropout(torch.autograd.Function):
@@ -133,11 +150,12 @@ class FastDropout(nn.Dropout):
     """`torch.nn.Dropout` with masks from a faster generator; probabilities are multiples of 1/65536."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return _Dropout.apply(input, self.p) if self.training and self.p else input
+        compute: Callable[[Tensor, float], Tensor] = _Dropout.apply
+        return compute(input, self.p) if self.training and self.p else input
 
 
 class _Masks:
-    """Draws dropout masks; its seed comes from PyTorch's generator, whose state checkpoints hold."""
+    """Draws dropout masks; the seed comes from PyTorch's generator, whose state is in the checkpoints."""
 
     def __init__(self, probability: float) -> None:
         self._generator = np.random.SFC64(int(torch.randint(2**62, ())))
@@ -145,32 +163,32 @@ class _Masks:
         self.scale = _LEVELS / max(1, _LEVELS - self._threshold)
 
     def __call__(self, shape: torch.Size) -> Tensor:
-        """1 where something stays, int8 of that shape."""
+        """A mask of this shape, int8; 1 for values to keep."""
         count = math.prod(shape)
         bits = self._generator.random_raw(-(-count // 4)).view(np.uint16)[:count]
         return torch.from_numpy((bits >= self._threshold).view(np.int8)).view(shape)
 
 
 def _masked(values: Tensor, mask: Tensor) -> Tensor:
-    """`values * mask`, by bits: PyTorch multiplies with a mask of another type twenty times as slowly."""
+    """`values * mask`, bitwise, because PyTorch takes twenty times as long to multiply by a mask of another type."""
     integers = _SAME_SIZE[values.dtype]
     return (values.view(integers) & mask.to(integers).neg_()).view(values.dtype)
 
 
 def _zeros_like(heads: Tensor) -> Tensor:
-    """Laid out like the linear layer's output that `heads`, of shape (texts, heads, tokens, width), is a view of."""
+    """Zeros like `heads`, shape (texts, heads, tokens, width), in the memory layout of the linear layer's output."""
     texts, count, tokens, width = heads.shape
     return heads.new_zeros(texts, tokens, count, width).transpose(1, 2)
 
 
 def supports_per_text(config: Any) -> bool:
-    """Whether a model with this config is of a family that the tests cover; others may have windows or causal masks."""
+    """Whether the model's family is one that the tests cover; other families may have windows or causal masks."""
     return config.model_type in _FAMILIES and not getattr(config, "is_decoder", False)
 
 
 @contextmanager
 def fast_dropout(model: nn.Module) -> Iterator[None]:
-    """Lets all of a model's dropout layers be `FastDropout` for the time of a block."""
+    """Makes all of a model's dropout layers `FastDropout` within the block."""
     layers = [module for module in model.modules() if type(module) is nn.Dropout]
     for layer in layers:
         layer.__class__ = FastDropout
@@ -182,9 +200,9 @@ def fast_dropout(model: nn.Module) -> Iterator[None]:
 
 
 def _whole_mask(*, mask_function: Any, attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
-    """transformers would make a mask of shape (texts, 1, tokens, tokens) of it."""
+    """Keeps the mask as it is; transformers would expand it to shape (texts, 1, tokens, tokens)."""
     if mask_function is not bidirectional_mask_function:
-        raise ValueError(f"{PER_TEXT} attention is bidirectional and has no windows; choose sdpa or eager")
+        raise ValueError(f"{PER_TEXT} attention is bidirectional and has no windows; choose sdpa or eager.")
     return attention_mask
 
 

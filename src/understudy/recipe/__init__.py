@@ -1,1 +1,1 @@
-"""What a user may ask for: typed options, presets and the words for them; nothing here reads data or models."""
+"""Recipes: typed options, presets, and the words for them; nothing here reads data or models."""

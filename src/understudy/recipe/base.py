@@ -1,4 +1,4 @@
-"""What the recipe's sections have in common: how options are validated, and the kinds that several of them take."""
+"""Shared by the recipe's sections: the validation of options, and types that several of them use."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class Options(BaseModel):
-    """A section of the recipe, or the whole: nothing in it is changed, and an option that does not exist is refused."""
+    """A section of the recipe, or the whole recipe: immutable; unknown options are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
     def _plain(cls, value: Any, info: ValidationInfo) -> Any:
-        """`none` unsets what may be unset, for flags over a file; true and false are no numbers."""
+        """Makes `none` unset an optional value, so that flags can override a file; rejects booleans as numbers."""
         annotation = cls.model_fields[str(info.field_name)].annotation
         if value == "none" and accepts(annotation, NoneType):
             return None
         if isinstance(value, bool) and not accepts(annotation, bool):
-            raise ValueError("true and false are no numbers")
+            raise ValueError("true and false are not numbers")
         return value
 
 
-def listed(value: Any) -> Any:
-    """A list from a flag: `a,b`, or JSON where a name holds a comma."""
+def as_list(value: Any) -> Any:
+    """Parses a flag's list: `a,b`, or JSON if a name contains a comma; other values are returned unchanged."""
     if not isinstance(value, str):
         return value
     if value.startswith("["):
         try:
             return json.loads(value)
         except ValueError:
-            return value  # no list, which the validation then says
+            return value  # not a list, which the validation then reports
     return [item.strip() for item in value.split(",")]

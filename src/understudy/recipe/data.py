@@ -1,4 +1,4 @@
-"""Options of the texts and their labels."""
+"""Options for the texts and their labels."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from understudy.recipe.base import Options, listed
+from understudy.recipe.base import Options, as_list
 from understudy.recipe.wording import Takes
 
 
 class DataOptions(Options):
     """Where the texts come from.
 
-    A source is a Hub dataset (`stanfordnlp/imdb:train`), a file (csv, tsv, jsonl, parquet, each also compressed), a
-    glob of them, the official IMDb distribution (`aclImdb_v1.tar.gz:train` or its unpacked folder), or `reviews:train`
-    and `reviews:test`, the reviews that ship with understudy.
+    A source is a Hub dataset (`stanfordnlp/imdb:train`), a file or a glob of files. Files are csv, tsv, jsonl or
+    parquet, and may be compressed. The official IMDb distribution (`aclImdb_v1.tar.gz:train`, or its unpacked folder)
+    is also a source. So are `reviews:train` and `reviews:test`, the reviews that ship with understudy.
     """
 
     train: str
     """Source of the labelled training texts."""
     test: str
-    """Source of the labelled test texts; used for the final figures only."""
+    """Source of the labelled test texts, which are used for the final scores only."""
     validation: Annotated[
         float | int | str,
         Takes("a share between 0 and 1, a number of texts from 1, or a source", "SHARE|COUNT|SOURCE"),
     ] = 0.1
-    """A source of its own, or a share (0.1) or a number (1000) of the training texts, stratified by class and fixed by
-    `seed`."""
+    """The validation texts: a share (0.1) or number (1000) of the training texts, or a separate source. A share or
+    number is stratified by class and fixed by `seed`."""
     text: str = "text"
-    """Column that holds the text."""
+    """Column with the text."""
     label: str = "label"
-    """Column that holds the label: strings or integers."""
+    """Column with the label, a string or an integer."""
     labels: Annotated[list[str] | None, Takes("two or more different names", "NAME,NAME,...")] = None
-    """Names of the classes. Integer labels take them in this order; string labels must be among them. Without it the
-    names come from the dataset itself, or are the distinct values, sorted."""
+    """Class names. Integer labels are indices of these names; string labels must be among them. By default the names
+    come from the dataset, or are the distinct labels, sorted."""
     unlabelled: str | None = None
-    """Source of texts without labels, which the teacher labels and the student learns from as well. It is streamed, so
-    it may be far larger than the labelled one; its texts that also stand in `train`, `validation` or `test` are left
-    out."""
+    """Source of texts without labels. The teacher labels them, and the student learns from them, too. The source is
+    streamed, so it may be far larger than the labelled one. Texts that are also in `train`, `validation` or `test` are
+    left out."""
     labelled: Annotated[
         float | int | None, Takes("a share between 0 and 1, or a number of texts from 2", "SHARE|COUNT")
     ] = None
     """Keep the labels of only this share (0.04) or number (1000) of the training texts, stratified by class and fixed
-    by `seed`; the others join the unlabelled ones. What has a label is then split into training and validation. By
-    default all keep theirs."""
+    by `seed`. The other training texts become unlabelled texts. The texts with labels are then split into training and
+    validation. By default all labels are kept."""
     max_length: Annotated[int, Field(ge=4, le=8192)] = 256
-    """Tokens after which a text is cut, special tokens included."""
+    """Maximum number of tokens per text, special tokens included; longer texts are cut."""
 
     @field_validator("validation", "labelled", mode="before")
     @classmethod
@@ -80,11 +80,11 @@ class DataOptions(Options):
     @field_validator("labels", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        return value if value == "none" else listed(value)
+        return value if value == "none" else as_list(value)
 
     @field_validator("labels")
     @classmethod
     def _distinct(cls, value: list[str] | None) -> list[str] | None:
         if value is not None and (len(value) < 2 or len(set(value)) < len(value)):
-            raise ValueError("too few, or twice the same")
+            raise ValueError("too few names, or the same name twice")
         return value

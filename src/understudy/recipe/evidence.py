@@ -1,4 +1,4 @@
-"""Options of what is measured, compared and shown."""
+"""Options for what is measured, compared and shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from understudy.recipe.base import Options, Precision, listed
+from understudy.recipe.base import Options, Precision, as_list
 from understudy.recipe.wording import Takes
 
 Control = Literal["no_distillation", "linear"]
@@ -15,33 +15,33 @@ _STUDENT = re.compile(r"([1-9]\d{0,3}|static)(/[1-9]\d{0,6})?|linear")
 
 
 class EvaluationOptions(Options):
-    """The evidence."""
+    """How the models are evaluated."""
 
     controls: Annotated[
         list[Control], Takes("some of no_distillation, linear, or none for no control", "CONTROL,CONTROL|none")
     ] = ["no_distillation", "linear"]  # noqa: RUF012  # pydantic copies it
-    """Baselines beside the student: the same student trained without the teacher, and a linear model on NB-weighted
+    """Baselines for the student: the same student trained without the teacher, and a linear model on NB-weighted
     n-grams. `none` leaves them out, and the verdict says so."""
     required_retention: Annotated[float, Field(gt=0, le=1)] = 0.97
-    """Share of the teacher's accuracy that the student must keep, with its whole interval, to be called a replacement;
-    DistilBERT was published as keeping 97 % (Sanh et al. 2019, arXiv 1910.01108)."""
+    """Share of the teacher's accuracy that the student must keep to count as a replacement. Its whole confidence
+    interval must be at or above this share. DistilBERT keeps 97 % (Sanh et al. 2019, arXiv 1910.01108)."""
     target_precision: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Share of the student's answers that is to be right. A threshold on its top probability is then chosen on the
-    validation texts, and `metrics.json` says how many texts it leaves without an answer; `understudy predict` takes it
-    as --threshold."""
+    """Share of the student's answers that should be right. A threshold on its top probability is then chosen on the
+    validation texts. `metrics.json` says how many texts get no answer at that threshold. `understudy predict` takes
+    the threshold as --threshold."""
     resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
-    """Bootstrap resamples behind each interval."""
+    """Number of bootstrap resamples for each interval."""
     precision: Precision = "fp32"
     """Compute type of the test predictions."""
     speed_texts: Annotated[int, Field(ge=1)] = 256
-    """Test texts on which documents per second are measured."""
+    """Number of test texts on which documents per second are measured."""
     texts: bool = False
-    """Whether `predictions.parquet` holds the test texts themselves."""
+    """Whether `predictions.parquet` includes the test texts."""
 
     @field_validator("controls", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
-        return [] if value in ("none", ["none"]) else listed(value)
+        return [] if value in ("none", ["none"]) else as_list(value)
 
     @field_validator("controls")
     @classmethod
@@ -56,25 +56,25 @@ class FrontierOptions(Options):
         list[str] | None,
         Takes("different ones of LAYERS, LAYERS/VOCABULARY, static, static/VOCABULARY and linear", "STUDENT,..."),
     ] = None
-    """`3` has three of the teacher's layers, `3/8000` and at most 8,000 tokens besides; `static` is a bag of embeddings
-    without any layer, `linear` an n-gram model. By default all of the teacher's layers, a half, a third and one of
-    them, a half with 8,000 tokens, `static` and `linear`."""
+    """`3` has three of the teacher's layers, and `3/8000` also at most 8,000 tokens. `static` is a bag of embeddings
+    without layers, and `linear` is an n-gram model. The default has all of the teacher's layers, a half, a third and
+    one of them, a half with 8,000 tokens, `static` and `linear`."""
 
     @field_validator("students", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        return value if value is None else listed(value)
+        return value if value is None else as_list(value)
 
     @field_validator("students")
     @classmethod
     def _known(cls, value: list[str] | None) -> list[str] | None:
         if value is not None and (not value or len(set(value)) < len(value) or not all(map(_STUDENT.fullmatch, value))):
-            raise ValueError("not such students")
+            raise ValueError("not a list of such students")
         return value
 
 
 class ReportOptions(Options):
-    """The page for whoever has to be convinced."""
+    """The report page."""
 
     texts: bool = True
     """Whether `report/report.html` shows the test texts on which teacher and student disagree. `false` leaves all texts

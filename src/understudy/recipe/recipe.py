@@ -1,7 +1,7 @@
 """The recipe: every option of understudy, declared once.
 
-The command line's flags and help, the TOML files, `docs/recipe.md` and the validation of all three derive from the
-model below and its sections beside it. An option is a typed field; its docstring is its help.
+The flags, their help, the TOML files, `docs/recipe.md` and all validation come from the models in this folder. An
+option is a typed field; its docstring is its help.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from understudy.runtime.markup import preformatted
 
 
 class Recipe(Options):
-    """All that a run depends on.
+    """All options of a run.
 
     Raises:
-        RecipeError: from `load` and `from_mapping`, naming every wrong option at once.
+        RecipeError: from `load` and `from_mapping`; it lists every invalid option.
     """
 
     name: Annotated[
@@ -33,14 +33,14 @@ class Recipe(Options):
         Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
         Takes("letters, digits, '.', '_' and '-', a letter or digit first", "TEXT"),
     ] = "run"
-    """Names the run; its default folder is `runs/<name>`."""
+    """Name of the run; its default folder is `runs/<name>`."""
     description: str = ""
     """One line for `understudy recipes` and the report."""
     seed: Seed = 0
-    """Seed of the split, the initialisation, the batches, dropout and the bootstrap."""
+    """Seed for the validation split, initialisation, batches, dropout and bootstrap."""
     seeds: PositiveInt = 1
-    """Train student and control with this many seeds: the student's seed and the ones after it. The first student is
-    the one to ship; the others show how much is owed to the seed."""
+    """Number of seeds with which student and control are trained: the student's seed and the ones after it. The first
+    student is the one to ship; the others show how much the scores vary with the seed."""
     data: DataOptions
     teacher: TeacherOptions = TeacherOptions()
     student: StudentOptions
@@ -56,26 +56,37 @@ class Recipe(Options):
         first = seed if value.seed is None else value.seed
         if first is not None and seeds is not None and first + seeds - 1 > LARGEST_SEED:
             raise ValueError(
-                f"seeds is {seeds}, counted from {first}, but the largest seed is {LARGEST_SEED}. Give fewer, or a "
-                "smaller student.seed"
+                f"seeds is {seeds}, counted from {first}, but the largest seed is {LARGEST_SEED}. Choose fewer seeds, "
+                "or a smaller student.seed"
             )
         return value
 
     @classmethod
     def load(cls, source: str | Path = "quickstart", **overrides: Any) -> Recipe:
-        """Reads a preset by name or a TOML file.
+        """Reads a preset or a TOML file.
 
         Args:
-            source: A preset's name (see `presets`) or the path of a TOML file. A preset's name wins; a file that is
-                called like one is given as a `Path` or with its folder, `./imdb`.
-            **overrides: Options that beat the file, nested like it: `data={"train": "reviews.csv"}`.
+            source: A preset's name (see `presets`) or the path of a TOML file. A preset comes first; for a file with a
+                preset's name give a `Path`, or its folder too: `./imdb`.
+            **overrides: Options that override the file, nested like it: `data={"train": "reviews.csv"}`.
+
+        Raises:
+            RecipeError: the file or preset does not exist, or options are invalid; it lists all of them.
         """
         origin = f"recipe '{source}'" + (" with the options given" if overrides else "")
         return cls.from_mapping(merged(read_options(source), overrides), origin)
 
     @classmethod
     def from_mapping(cls, options: dict[str, Any], origin: str = "the recipe") -> Recipe:
-        """Validates nested options; all errors are reported in one `RecipeError`."""
+        """Validates nested options.
+
+        Args:
+            options: Options by section and name, like a TOML file.
+            origin: Where they come from, for the message.
+
+        Raises:
+            RecipeError: options are invalid; it lists all of them.
+        """
         try:
             return cls.model_validate(options)
         except ValidationError as error:
@@ -87,15 +98,15 @@ class Recipe(Options):
 
     @property
     def student_seeds(self) -> list[int]:
-        """The shipped student's seed, then those of its repeats."""
+        """The seed of the student to ship, then those of its repeats."""
         return list(range(self.student_seed, self.student_seed + self.seeds))
 
     def with_student_seed(self, seed: int) -> Recipe:
-        """The recipe of a repeat: the same but for the student's seed."""
+        """The recipe of a repeat: the same except for the student's seed."""
         return self.model_copy(update={"student": self.student.model_copy(update={"seed": seed})})
 
     def to_toml(self) -> str:
-        """The whole recipe with all defaults filled in, as TOML that `load` reads back to an equal recipe."""
+        """The recipe with all defaults as TOML; `load` reads it back to an equal recipe."""
         options = self.model_dump(mode="json", exclude_none=True)
         top = [toml_line(key, value) for key, value in options.items() if not isinstance(value, dict)]
         sections = [
@@ -113,7 +124,7 @@ class Recipe(Options):
         return preformatted(self.to_toml())
 
     def differences(self, other: Recipe) -> dict[str, tuple[Any, Any]]:
-        """Dotted names of the options that differ, each with the value here and in `other`."""
+        """The options that differ, by dotted name, each with its value here and in `other`."""
         mine, theirs = self.flat(), other.flat()
         return {key: (mine.get(key), theirs.get(key)) for key in mine if mine.get(key) != theirs.get(key)}
 

@@ -24,22 +24,23 @@ layers = 3
 _INTRODUCTION = f"""\
 # The recipe
 
-Every option of understudy. This page is made from the models in `src/understudy/recipe`
-(`python -m understudy.recipe.reference`); change it there.
+All options of understudy. This page is generated from the models in `src/understudy/recipe`
+(`python -m understudy.recipe.reference`); edit it there.
 
-A recipe is a TOML file: the options at the top first, then one table a section. What is left out takes its default, and
-an option that does not exist is refused.
+A recipe is a TOML file with one table per section; a few options come first, outside of any table. Options that you
+leave out have their defaults, and unknown options are errors.
 
 ```toml
 {EXAMPLE}```
 
-- `understudy run reviews.toml` runs it; `understudy check reviews.toml` looks for mistakes first. `understudy recipes`
-  lists the recipes that ship with understudy, the presets, and `understudy run imdb` runs one. A preset's name wins
-  over a file of that name; `./imdb` is the file.
-- Every option is also a flag under its dotted name, and **flags beat the file**: `--teacher.epochs 3`. In a flag a list
-  is written `a,b`, or as JSON where a name holds a comma: `'["a,b", "c"]'`. The word `none` unsets an option that may
-  be left out: `--student.layers none --student.model distilbert/distilbert-base-uncased`.
-- All mistakes are reported at once. `recipe.toml` in the run directory is the recipe with every default filled in.
+- `understudy check reviews.toml` looks for mistakes, and `understudy run reviews.toml` runs the recipe.
+- `understudy recipes` lists the presets, which ship with understudy; `understudy run imdb` runs one. If a file has the
+  same name as a preset, `imdb` is the preset and `./imdb` the file.
+- Every option is also a flag with its dotted name, and **flags override the file**: `--teacher.epochs 3`.
+- A list in a flag is written `a,b`, or as JSON if a name contains a comma: `'["a,b", "c"]'`.
+- The word `none` unsets an optional value:
+  `--student.layers none --student.model distilbert/distilbert-base-uncased`.
+- All mistakes are reported at once. `recipe.toml` in the run directory is the recipe with all defaults.
 """
 
 

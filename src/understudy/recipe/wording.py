@@ -1,6 +1,6 @@
-"""A recipe's options in words: what each one takes, and what is wrong with one that was given.
+"""A recipe's options in words: which values they accept, and what is wrong with a given value.
 
-The flags' help, `docs/recipe.md` and the error messages agree, because all three ask here.
+The flags' help, `docs/recipe.md` and the error messages all use this module, so they agree.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _LONGEST_VALUE = 80
 
 @dataclass(frozen=True)
 class Takes:
-    """Annotation for an option whose type alone does not say what it takes.
+    """Annotation for an option whose type alone does not tell which values it accepts.
 
     Attributes:
-        words: Goes on after "expected".
-        metavar: Stands behind the flag.
+        words: Follows "expected" in messages.
+        metavar: Follows the flag in the help.
     """
 
     words: str
@@ -38,12 +38,12 @@ class Option:
     """One option of a recipe.
 
     Attributes:
-        section: The table it stands in; empty for the top of the file.
+        section: The table that it is in; empty for the top of the file.
         name: Its dotted name, which is also its flag.
-        takes: What it accepts, in words.
+        takes: The values that it accepts, in words.
         metavar: The same in one word, for the flag.
-        default: What it is when it is not given; None also where it is required.
-        required: Whether it has to be given.
+        default: Its default; None also if it is required.
+        required: Whether it must be given.
         help: Its docstring on one line.
     """
 
@@ -77,7 +77,7 @@ def sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
 
 
 def options(model: type[BaseModel]) -> list[Option]:
-    """Every option of a recipe: those at the top, then table by table."""
+    """All options of a recipe: those at the top, then table by table."""
     tables = sections(model)
     top = [_option("", name, field) for name, field in model.model_fields.items() if name not in tables]
     return top + [
@@ -88,18 +88,18 @@ def options(model: type[BaseModel]) -> list[Option]:
 
 
 def accepts(annotation: Any, kind: type) -> bool:
-    """Whether a value of this very type is among those that an annotation names."""
+    """Whether an annotation includes exactly this type."""
     return any(part is kind for part, _ in _alternatives(annotation))
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """A clause that names what was probably meant; empty where nothing comes close."""
+    """A clause with the most similar known name; empty if none is similar."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
-    """All that is wrong with a recipe, one line an option: its dotted name, what was expected, what was given."""
+    """All problems of a recipe, one line per option: its dotted name, what was expected and what was given."""
     problems: dict[str, str] = {}
     for problem in error.errors():
         for place, text in _problems(problem, model):
@@ -111,7 +111,7 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
 def _problems(problem: Any, model: type[BaseModel]) -> Iterator[tuple[str, str]]:
     kind, given = problem["type"], problem["input"]
     tables, known = sections(model), {option.name: option for option in options(model)}
-    # Below a table's option the location goes on with list indices and the members of unions.
+    # After a table's option the location continues with list indices and the members of unions.
     parts = [str(part) for part in problem["loc"]]
     place = ".".join(parts[: 2 if parts[0] in tables else 1])
     if kind == "extra_forbidden":
@@ -138,7 +138,7 @@ def _problems(problem: Any, model: type[BaseModel]) -> Iterator[tuple[str, str]]
 
 
 def documentation(model: type[BaseModel]) -> str:
-    """A section's docstring."""
+    """The docstring of a section."""
     return inspect.cleandoc(model.__doc__ or "")
 
 
@@ -196,7 +196,7 @@ def _takes(annotation: Any, metadata: Iterable[Any]) -> tuple[str, str]:
 
 
 def _alternatives(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """The members of a union, each with the limits that are annotated on it."""
+    """The members of a union, each with the limits in its annotation."""
     origin = get_origin(annotation)
     if origin is Annotated:
         kind, *extra = get_args(annotation)

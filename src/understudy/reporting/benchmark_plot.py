@@ -82,8 +82,8 @@ class _Rows:
 
 
 @dataclass(frozen=True)
-class _Panel:
-    """One of the two charts: its heading, its hint and its place."""
+class _Plot:
+    """One of the two plots: its heading, its hint and its place."""
 
     heading: str
     hint: str
@@ -111,8 +111,8 @@ def benchmark_figure(benchmark: Benchmark, title: str) -> Figure:
     left = _labels(page, table)
     room = WIDTH - MARGIN - left
     width = 0.56 * room
-    _rates(page, table, _Panel("Documents per second", "more is better", left, width - _GAP))
-    latency = _Panel("One text at a time, p50 / p99 (ms)", "less is better", left + width, room - width)
+    _rates(page, table, _Plot("Documents per second", "more is better", left, width - _GAP))
+    latency = _Plot("One text at a time, p50 / p99 (ms)", "less is better", left + width, room - width)
     _latencies(page, table, latency)
     note = (
         f"{benchmark_conditions(benchmark)}. Both axes are logarithmic. Padded (pale): batches of 128, all padded to "
@@ -159,24 +159,24 @@ def _labels(page: Canvas, table: _Rows) -> float:
     return start
 
 
-def _rates(page: Canvas, table: _Rows, panel: _Panel) -> None:
+def _rates(page: Canvas, table: _Rows, plot: _Plot) -> None:
     rates = [row.measurement.documents_per_second for row in table.rows]
-    scale = _draw(page, table, panel, [formats.significant(rate) for rate in rates], rates)
+    scale = _draw(page, table, plot, [formats.significant(rate) for rate in rates], rates)
     height = 0.85 * table.font.points
     for row, rate in zip(table.rows, rates, strict=True):
-        side, length, bottom = row.measurement.side, scale.place(rate) - panel.left, row.y - height / 2
-        page.box(panel.left, bottom, length, height, _colour(side), alpha=0.4 if side.padded else 1.0)
+        side, length, bottom = row.measurement.side, scale.place(rate) - plot.left, row.y - height / 2
+        page.box(plot.left, bottom, length, height, _colour(side), alpha=0.4 if side.padded else 1.0)
         if _face(side) != _colour(side):
-            page.box(panel.left + 0.9, bottom + 0.9, max(0.0, length - 1.8), height - 1.8, _face(side))
+            page.box(plot.left + 0.9, bottom + 0.9, max(0.0, length - 1.8), height - 1.8, _face(side))
 
 
-def _latencies(page: Canvas, table: _Rows, panel: _Panel) -> None:
+def _latencies(page: Canvas, table: _Rows, plot: _Plot) -> None:
     found = [row.measurement.latency_ms for row in table.rows]
     texts = ["-" if each is None else formats.milliseconds(each.p50, each.p99) for each in found]
     values = [value for each in found if each is not None for value in (each.p50, each.p99)]
     if not values:
         return
-    scale = _draw(page, table, panel, texts, values)
+    scale = _draw(page, table, plot, texts, values)
     tall = 0.3 * table.font.points
     look = {"marker": "o", "markersize": 0.6 * table.font.points, "markeredgewidth": 1.2, "zorder": 3}
     for row, each in zip(table.rows, found, strict=True):
@@ -189,23 +189,23 @@ def _latencies(page: Canvas, table: _Rows, panel: _Panel) -> None:
         page.line((scale.place(each.p50),) * 2, (row.y, row.y), colour, 0, markerfacecolor=face, **look)
 
 
-def _draw(page: Canvas, table: _Rows, panel: _Panel, texts: Sequence[str], values: Sequence[float]) -> _Scale:
-    """Draws a panel without its marks: the heading, a column of figures at the right, and the ticks.
+def _draw(page: Canvas, table: _Rows, plot: _Plot, texts: Sequence[str], values: Sequence[float]) -> _Scale:
+    """Draws a plot without its marks: the heading, a column of figures at the right, and the ticks.
 
     Args:
         page: To draw on.
         table: The rows.
-        panel: What to draw, and where.
+        plot: What to draw, and where.
         texts: The figure of each row.
         values: All values that the axis must hold.
     """
-    right, font = panel.left + panel.width, Font(7.5, "bold")
-    page.fitted(panel.left, _TOP + 16, panel.heading, font, panel.width - page.width(panel.hint, NOTE) - 6)
-    page.text(right, _TOP + 16, panel.hint, NOTE, ha="right")
+    right, font = plot.left + plot.width, Font(7.5, "bold")
+    page.fitted(plot.left, _TOP + 16, plot.heading, font, plot.width - page.width(plot.hint, NOTE) - 6)
+    page.text(right, _TOP + 16, plot.hint, NOTE, ha="right")
     for row, text in zip(table.rows, texts, strict=True):
         page.text(right, row.y - 0.36 * table.font.points, text, table.font, ha="right")
     column = max(page.width(text, table.font) for text in texts) + 10
-    scale = _Scale.around(values, panel.left, panel.width - column)
+    scale = _Scale.around(values, plot.left, plot.width - column)
     bottom = table.rows[-1].y - 0.8 * table.font.points
     free = -math.inf
     for tick in scale.ticks():

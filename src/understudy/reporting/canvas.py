@@ -23,7 +23,7 @@ FONT = "DejaVu Sans"
 
 # The models have colours of Okabe and Ito's palette.
 TEACHER, STUDENT, LINEAR = "#D55E00", "#0072B2", "#767676"
-INK, FAINT, RULE, CARD = "#1A1A1A", "#595959", "#D4D7DB", "#F5F6F8"
+INK, FAINT, RULE, PANEL = "#1A1A1A", "#595959", "#D4D7DB", "#F5F6F8"
 
 _SETTINGS = threading.RLock()
 

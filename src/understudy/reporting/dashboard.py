@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
 from understudy.reporting import formats
 from understudy.reporting.canvas import (
-    CARD,
     HEIGHT,
     LINEAR,
     MARGIN,
     NOTE,
+    PANEL,
     RULE,
     STUDENT,
     TEACHER,
@@ -172,7 +172,7 @@ class _Axis:
         for value in row.seeds:
             x = self.place(value)
             page.line((x, x), (y - 6, y - 6), row.colour, 0, marker="o", markersize=1.8, zorder=3)
-        face = CARD if row.hollow else row.colour
+        face = PANEL if row.hollow else row.colour
         look = {"markerfacecolor": face, "markersize": 5, "markeredgewidth": 1.3, "zorder": 3}
         page.line((self.place(row.value),) * 2, (y, y), row.colour, 0, marker=row.marker, **look)
 

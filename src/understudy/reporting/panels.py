@@ -1,4 +1,4 @@
-"""The parts of a card on the dashboard: frame, key figure, rows of marks, bars and note."""
+"""A panel of the dashboard: its frame, key figure, rows of marks, bars and note."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from understudy.evaluation.results import Interval
-from understudy.reporting.canvas import CARD, FAINT, HEIGHT, MARGIN, NOTE, WIDTH, Canvas, Font
+from understudy.reporting.canvas import FAINT, HEIGHT, MARGIN, NOTE, PANEL, WIDTH, Canvas, Font
 
 GAP, PADDING = 10.0, 11.0
-CARD_WIDTH = (WIDTH - 2 * MARGIN - 2 * GAP) / 3
-CARD_TOP = HEIGHT - 92.0
-INNER_WIDTH = CARD_WIDTH - 2 * PADDING
+PANEL_WIDTH = (WIDTH - 2 * MARGIN - 2 * GAP) / 3
+PANEL_TOP = HEIGHT - 92.0
+INNER_WIDTH = PANEL_WIDTH - 2 * PADDING
 
 _LABEL, _HEADING = Font(7.5), Font(7.5, "bold")
 
@@ -66,18 +66,18 @@ class Marks:
 
 
 class Panel:
-    """One of the three cards."""
+    """One of the dashboard's three panels."""
 
     def __init__(self, page: Canvas, column: int, name: str) -> None:
-        edge = MARGIN + column * (CARD_WIDTH + GAP)
+        edge = MARGIN + column * (PANEL_WIDTH + GAP)
         self.page, self.left = page, edge + PADDING
-        page.box(edge, MARGIN - 2, CARD_WIDTH, CARD_TOP - MARGIN + 2, CARD, zorder=0)
-        page.text(self.left, CARD_TOP - 16, name, Font(7.5, "bold", FAINT))
+        page.box(edge, MARGIN - 2, PANEL_WIDTH, PANEL_TOP - MARGIN + 2, PANEL, zorder=0)
+        page.text(self.left, PANEL_TOP - 16, name, Font(7.5, "bold", FAINT))
 
     def key_figure(self, figure: str, captions: Sequence[str]) -> None:
-        self.page.fitted(self.left, CARD_TOP - 43, figure, Font(22, "bold"), INNER_WIDTH)
+        self.page.fitted(self.left, PANEL_TOP - 43, figure, Font(22, "bold"), INNER_WIDTH)
         for number, caption in enumerate(captions):
-            self.page.fitted(self.left, CARD_TOP - 57 - number * 10.5, caption, Font(7.2), INNER_WIDTH)
+            self.page.fitted(self.left, PANEL_TOP - 57 - number * 10.5, caption, Font(7.2), INNER_WIDTH)
 
     def rows(self, groups: Sequence[Group], reserve: float = 0.0) -> Marks:
         """Writes headings, labels and values, and leaves the space between them to the marks.
@@ -89,7 +89,7 @@ class Panel:
             reserve: Height to leave free below them.
         """
         page, right = self.page, self.left + INNER_WIDTH
-        top, bottom = CARD_TOP - 91, MARGIN + 24 + reserve
+        top, bottom = PANEL_TOP - 91, MARGIN + 24 + reserve
         pitch = (top - bottom) / (sum(len(group.rows) + 1 for group in groups) + 0.5 * (len(groups) - 1))
         every = [row for group in groups for row in group.rows]
         labels = max(page.width(row.label, _LABEL) for row in every) + 9

@@ -185,7 +185,8 @@ def _refusal(name: str, error: Exception) -> UserError | None:
             return UserError(f"The Hub refuses the access token for '{name}' ({first_line(error)}). {_LOGIN}")
         if status in (403, 404):
             return UserError(
-                f"The access token may not write to '{name}' ({first_line(error)}). Use another --to. Or: {_LOGIN}"
+                f"The access token may not write to '{name}' ({first_line(error)}). Use another --to or another token. "
+                f"{_LOGIN}"
             )
         if status >= 500:
             return HubUnreachable(f"Cannot push to '{name}': {first_line(error)}. Try again later.")

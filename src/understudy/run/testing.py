@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from understudy.evaluation.evaluation import Candidate, Plan, evaluate, write_predictions
+from understudy.evaluation.evaluation import Candidate, Plan, assemble_metrics, write_predictions
 from understudy.evaluation.results import Abstention, Metrics, Speed
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.card import write_card
@@ -107,7 +107,7 @@ class Testing:
         spent = self.finished.manifest.seconds().items()
         by_stage = {stage: value for stage, value in spent if stage in {"data", "soft_labels", *self._models}}
         classes = len(self.materials.corpus.classes)
-        return evaluate(
+        return assemble_metrics(
             self.materials.corpus.test,
             candidates,
             Plan(self.recipe.evaluation, classes, self.recipe.seed, tuple(self.recipe.student_seeds)),

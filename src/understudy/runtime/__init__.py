@@ -1,1 +1,1 @@
-"""The machine underneath: devices, threads, environment variables, progress bars; nothing about models or data."""
+"""The machine: devices, threads, environment variables and progress bars; nothing about models or data."""

@@ -1,4 +1,4 @@
-"""Environment variables for a while: what other libraries can be told in no other way."""
+"""Temporary environment variables, for libraries that have no other settings."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 
 @contextmanager
 def variables(wanted: Mapping[str, str], keep: bool = False) -> Iterator[None]:
-    """Sets variables within the block, and leaves them as they were.
+    """Sets environment variables within the block, and restores them after it.
 
     Args:
-        wanted: Their values.
-        keep: Whether one that is set already stays as it is.
+        wanted: Values by name.
+        keep: Whether variables that are already set keep their values.
     """
-    told = {name: value for name, value in wanted.items() if not (keep and name in os.environ)}
-    before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
+    changed = {name: value for name, value in wanted.items() if not (keep and name in os.environ)}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What this machine has, and what follows from it: device, threads, compute type, attention kernel, engine."""
+"""Device, threads, compute type, attention kernel and engine for this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from understudy.errors import UserError
 
@@ -21,7 +21,7 @@ Dtype = Literal["fp32", "bf16", "fp16"]
 EngineName = Literal["pytorch", "openvino"]
 ENGINES = ("auto", *get_args(EngineName))
 
-# From so many tokens on OpenVINO has made up for the seconds that opening it takes.
+# With this many tokens OpenVINO saves more time than opening it takes.
 _MANY_TOKENS = 250_000
 _threads_before: list[int] = []
 
@@ -32,8 +32,8 @@ class Hardware:
 
     Attributes:
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
-        threads: Threads of the CPU's operators.
-        engine: What computes finished models; `auto` where `engine_for` is to choose.
+        threads: Number of CPU threads.
+        engine: The engine that runs finished models; `auto` lets `engine_for` choose.
     """
 
     device: str
@@ -48,33 +48,33 @@ class Hardware:
         """The compute type for a recipe's `precision`.
 
         Raises:
-            UserError: fp16 is asked for on a CPU, where it is emulated.
+            UserError: the precision is fp16 on a CPU, which only emulates it.
         """
         if precision == "auto":
             return self._native_dtype()
         if precision == "fp16" and self.kind == "cpu":
-            raise UserError("precision = fp16 was asked for on a CPU, which only emulates it. Use auto, bf16 or fp32.")
-        return precision  # type: ignore[return-value]
+            raise UserError("precision = fp16 is slow on a CPU, which only emulates it. Use auto, bf16 or fp32.")
+        return cast(Dtype, precision)
 
     def attention(self, choice: str, dtype: Dtype, training: bool, per_text: bool = False) -> str:
         """The attention kernel for a recipe's `attention`.
 
-        On a CPU `per_text` (see `understudy.models.attention`) is the fastest; where a model does not take it, the
-        plain kernel trains faster in bf16. Everywhere else PyTorch's fused one wins.
+        On a CPU `per_text` (see `understudy.models.attention`) is the fastest. For models that do not support it, the
+        plain kernel is the fastest for training in bf16. In all other cases PyTorch's fused kernel is.
 
         Args:
-            choice: What the recipe says.
+            choice: The recipe's value.
             dtype: Compute type.
-            training: Whether gradients are wanted.
-            per_text: Whether the model takes that kernel.
+            training: Whether gradients are needed.
+            per_text: Whether the model supports `per_text`.
 
         Raises:
-            UserError: `per_text` is asked for where it does not work.
+            UserError: the recipe has `per_text`, which the device or the model does not support.
         """
         if choice == "per_text" and not (per_text and self.kind == "cpu"):
             here = f"on {self.device}" if self.kind != "cpu" else "with a model of this family"
             raise UserError(
-                f"attention = per_text was asked for {here}; it is for BERT, RoBERTa, XLM-RoBERTa, ELECTRA and "
+                f"attention = per_text does not work {here}; it is for BERT, RoBERTa, XLM-RoBERTa, ELECTRA and "
                 "DistilBERT on a CPU. Use auto, sdpa or eager."
             )
         if choice != "auto":
@@ -84,14 +84,14 @@ class Hardware:
         return "per_text" if per_text else "eager" if training and dtype == "bf16" else "sdpa"
 
     def engine_for(self, dtype: Dtype, tokens: int | None = None) -> EngineName:
-        """What computes a finished model: OpenVINO for many texts on a CPU with bf16, where it is installed.
+        """The engine that runs a finished model: OpenVINO, if installed, for many tokens on a CPU with bf16.
 
         Args:
             dtype: Compute type.
-            tokens: How many there will be; None for many.
+            tokens: Number of tokens to process; None means many.
         """
         if self.engine != "auto":
-            return self.engine  # type: ignore[return-value]
+            return cast(EngineName, self.engine)
         many = tokens is None or tokens >= _MANY_TOKENS
         native = self.kind == "cpu" and dtype == "bf16" == self._native_dtype()
         return "openvino" if many and native and importlib.util.find_spec("openvino") else "pytorch"
@@ -100,23 +100,28 @@ class Hardware:
         import torch
 
         if self.kind == "cuda":
-            # Without the argument an emulated bf16 counts, and a T4 would get it, slowly.
+            # Without the argument emulated bf16 counts too, which is slow on a T4, for example.
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
         if self.kind == "cpu":
-            # Older versions of PyTorch cannot tell.
+            # Older versions of PyTorch do not have this function.
             capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
             return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
         return "fp32"
 
 
 def detect(device: str | None = None, threads: int | None = None, engine: str | None = None) -> Hardware:
-    """Chooses the device (CUDA, then Apple's MPS, then the CPU, unless named) and sets PyTorch's threads.
+    """Chooses the device and sets the number of PyTorch's threads.
 
-    PyTorch has one number of threads for the whole process. Where none is asked for it gets back the one that it had
-    before somebody did, or results would hang on what the process did earlier.
+    PyTorch has one number of threads for the whole process. Without `threads`, it gets back the number that it had
+    before any call changed it. Otherwise results would depend on earlier calls.
+
+    Args:
+        device: Name of the device; None or `auto` takes CUDA, else Apple's MPS, else the CPU.
+        threads: Number of CPU threads; None for PyTorch's own.
+        engine: One of `ENGINES`; None for `auto`.
 
     Raises:
-        UserError: the named device is not there, or the engine is none, or not for that device.
+        UserError: the device does not exist, the engine is unknown, or does not run on that device.
     """
     import torch
 
@@ -129,13 +134,13 @@ def detect(device: str | None = None, threads: int | None = None, engine: str | 
     if not present.get(kind, False) or (number and not (number.isdigit() and int(number) < count)):
         there = ", ".join(name for name, available in present.items() if available)
         raise UserError(
-            f"--device {device}: no such device here; PyTorch sees: {there}. Name one of these, or leave --device out."
+            f"--device {device}: no such device; PyTorch sees: {there}. Choose one of these, or leave --device out."
         )
     engine = engine or "auto"
     if engine not in ENGINES:
         raise UserError(f"--engine {engine}: no such engine; expected one of {', '.join(ENGINES)}.")
     if engine == "openvino" and kind != "cpu":
-        raise UserError(f"--engine openvino computes on the CPU, not on {device}. Add --device cpu, or leave it out.")
+        raise UserError(f"--engine openvino runs on the CPU, not on {device}. Add --device cpu, or leave --engine out.")
     return Hardware(str(device), torch.get_num_threads(), engine)
 
 
@@ -152,13 +157,13 @@ def _set_threads(threads: int | None) -> None:
 
 @contextmanager
 def fused_attention(kind: str) -> Iterator[None]:
-    """Keeps PyTorch's fused attention to kernels that take any shape as it comes.
+    """Limits PyTorch's fused attention to kernels that need no planning for new shapes.
 
-    On Hopper and Blackwell PyTorch prefers cuDNN's, which plans anew for each pair of batch size and length. Here
-    nearly every batch has a pair of its own, which is most likely why a step of training took some 90 ms on an H200.
+    On Hopper and Blackwell PyTorch prefers cuDNN's kernel, which plans for each pair of batch size and length. Here
+    nearly every batch is a new pair. This is the likely reason why a training step took some 90 ms on an H200.
 
     Args:
-        kind: The device's; where it is not `cuda`, nothing changes.
+        kind: Kind of the device; nothing changes unless it is `cuda`.
     """
     if kind != "cuda":
         yield
@@ -176,7 +181,7 @@ def torch_dtype(dtype: Dtype) -> torch.dtype:
 
 
 def machine() -> dict[str, str | int]:
-    """What a figure was measured on."""
+    """The machine that something was measured on: processor, cores and operating system."""
     import platform
 
     return {"processor": _processor(), "cores": os.cpu_count() or 0, "system": platform.platform()}

@@ -1,4 +1,4 @@
-"""Bits of HTML for notebooks: escaped, and without colours, so that they can be read on light and on dark pages."""
+"""HTML snippets for notebooks: escaped, and without colours, so that they suit light and dark themes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-# Notebooks centre tables and set their text right, and old ones make it black: none of that suits sentences.
+# Notebooks centre tables, align their text right and, in old versions, make it black; sentences need other styles.
 _TABLE = "margin: 0.5em 0; font-size: 0.95em; color: inherit"
 _PREFORMATTED = "max-height: 30em; overflow: auto; font-size: 0.9em; color: inherit"
 
@@ -28,7 +28,7 @@ class Cell:
 
 
 def table(rows: Iterable[Sequence[Cell]], head: Sequence[Cell] = ()) -> str:
-    """A table; without `head` it has no line of headings."""
+    """A table; without `head` it has no heading row."""
     lines = ["".join(cell.html("th") for cell in head)] if head else []
     lines += ["".join(cell.html("td") for cell in row) for row in rows]
     return f'<table style="{_TABLE}">' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
@@ -43,6 +43,6 @@ def preformatted(text: str) -> str:
 
 
 def picture(path: Path, description: str) -> str:
-    """A PNG file, whole, so that the notebook shows it wherever it is opened."""
+    """A PNG file, embedded, so that the notebook also shows it on other machines."""
     content = base64.b64encode(path.read_bytes()).decode()
     return f'<img src="data:image/png;base64,{content}" alt="{escape(description)}" style="max-width: 100%">'

@@ -1,4 +1,4 @@
-"""Progress of work: a bar with the time left on a terminal and in a notebook, a plain line now and then elsewhere."""
+"""Progress reports: a bar with the time left on a terminal and in a notebook, and occasional log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ _SECONDS_BETWEEN_PICTURES = 0.5
 def progress(
     description: str, total: int | None, unit: str = "texts", already: int = 0
 ) -> Iterator[Callable[[int], None]]:
-    """Yields a function that is told how much more is done; shows how much that is, in percent, and how fast it goes.
+    """Shows the progress in percent and the speed.
 
     Args:
-        description: Names the work.
-        total: How much there is to do; None where nobody knows.
-        unit: Of what.
-        already: How much of it an earlier try did; it does not count towards the speed.
+        description: Name of the work.
+        total: Number of units to do; None if unknown.
+        unit: Name of the units.
+        already: Number of units that are already done; they do not count for the speed.
+
+    Yields:
+        A function to call with the number of further units that are done.
     """
     if sys.stderr.isatty():
         with _bar(description, total, unit, already) as advance:
@@ -51,7 +54,7 @@ def _bar(description: str, total: int | None, unit: str, already: int) -> Iterat
 
 @contextmanager
 def _notebook_bar(description: str, total: int | None, unit: str, already: int) -> Iterator[Callable[[int], None]]:
-    """The same bar as a cell's output that is drawn anew; rich's own way needs ipywidgets and shows nothing without."""
+    """The same bar as a cell's output that is updated; rich's own notebook bar needs ipywidgets."""
     from IPython.display import display
     from rich.progress import Progress
 
@@ -142,7 +145,7 @@ def _rate(speed: float, unit: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `45 s`, `12 min`, `1 h 20 min`."""
+    """Seconds in readable form: `45 s`, `12 min`, `1 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

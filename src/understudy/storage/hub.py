@@ -1,4 +1,4 @@
-"""Models from the Hugging Face Hub and its cache, and what it means when there is no Hub."""
+"""Models from the Hugging Face Hub and its cache, and the errors if the Hub does not answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from understudy.errors import HubUnreachable, ModelError
 from understudy.runtime.environment import variables
 
-# What a model is made of on the Hub: config, weights, tokenizer, and no file of a subfolder.
+# Files of a model on the Hub: config, weights and tokenizer, but no files in subfolders.
 MODEL_FILES = [
     "config.json",
     "model*.safetensors",
@@ -24,14 +24,14 @@ MODEL_FILES += ["*.model", "special_tokens_map.json", "added_tokens.json"]
 _SUBFOLDERS = ["*/*"]
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _HUB_TIMEOUT = 5.0  # seconds
-_PATIENCE = 30.0  # seconds without a byte, while something is sent to it
+_PATIENCE = 30.0  # seconds without a byte during an upload
 
 
 def cached_snapshot(name: str, revision: str | None) -> Path | None:
-    """The folder of a model that is whole in the Hub's cache, or None.
+    """The folder of a model in the Hub's cache; None if it is absent or incomplete.
 
     Raises:
-        ModelError: no model could have that name.
+        ModelError: the name is not a valid name of a model.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -46,20 +46,20 @@ def cached_snapshot(name: str, revision: str | None) -> Path | None:
         return None
     except HFValidationError:
         raise ModelError(
-            f"'{name}' is neither a folder nor a name that the Hub could have: expected a path, or owner/name."
+            f"'{name}' is neither a folder nor a valid name on the Hub. Give the path of a folder, or owner/name."
         ) from None
-    # The cache only sometimes knows which files a snapshot should have; one that broke off lacks some.
+    # The cache does not always know which files a snapshot should have; an interrupted download lacks some.
     is_whole = (folder / "config.json").is_file() and weight_files(folder) and has_vocabulary(folder)
     return folder if is_whole else None
 
 
 def has_vocabulary(folder: Path) -> bool:
-    """Whether a folder has a tokenizer's file."""
+    """Whether a folder contains a tokenizer file."""
     return any(path.is_file() for pattern in _VOCABULARIES for path in folder.glob(pattern))
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The weight files of a folder, one or many; none where one is missing."""
+    """The weight files of a folder, one or several; an empty list if any is missing."""
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.is_file():
         return [single]
@@ -75,13 +75,13 @@ def download(name: str, revision: str | None, instead: str) -> Path:
     """Downloads a model into the Hub's cache, and returns its folder there.
 
     Args:
-        name: On the Hub.
+        name: Name on the Hub.
         revision: Branch, tag or commit.
-        instead: What the user can give in its place.
+        instead: What the user can give instead, for the message.
 
     Raises:
-        ModelError: there is no such model or revision, or it may not be read.
-        HubUnreachable: the Hub does not answer, or the transfer broke off.
+        ModelError: the model or revision does not exist, or access is denied.
+        HubUnreachable: the Hub does not answer, or the download was interrupted.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -97,40 +97,38 @@ def download(name: str, revision: str | None, instead: str) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=MODEL_FILES, ignore_patterns=_SUBFOLDERS))
     except RevisionNotFoundError:
         raise ModelError(
-            f"{name} has no revision '{revision}' on the Hub: expected a branch, a tag or a commit. Check it there."
+            f"{name} has no revision '{revision}' on the Hub: expected a branch, tag or commit. Check it on the Hub."
         ) from None
     except GatedRepoError:
-        raise ModelError(f"{name} is gated: accept its terms on the Hub, then log in with: hf auth login") from None
+        raise ModelError(f"{name} is gated. Accept its terms on the Hub, then log in with: hf auth login") from None
     except RepositoryNotFoundError:
         raise ModelError(
-            f"No model '{name}': not a folder here, and not on the Hub (or private; then log in with: hf auth login)."
+            f"No model '{name}': it is neither a folder nor on the Hub. If it is private, log in with: hf auth login"
         ) from None
     except (HTTPError, LocalEntryNotFoundError, OSError) as error:
         raise hub_failure(name, error) from None
 
 
 def hub_failure(name: str, error: Exception) -> ModelError:
-    """What to raise for a download that failed for another reason than a wrong name."""
+    """The error for a download that failed although the name is right."""
     if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
         return ModelError(
             f"{name}: the Hub refuses the access token ({first_line(error)}). Unset HF_TOKEN, or log in again with: "
             "hf auth login"
         )
-    return HubUnreachable(
-        f"{name} could not be downloaded: {first_line(error)}. Try again; what is already here is kept."
-    )
+    return HubUnreachable(f"{name} could not be downloaded: {first_line(error)}. Try again; finished files are kept.")
 
 
 def require_hub(name: str, instead: str, cache: str | Path | None = None) -> None:
-    """Asks, within seconds, whether the Hub is there at all.
+    """Checks, within seconds, that the Hub answers.
 
     Args:
         name: What would be downloaded.
-        instead: What the user can give in its place.
-        cache: Where a copy would be found; None for the Hub's cache of models.
+        instead: What the user can give instead, for the message.
+        cache: The cache that is searched for a copy, for the message; None for the Hub's cache of models.
 
     Raises:
-        HubUnreachable: it is not, or `HF_HUB_OFFLINE` forbids asking.
+        HubUnreachable: the Hub does not answer, or `HF_HUB_OFFLINE` is set.
     """
     from huggingface_hub import constants
 
@@ -147,26 +145,26 @@ def require_hub(name: str, instead: str, cache: str | Path | None = None) -> Non
 
 
 def out_of_reach() -> str | None:
-    """Why the Hub cannot be reached, found out within seconds; None where it can."""
+    """The reason why the Hub cannot be reached; None if it answers within seconds."""
     from huggingface_hub import constants, get_session
 
     try:
-        # Asked once: what comes behind it would try for a minute.
+        # One request only: a download itself would retry for a minute.
         status = get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT).status_code
-    except Exception as error:  # of the name server, the proxy, the certificate, the address itself
+    except Exception as error:  # from the name server, the proxy, the certificate or the address
         return first_line(error)
     return f"it answers with status {status}" if status >= 500 else None
 
 
 @contextmanager
 def asked_once(name: str) -> Iterator[None]:
-    """Lets the Hub's client ask once, and wait for an answer so long; by itself it waits for ever, and asks six times.
+    """Limits the Hub's client to one attempt and `_PATIENCE` seconds; by default it tries six times and has no timeout.
 
     Args:
-        name: What is sent, for the message.
+        name: What is uploaded, for the message.
 
     Raises:
-        HubUnreachable: within the block, where the connection breaks or there is no answer.
+        HubUnreachable: within the block, if the connection breaks or the Hub does not answer.
     """
     from huggingface_hub import close_session, constants, get_session
     from huggingface_hub.errors import HTTPError
@@ -178,23 +176,23 @@ def asked_once(name: str) -> Iterator[None]:
         try:
             return send(*arguments, **options)
         except HTTPError as error:
-            # The client repeats a request after errors of its own kind alone.
+            # The client retries after its own errors only, so this one ends the upload.
             raise HubUnreachable(
-                f"'{name}' could not be sent: the Hugging Face Hub at {constants.ENDPOINT} no longer answers "
-                f"({first_line(error)}). Give the same command again; what has arrived there is not sent twice."
+                f"'{name}' could not be uploaded: the Hugging Face Hub at {constants.ENDPOINT} no longer answers "
+                f"({first_line(error)}). Run the same command again to resume."
             ) from None
 
     session.timeout = _PATIENCE
     session.send = send_once  # type: ignore[method-assign]
-    # The client that sends large files is another one, which is told by the environment alone.
-    told = {"READ_TIMEOUT": f"{_PATIENCE * 1000:.0f}ms", "RETRY_MAX_ATTEMPTS": "1"}
+    # Large files have another client, which reads the environment only.
+    limits = {"READ_TIMEOUT": f"{_PATIENCE * 1000:.0f}ms", "RETRY_MAX_ATTEMPTS": "1"}
     try:
-        with variables({f"HF_XET_CLIENT_{name}": value for name, value in told.items()}, keep=True):
+        with variables({f"HF_XET_CLIENT_{name}": value for name, value in limits.items()}, keep=True):
             yield
     finally:
-        close_session()  # the next one is as it was
+        close_session()  # a new session has the defaults again
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, or at least its name."""
+    """The first line of an error's message, or its type if there is none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

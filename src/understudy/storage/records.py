@@ -84,7 +84,7 @@ def read_record(
     except OSError as problem:
         raise error(f"{path} cannot be read ({problem.strerror}). {remedy}") from None
     except (AttributeError, KeyError, TypeError, ValueError):  # not JSON, not an object, or without a version
-        raise error(f"{path} is not a {path.name} that understudy wrote. {remedy}") from None
+        raise error(f"{path} is not a file that understudy wrote. {remedy}") from None
     if type(found) is not int or found != version:
         raise error(f"{path} has schema version {reprlib.repr(found)}, this understudy reads {version}. {remedy}")
     try:

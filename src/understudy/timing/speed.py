@@ -63,7 +63,7 @@ def measure_speed(
     So a part takes at most 12 seconds and one round, or the warm-up and one round if these take longer.
 
     `understudy benchmark` measures with the same contenders and turns. It adds exports and other compute types, has no
-    time limit, and keeps tokenizers to `threads`. Here they use the threads that the run has started for them.
+    time limit, and limits tokenizers to `threads`. Here they keep the threads that the run started for them.
 
     Args:
         teacher: The folders of its members, which all have to answer. Empty if the teacher's scores were given; then

@@ -122,7 +122,8 @@ def take_turns(
         spent += sum(each._total for each in counted[-1].values())
         log.log(level, "timing: round %d of %d", len(counted), rounds)
     if len(counted) < rounds:
-        log.info("timing: %d of %d rounds, because rounds are slow here", len(counted), rounds)
+        limit = duration(enough_seconds)
+        log.info("timing: stopped after %d of %d rounds; the limit is %s", len(counted), rounds, limit)
     return {name: _joined([each[name] for each in counted]) for name in contenders}
 
 

@@ -51,7 +51,9 @@ class Start:
         elif self.layers is None:
             model = load_classifier(self.folder, classes, seed, attention_dropout)
         else:
-            model = from_layers(self.folder, self.layers, classes, seed, attention_dropout, self.which)
+            model = from_layers(
+                self.folder, self.layers, classes, seed, attention_dropout=attention_dropout, which=self.which
+            )
         if self.vocabulary is not None:
             prune_embeddings(model, self.vocabulary)
         return model
