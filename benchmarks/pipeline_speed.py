@@ -23,10 +23,13 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from harness import MODEL, Data, Side, Work, arguments, main, operations
+
+if TYPE_CHECKING:
+    from understudy.recipe.recipe import Recipe
 
 RATE, STUDENT_RATE = 5e-5, 1e-4
 TEMPERATURE, ALPHA = 2.0, 0.5
@@ -75,20 +78,13 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
     from understudy.data.tokens import text_ids, tokenise_cached, tokenizer_digest
     from understudy.inference.store import Answering, stored_logits
     from understudy.models.loading import load_classifier, load_config, load_tokenizer, resolve
-    from understudy.recipe.recipe import Recipe
     from understudy.runtime.hardware import detect
     from understudy.training.student import Lesson, Start, train_student
     from understudy.training.teacher import Encoder, train_teacher
     from understudy.training.trainer import TrainingContext
 
     origin, hardware = resolve(MODEL), detect()
-    training = {"batch_size": BATCH, "checkpoint_steps": 10**6, **changes}
-    recipe = {
-        "data": {"train": options.data, "test": options.data, "max_length": options.max_length},
-        "teacher": {"learning_rate": RATE, **training},
-        "distillation": {"learning_rate": STUDENT_RATE, "temperature": TEMPERATURE, "alpha": ALPHA, **training},
-    }
-    recipes = [Recipe.from_mapping({**recipe, "student": {"layers": LAYERS, "seed": s}}) for s in range(STUDENTS)]
+    recipes = _recipes(options, {"batch_size": BATCH, "checkpoint_steps": 10**6, **changes})
     with tempfile.TemporaryDirectory() as temporary:
         folder, cache = Path(temporary), Path(temporary, "cache")
         start = time.perf_counter()
@@ -133,6 +129,18 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
             finished.append(time.perf_counter() - start)
         configs = load_config(teacher.folder), load_config(student.folder)
     return work_of(tokens["train"].lengths, *configs, finished)
+
+
+def _recipes(options: argparse.Namespace, training: dict[str, Any]) -> list[Recipe]:
+    """One a student; they differ in its seed."""
+    from understudy.recipe.recipe import Recipe
+
+    recipe = {
+        "data": {"train": options.data, "test": options.data, "max_length": options.max_length},
+        "teacher": {"learning_rate": RATE, **training},
+        "distillation": {"learning_rate": STUDENT_RATE, "temperature": TEMPERATURE, "alpha": ALPHA, **training},
+    }
+    return [Recipe.from_mapping({**recipe, "student": {"layers": LAYERS, "seed": s}}) for s in range(STUDENTS)]
 
 
 def work_of(lengths: np.ndarray, teacher: Any, student: Any, finished: list[float]) -> Work:

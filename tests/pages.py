@@ -26,7 +26,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from understudy.cli import main as cli
-from understudy.cli.commands import chosen_recipe
+from understudy.cli.recipe_flags import chosen_recipe
 from understudy.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -111,7 +111,7 @@ def agrees(expected: list[str], printed: list[str]) -> bool:
 def recipe_error(words: list[str]) -> str | None:
     """What the command line says about a command's flags and recipe, before it looks at data or models."""
     try:
-        options = cli._parsed(words[1:])
+        options = cli.parsed(words[1:])
         if hasattr(options, "recipe_flags"):
             chosen_recipe(options)
     except UserError as error:

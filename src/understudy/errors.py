@@ -5,13 +5,13 @@
     │   ├── RecipeError            an option is unknown or out of range
     │   ├── DataError              a source cannot be read, or the audit found it unfit
     │   ├── ModelError             a model folder or name cannot be used
-    │   │   └── HubUnreachable     it would have to come from the Hub, or go there, and the Hub does not answer
-    │   ├── RunDirectoryError      the output folder belongs to something else
-    │   ├── TrainingDiverged       the loss is no longer a number
-    │   └── MissingExtra           an optional dependency is not installed
-    └── GateRefused                a quality gate said no             exit status 3
+    │   │   └── HubUnreachable     the Hub is needed and does not answer
+    │   ├── RunDirectoryError      the output folder holds something else
+    │   ├── TrainingDiverged       the loss is NaN or infinite
+    │   └── MissingExtra           a package is not installed
+    └── GateRefused                a quality gate refused a result    exit status 3
 
-A message says what was given, what was expected and what to do.
+A message says what happened, what was expected and what to do.
 """
 
 
@@ -22,7 +22,7 @@ class UnderstudyError(Exception):
 
 
 class UserError(UnderstudyError):
-    """Something that the person at the keyboard can put right."""
+    """The user can fix it."""
 
     exit_status = 2
 
@@ -32,7 +32,7 @@ class RecipeError(UserError):
 
 
 class DataError(UserError):
-    """A source cannot be read, or what it holds cannot be trained on."""
+    """A source cannot be read, or its data cannot be trained on."""
 
 
 class ModelError(UserError):
@@ -40,11 +40,11 @@ class ModelError(UserError):
 
 
 class HubUnreachable(ModelError):
-    """Something has to come from the Hugging Face Hub or go there, and the Hub does not answer."""
+    """A download or an upload needs the Hugging Face Hub, which does not answer."""
 
 
 class RunDirectoryError(UserError):
-    """The output folder holds something that must not be overwritten."""
+    """The output folder holds something that understudy does not overwrite."""
 
 
 class TrainingDiverged(UserError):
@@ -70,17 +70,17 @@ _DISTILL = {"accelerate", "datasets", "matplotlib", "nncf", "safetensors", "scip
 
 
 def missing_extra(error: ModuleNotFoundError, purpose: str) -> MissingExtra | None:
-    """What to say of a module that is not there because the base package was installed without the extra that has it.
+    """The error to raise if a module is missing because its extra is not installed; None for any other module.
 
     Args:
         error: From the import.
-        purpose: What needs it.
+        purpose: What needs the module.
     """
     package = (error.name or "").partition(".")[0]
     return MissingExtra(package, "distill", purpose) if package in _DISTILL else None
 
 
 class GateRefused(UnderstudyError):
-    """A quality gate refused to let a result through."""
+    """A quality gate refused a result."""
 
     exit_status = 3

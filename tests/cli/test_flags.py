@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from understudy.cli.commands import COMMANDS, chosen_recipe
-from understudy.cli.main import main
+from understudy.cli.flags import age, byte_count, settings_of
+from understudy.cli.main import COMMANDS, main, parsed
+from understudy.cli.recipe_flags import chosen_recipe
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.wording import options
+from understudy.run.settings import Settings
 
 
 @pytest.fixture
@@ -19,8 +23,7 @@ def recipe_of(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def recipe_of(*arguments: str) -> Recipe:
         found: list[Recipe] = []
-        stand_in = (lambda given: found.append(chosen_recipe(given)), "a stand-in")
-        monkeypatch.setitem(COMMANDS, "run", stand_in)
+        monkeypatch.setattr(COMMANDS["run"], "run", lambda given: found.append(chosen_recipe(given)))
         assert main(["run", *arguments]) == 0
         return found[0]
 
@@ -114,11 +117,71 @@ def test_the_environment_is_not_a_source_of_options(recipe_of: Any, monkeypatch:
 
 def test_common_flags_stand_before_or_after_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[tuple[Any, ...]] = []
-    stand_in = (lambda given: found.append((given.json, given.threads, given.device, given.recipe)), "a stand-in")
-    monkeypatch.setitem(COMMANDS, "run", stand_in)
+
+    def run(given: argparse.Namespace) -> None:
+        found.append((given.json, given.threads, given.device, given.recipe))
+
+    monkeypatch.setattr(COMMANDS["run"], "run", run)
     flags = ["--json", "--threads", "2", "--device", "cpu"]
     assert main([*flags, "run", "imdb"]) == 0
     assert main(["run", *flags, "imdb"]) == 0
     assert main(["run", "imdb", *flags]) == 0
     assert main([*flags[:3], "run", "imdb", *flags[3:]]) == 0
     assert found == [(True, 2, "cpu", "imdb")] * 4
+
+
+@pytest.mark.parametrize("command", ["run", "frontier", "check"])
+def test_help_shows_the_commands_own_flags_before_the_recipes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main([command, "--help"])
+    out = capsys.readouterr().out
+    places = [out.index(words) for words in ("--cache-dir", "flags of every command", "--device", "recipe options")]
+    sections = [out.index(f"\n{section} options:") for section in ("recipe", "data", "teacher", "student")]
+    assert places + sections[1:] == sorted(places + sections[1:])
+
+
+def test_only_the_chosen_commands_flags_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    for name, command in COMMANDS.items():
+        monkeypatch.setattr(command, "add_flags", lambda _, name=name: built.append(name))
+    assert main(["recipes"]) == 0
+    assert built == ["recipes"]
+
+
+# Settings
+
+
+def test_settings_are_those_of_the_flags() -> None:
+    flags = ["--device", "cuda:1", "--threads", "3", "--engine", "openvino", "--cache-dir", "c", "--overwrite"]
+    found = settings_of(parsed(["run", *flags, "--report-to", "mlflow"]))
+    assert found == Settings("cuda:1", 3, "openvino", Path("c"), True, "mlflow")
+
+
+def test_settings_of_a_command_without_such_flags_are_the_defaults() -> None:
+    assert settings_of(parsed(["recipes"])) == Settings()
+
+
+# Ages and sizes
+
+
+@pytest.mark.parametrize(("value", "hours"), [("12h", 12), ("30d", 720), ("2w", 336), ("1.5d", 36), ("0d", 0)])
+def test_an_age(value: str, hours: int) -> None:
+    assert age(value) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("value", ["", "30", "d", "-1d", "3 years", "1e3d", "9" * 400 + "d"])
+def test_what_is_no_age(value: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="expected hours, days or weeks"):
+        age(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [("5GB", 5 * 10**9), ("500mb", 5 * 10**8), ("1.5 kB", 1500), ("0GB", 0), ("2TB", 2 * 10**12)]
+)
+def test_a_size(value: str, count: int) -> None:
+    assert byte_count(value) == count
+
+
+@pytest.mark.parametrize("value", ["", "5", "GB", "-5GB", "5GiB", "much", "9" * 400 + "GB"])
+def test_what_is_no_size(value: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a size such as 500MB or 5GB"):
+        byte_count(value)

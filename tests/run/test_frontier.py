@@ -18,6 +18,9 @@ from understudy.evaluation.results import Latency, ModelSpeed
 from understudy.recipe.recipe import Recipe
 from understudy.run import frontier as module
 from understudy.run.frontier import default_students, frontier
+from understudy.run.request import Request
+from understudy.run.settings import Settings
+from understudy.storage.layout import RunDirectory
 from understudy.training import student as training_student
 
 pytestmark = pytest.mark.usefixtures("no_clock")
@@ -110,7 +113,8 @@ def test_an_interrupted_student_goes_on_from_its_checkpoint(
 
 
 @pytest.mark.parametrize(
-    ("student", "message"), [("9", "student.layers = 9: expected 1 to 4"), ("2/3", "vocabulary = 3: expected at least")]
+    ("student", "message"),
+    [("9", "student.layers = 9: .* has 4 layers; choose 1 to 4"), ("2/3", "vocabulary = 3 is too small")],
 )
 def test_a_student_that_cannot_be_is_refused_before_anything_is_trained(
     student: str, message: str, make_recipe: Callable[..., Recipe], tmp_path: Path
@@ -131,8 +135,10 @@ def test_students_that_nobody_asked_for_are_left_out_where_they_cannot_be(
     make_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "default_students", lambda _: ["9", "static/1000", "linear"])
-    stages = module.prepare(make_recipe(), tmp_path / "run", cache_dir=tmp_path / "cache")
-    assert list(module._variants(stages.recipe, stages.run, stages.materials, stages.cache)) == [
+    stages = module.prepare(
+        Request(make_recipe()), RunDirectory(tmp_path / "run"), Settings(cache_dir=tmp_path / "cache")
+    )
+    assert list(module._variants(stages.recipe, stages.run, stages.materials, stages.settings.cache)) == [
         "static/1000",
         "linear",
     ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from understudy.storage.files import file_sha256, fingerprint, write_file, write_text
+from understudy.storage.usage import note_use
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -112,6 +113,7 @@ def tokenise_cached(
     if path.is_file():
         tokens = _load(path)
         if tokens is not None:
+            note_use(path)
             return tokens
         log.warning("%s is damaged; tokenising again", path)
     with tempfile.TemporaryFile() as spool:
@@ -127,6 +129,7 @@ def tokenise_cached(
     written = _load(path)
     if written is None:
         raise OSError(f"{path} differs from what was just written to it. Check the disk.")
+    note_use(path)
     return written
 
 

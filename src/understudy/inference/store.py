@@ -25,6 +25,7 @@ from understudy.inference.openvino_engine import OpenVinoEngine
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.runtime.progress import progress
 from understudy.storage.files import file_sha256, fingerprint, write_file, write_json
+from understudy.storage.usage import note_use
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -223,4 +224,5 @@ def kept_logits(
         write_json(folder / "key.json", {**key, "classes": classes})
         for rows, logits in compute(missing):
             store.add(ids[rows], logits)
+    note_use(folder)
     return StoredLogits(store.lookup(ids), len(missing), len(np.unique(ids)) - len(missing))

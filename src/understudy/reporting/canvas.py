@@ -70,6 +70,21 @@ def write_png(figure: Figure, path: Path) -> None:
     write_file(path, lambda temporary: canvas.print_png(temporary, metadata={"Software": None}))
 
 
+@dataclass(frozen=True)
+class Block:
+    """The room for a paragraph.
+
+    Attributes:
+        width: In points.
+        lines: How many there may be.
+        centred: Whether the paragraph's y is its middle.
+    """
+
+    width: float
+    lines: int
+    centred: bool = False
+
+
 class Canvas:
     """A figure whose only axes span it, in points from the lower left.
 
@@ -130,20 +145,17 @@ class Canvas:
                 lines[-1] += letter
         return lines
 
-    def paragraph(
-        self, x: float, y: float, text: str, font: Font, room: float, *, lines: int, centred: bool = False
-    ) -> None:
+    def paragraph(self, x: float, y: float, text: str, font: Font, block: Block) -> None:
         """Wraps a text.
 
         Args:
             x: The left edge.
             y: The height of the first line, or of the middle.
-            text: More than `lines` lines become smaller, then are cut.
+            text: A text of too many lines becomes smaller, then is cut.
             font: Its size is the largest that is used.
-            room: The width.
-            lines: How many lines there may be.
-            centred: Whether `y` is the middle.
+            block: The room for it.
         """
+        room, lines = block.width, block.lines
         pitch = font.points * 1.35
         for smaller in map(font.scaled, (1, 0.9, 0.8)):
             wrapped = self.wrap(text, smaller, room)
@@ -154,7 +166,7 @@ class Canvas:
                 wrapped[lines - 1] = wrapped[lines - 1][:-1].rstrip()
             wrapped = [*wrapped[: lines - 1], f"{wrapped[lines - 1]}…"]
         for number, line in enumerate(wrapped):
-            above = (len(wrapped) - 1) / 2 if centred else 0
+            above = (len(wrapped) - 1) / 2 if block.centred else 0
             self.text(x, y + (above - number) * pitch - 0.36 * smaller.points, line, smaller)
 
     def line(self, xs: tuple[float, float], ys: tuple[float, float], colour: str, width: float, **style: Any) -> None:

@@ -20,6 +20,7 @@ from understudy.reporting.canvas import (
     STUDENT,
     TEACHER,
     WIDTH,
+    Block,
     Canvas,
     Font,
     drawn_with,
@@ -79,7 +80,8 @@ def _header(page: Canvas, metrics: Metrics, title: str) -> None:
     page.text(MARGIN + badge / 2, HEIGHT - 55.3, word, on_colour, ha="center")
     page.text(MARGIN + badge / 2, HEIGHT - 73, below, small, ha="center")
     left = MARGIN + badge + 12
-    page.paragraph(left, HEIGHT - 58, verdict.text, Font(8.5), WIDTH - MARGIN - left, lines=4, centred=True)
+    block = Block(WIDTH - MARGIN - left, lines=4, centred=True)
+    page.paragraph(left, HEIGHT - 58, verdict.text, Font(8.5), block)
 
 
 def _quality(panel: Panel, metrics: Metrics) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from understudy.evaluation.results import Interval
-from understudy.reporting.canvas import FAINT, HEIGHT, MARGIN, NOTE, PANEL, WIDTH, Canvas, Font
+from understudy.reporting.canvas import FAINT, HEIGHT, MARGIN, NOTE, PANEL, WIDTH, Block, Canvas, Font
 
 GAP, PADDING = 10.0, 11.0
 PANEL_WIDTH = (WIDTH - 2 * MARGIN - 2 * GAP) / 3
@@ -122,4 +122,4 @@ class Panel:
                 self.page.line((end, end), (y - 2.5, y + 2.5), row.colour, 1.0)
 
     def note(self, text: str) -> None:
-        self.page.paragraph(self.left, MARGIN + 15, text, NOTE, INNER_WIDTH, lines=2)
+        self.page.paragraph(self.left, MARGIN + 15, text, NOTE, Block(INNER_WIDTH, lines=2))

@@ -22,12 +22,13 @@ from understudy.reporting.notebook import frontier_html
 from understudy.reporting.render import render_run
 from understudy.run.candidates import model_candidate, teacher_candidate
 from understudy.run.inputs import Materials
-from understudy.run.pipeline import prepare
+from understudy.run.pipeline import prepare, run_directory
 from understudy.run.request import Arguments, asked, settings_of
 from understudy.run.settings import Settings
 from understudy.run.stages import Stages, Variant
 from understudy.run.teacher import Teacher
 from understudy.storage.layout import RunDirectory
+from understudy.storage.usage import used_by
 from understudy.timing.speed import Workload, measure_models
 
 log = logging.getLogger(__name__)
@@ -74,15 +75,15 @@ def frontier(
     Arguments and errors are those of `understudy.distill`.
     """
     variants: dict[str, Variant | None] = {}
-    stages = prepare(
-        asked(recipe, arguments),
-        out,
-        settings_of(settings, arguments),
-        check=lambda *place: variants.update(_variants(*place)),
-    )
-    teacher = stages.execute()
-    folders = {name: _distilled(stages, teacher, name, variant) for name, variant in variants.items()}
-    tradeoff = _compared(stages, teacher, variants, folders)
+    request = asked(recipe, arguments)
+    run = run_directory(request, out)
+    with used_by(run.root):
+        stages = prepare(
+            request, run, settings_of(settings, arguments), check=lambda *place: variants.update(_variants(*place))
+        )
+        teacher = stages.execute()
+        folders = {name: _distilled(stages, teacher, name, variant) for name, variant in variants.items()}
+        tradeoff = _compared(stages, teacher, variants, folders)
     tradeoff.save(stages.run.frontier)
     draw_frontier(tradeoff, stages.run.frontier_plot, stages.recipe.name)
     render_run(Evidence.read(stages.run.root), stages.manifest)

@@ -34,6 +34,7 @@ from understudy.run.request import Arguments, DataArguments, Request, asked, set
 from understudy.run.settings import Settings
 from understudy.run.stages import Stages
 from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.usage import used_by
 from understudy.training.tracking import tracking
 
 __all__ = ["Run", "distill", "examine"]
@@ -127,10 +128,18 @@ def distill(
         RunDirectoryError: `out` holds something else.
         TrainingDiverged: A loss is no longer finite.
     """
-    stages = prepare(asked(recipe, arguments), out, settings_of(settings, arguments))
-    stages.execute()
+    request = asked(recipe, arguments)
+    run = run_directory(request, out)
+    with used_by(run.root):
+        stages = prepare(request, run, settings_of(settings, arguments))
+        stages.execute()
     stages.tidy()
-    return Run(stages.run.root)
+    return Run(run.root)
+
+
+def run_directory(request: Request, out: str | os.PathLike[str] | None) -> RunDirectory:
+    """Where a run goes: `out`, or a folder with the recipe's name."""
+    return RunDirectory(Path(out) if out is not None else Path("runs") / request.recipe.name)
 
 
 def examine(
@@ -161,7 +170,7 @@ def examine(
 
 def prepare(
     request: Request,
-    out: str | os.PathLike[str] | None,
+    run: RunDirectory,
     settings: Settings,
     check: Callable[[Recipe, RunDirectory, Materials, Path], object] = lambda *_: None,
 ) -> Stages:
@@ -171,13 +180,12 @@ def prepare(
 
     Args:
         request: What to do.
-        out: The run directory; by default `runs/<recipe name>`.
+        run: Where it goes.
         settings: What to run with.
         check: Takes recipe, run directory, materials and cache; raises what else stands in the way, before the run
             directory is begun.
     """
     started = time.monotonic()
-    run = RunDirectory(Path(out) if out is not None else Path("runs") / request.recipe.name)
     tracking(settings.report_to, run.root.resolve().name, run.tracking)
     check_place(run)
     with request.written_to(run.data) as recipe:

@@ -15,6 +15,7 @@ from understudy.inference.logits import softmax
 from understudy.models.linear import LinearModel
 from understudy.storage.files import copy_folder, folder_digest, write_folder, write_json
 from understudy.storage.records import load_record
+from understudy.storage.usage import note_use
 from understudy.training.teacher import TrainedModel
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ def train_linear(corpus: Corpus, entry: Path, folder: Path, description: str) ->
         with write_folder(entry) as temporary:
             model.save(temporary / "model")
             write_json(temporary / "training.json", asdict(_Record(seconds)))
+    note_use(entry)
     copy_folder(entry / "model", folder)
     return TrainedModel(folder, folder_digest(folder), seconds, reused, [])
 

@@ -17,6 +17,7 @@ from understudy.models.loading import Origin, classifier_labels, load_classifier
 from understudy.recipe.recipe import Recipe
 from understudy.storage.files import folder_digest, write_folder, write_json
 from understudy.storage.records import load_record
+from understudy.storage.usage import note_use
 from understudy.training.calibration import Calibration, calibrate_trained
 from understudy.training.objectives import balanced_class_weights, supervised
 from understudy.training.trainer import Examples, Method, TrainingContext, TrainingLog, train
@@ -95,6 +96,7 @@ def train_teacher(
     """
     found = _from_cache(entry)
     if found is not None:
+        note_use(entry)
         log.info("%s: found in the cache, %s", context.description, entry)
         return found
     context = replace(context, checkpoints=context.checkpoints / entry.name)
@@ -121,6 +123,7 @@ def train_teacher(
         record = _Record(digest, round(training.seconds, 2), training.history, calibration)
         write_json(folder / "training.json", asdict(record))
     shutil.rmtree(context.checkpoints, ignore_errors=True)
+    note_use(entry)
     return TrainedModel(entry / "model", digest, training.seconds, False, training.history, calibration)
 
 
