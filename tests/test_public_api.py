@@ -26,7 +26,18 @@ ENTRIES = re.findall(r"(?m)^::: (\S+)$", API_PAGE)
 
 
 def test_the_exports_are_these_in_alphabetical_order() -> None:
-    functions = ["benchmark", "compare", "distill", "evaluate", "examine", "export", "frontier", "load", "push", "report"]
+    functions = [
+        "benchmark",
+        "compare",
+        "distill",
+        "evaluate",
+        "examine",
+        "export",
+        "frontier",
+        "load",
+        "push",
+        "report",
+    ]
     assert understudy.__all__ == ["Recipe", "Run", "UnderstudyError", *functions]
     assert sorted(understudy.__all__) == understudy.__all__ == dir(understudy)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from understudy.runtime.packages import DISTRIBUTION, Need, installed, needs
+from understudy.runtime.packages import DISTRIBUTION, Need, installed, needs, versions
 
 METADATA = """\
 Metadata-Version: 2.4
@@ -59,3 +59,8 @@ def test_the_distribution_is_the_projects() -> None:
     expected = {Requirement(line).name for line in project["dependencies"]}
     assert {need.name for need in needs() if not need.extra} >= expected - {"packaging"}
     assert {need.extra for need in needs()} - {""} == set(project["optional-dependencies"])
+
+
+def test_versions_leave_out_what_is_missing_and_call_this_project_understudy() -> None:
+    found = versions(["understudy", "numpy", "no-such-package"])
+    assert found == {"understudy": installed(DISTRIBUTION), "numpy": installed("numpy")}
