@@ -108,7 +108,7 @@ def test_an_interrupted_student_goes_on_from_its_checkpoint(
         frontier(recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
     with caplog.at_level("INFO", "understudy"):
         frontier(recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
-    assert "student_3: going on from checkpoint-4" in caplog.text
+    assert "student_3: resuming from checkpoint-4" in caplog.text
     assert not (finished_copy.out / ".checkpoints").exists()
 
 
