@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from understudy.runtime.packages import DISTRIBUTION, Need, installed, needs
+from understudy.runtime.packages import DISTRIBUTION, Need, installed, needs, versions
 
 METADATA = """\
 Metadata-Version: 2.4
@@ -57,3 +57,8 @@ def test_the_distribution_is_the_projects() -> None:
     assert project["name"] == DISTRIBUTION
     found = {(need.extra, need.name): need for need in needs()}  # of the installed metadata, which may be older
     assert found["", "numpy"].met and ("distill", "torch") in found
+
+
+def test_versions_leave_out_what_is_missing_and_call_this_project_understudy() -> None:
+    found = versions(["understudy", "numpy", "no-such-package"])
+    assert found == {"understudy": installed(DISTRIBUTION), "numpy": installed("numpy")}
