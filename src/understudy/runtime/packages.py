@@ -39,6 +39,11 @@ def installed(package: str) -> str | None:
         return None
 
 
+def versions(*packages: str) -> dict[str, str | None]:
+    """The versions of packages, by name; None for one that is missing."""
+    return {package: installed(package) for package in packages}
+
+
 def needs(distribution: str = DISTRIBUTION) -> tuple[Need, ...]:
     """Everything that a distribution needs on this machine, the base install first; nothing if it is not installed."""
     try:
