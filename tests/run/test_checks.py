@@ -17,6 +17,7 @@ from understudy.errors import DataError, ModelError, RunDirectoryError, UserErro
 from understudy.recipe.recipe import Recipe
 from understudy.run import checks as preparation
 from understudy.run import inputs as materials
+from understudy.run.keys import Key
 from understudy.run.pipeline import distill, examine
 from understudy.run.settings import Settings
 from understudy.runtime.hardware import Hardware
@@ -89,8 +90,8 @@ def test_other_texts_under_the_same_name_are_refused(
 
 
 def test_another_teacher_under_the_same_name_is_refused(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.run.members.teacher_key", lambda *_: "another")
-    assert "model, scores, machine or data behind them changed" in refused(finished.recipe, finished)
+    monkeypatch.setattr("understudy.run.members.teacher_key", lambda *_: Key("another"))
+    assert "model, scores or data behind them changed" in refused(finished.recipe, finished)
 
 
 def test_overwrite_replaces_a_run(finished_copy: Any, make_recipe: MakeRecipe) -> None:

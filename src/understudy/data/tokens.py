@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from understudy.runtime.packages import versions
 from understudy.storage.files import file_sha256, fingerprint, write_file, write_text
 from understudy.storage.usage import note_use
 
@@ -108,6 +109,7 @@ def tokenise_cached(
         texts=hashlib.blake2b(ids.tobytes(), digest_size=16).hexdigest(),
         tokenizer=tokenizer_digest(tokenizer),
         max_length=max_length,
+        versions=versions(["tokenizers"]),
     )
     path = cache / "tokens" / f"{key}.arrow"
     if path.is_file():

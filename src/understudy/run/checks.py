@@ -90,7 +90,7 @@ def check_fingerprints(run: RunDirectory, present: dict[str, str]) -> None:
     earlier = Manifest(run.manifest)
     for stage, fingerprint in present.items():
         if earlier.fingerprint(stage) not in (None, fingerprint):
-            behind = "texts or labels" if stage == "data" else "model, scores, machine or data"
+            behind = "texts or labels" if stage == "data" else "model, scores or data"
             raise RunDirectoryError(
                 f"{run.root} holds a run with another {stage}: the options are the same, but the {behind} "
                 "behind them changed. Give another --out, or --overwrite to replace the run."
