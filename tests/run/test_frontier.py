@@ -144,6 +144,7 @@ def test_students_that_nobody_asked_for_are_left_out_where_they_cannot_be(
     ]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("flags", "status"),
     [

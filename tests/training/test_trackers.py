@@ -64,6 +64,7 @@ def wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         del sys.modules[name]
 
 
+@pytest.mark.acceptance
 def test_every_stage_has_a_run_of_its_own_in_one_group(
     wandb: Any, make_recipe: Callable[..., Recipe], tmp_path: Path, no_clock: None
 ) -> None:
