@@ -105,7 +105,7 @@ def test_integers_that_the_model_does_not_have(classifier: Classifier, tmp_path:
 
 
 def test_strings_and_integers_together(classifier: Classifier, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected one or the other"):
+    with pytest.raises(DataError, match="expected one type"):
         measure(classifier, write(tmp_path / "data.jsonl", ["negative", 1] * 12))
 
 
