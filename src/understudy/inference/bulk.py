@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +214,13 @@ def _output_kind(output: Path, source: str) -> str:
     above = next(place for place in output.absolute().parents if place.exists())
     if not above.is_dir():
         raise UserError(f"--output {output}: {above} is a file, not a folder. Give another name.")
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"--output {output}: no file can be created in {above} ({error.strerror}). Name another folder."
+        ) from None
     if source != STDIN and output.exists() and any(output.samefile(path) for path in source_files(source)):
         raise UserError(f"--output {output} is the input itself. Give another name.")
     return kind
