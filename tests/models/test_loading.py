@@ -68,7 +68,7 @@ def test_a_tokenizer(make_model: MakeModel) -> None:
 def test_a_damaged_tokenizer(make_model: MakeModel, content: str) -> None:
     folder = make_model()
     (folder / "tokenizer.json").write_text(content)
-    with pytest.raises(ModelError, match="The tokenizer in .* cannot be opened"):
+    with pytest.raises(ModelError, match=r"The tokenizer in .* cannot be opened"):
         load_tokenizer(folder)
 
 

@@ -216,7 +216,8 @@ def find_classes(
         ordered: list[Label] = [*strings, *integers]
         return Classes([str(label) for label in ordered], {label: number for number, label in enumerate(ordered)})
     numbers: dict[Label, int] = {name: number for number, name in enumerate(given)}
-    numbers.update(match_integers(integers, given))
+    for integer, number in match_integers(integers, given).items():
+        numbers[integer] = number
     return Classes(list(given), numbers)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from understudy.data.spelling import alike
 from understudy.models.folding import change_last_layer, logits_and_their_layer
-from understudy.models.loading import load_classifier, load_tokenizer
+from understudy.models.loading import classifier_labels, load_classifier, load_tokenizer
 from understudy.storage.hub import has_vocabulary
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def can_be_ordered(folder: Path) -> bool:
         ModelError: as `load_classifier`.
     """
     model = load_classifier(folder)
-    return order_head(model, list(range(len(model.config.id2label)))[::-1], _few_texts(folder, model))
+    return order_head(model, list(range(len(classifier_labels(folder) or [])))[::-1], _few_texts(folder, model))
 
 
 def match_head(
