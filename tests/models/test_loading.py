@@ -177,7 +177,10 @@ def test_attention_dropout(make_model: MakeModel, dropout: float) -> None:
 
 
 def test_an_encoder_without_classes_is_no_classifier(make_model: MakeModel) -> None:
-    with pytest.raises(ModelError, match=r"wrong shape, for classifier\.bias and 1 more\. Expected a fine-tuned"):
+    with pytest.raises(
+        ModelError,
+        match=r"weights are missing, or have the wrong shape, for classifier\.bias and 1 more\. Expected a fine-tuned",
+    ):
         load_classifier(make_model())
 
 
@@ -186,7 +189,7 @@ def test_weights_that_are_not_there_are_not_made_up(make_model: MakeModel, class
     folder = make_model(classes=["no", "yes"])
     name = "bert.encoder.layer.1.output.dense.weight"
     change_weights(folder, lambda weights: weights.pop(name))
-    with pytest.raises(ModelError, match=f"wrong shape, for {name}"):
+    with pytest.raises(ModelError, match=f"weights are missing, or have the wrong shape, for {name}"):
         load_classifier(folder, classes)
 
 
@@ -194,7 +197,9 @@ def test_weights_of_another_size_are_not_made_up(make_model: MakeModel) -> None:
     folder = make_model()
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": config["vocab_size"] + 5}))
-    with pytest.raises(ModelError, match=r"wrong shape, for bert\.embeddings\.word_embeddings\.weight"):
+    with pytest.raises(
+        ModelError, match=r"weights are missing, or have the wrong shape, for bert\.embeddings\.word_embeddings\.weight"
+    ):
         load_classifier(folder, ["a", "b"])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from understudy.errors import DataError, GateRefused, MissingExtra, RunDirectoryError, UserError
-from understudy.inference import engines
+from understudy.inference import openvino_engine
 from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.ngrams import LinearClassifier
 from understudy.inference.opening import open_classifier
@@ -218,7 +218,7 @@ def test_an_export_whose_runtime_is_not_installed_is_left_out(run: Path, monkeyp
     def missing() -> None:
         raise MissingExtra("openvino", "distill", "The engine openvino")
 
-    monkeypatch.setattr(engines, "_openvino", missing)
+    monkeypatch.setattr(openvino_engine, "_openvino", missing)
     found = benchmark(run, exports=[], **FEW)
     assert sides(found) == [*PYTORCH, *CONTROLS]
     (skipped,) = found.skipped

@@ -224,7 +224,7 @@ def test_attention_that_a_model_does_not_take(
 ) -> None:
     monkeypatch.setattr("understudy.run.checks.supports_per_text", lambda config: False)
     recipe = make_recipe(**{section: {"attention": "per_text"}})
-    with pytest.raises(UserError, match="attention = per_text was asked for with a model of this family"):
+    with pytest.raises(UserError, match="attention = per_text does not work with a model of this family"):
         distill(recipe, tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache")
     assert not (tmp_path / "run").exists()
 

@@ -159,7 +159,7 @@ def test_an_interrupted_repeat_leaves_no_figures_and_goes_on(
     assert not (finished_copy.out / "students" / "seed-1").exists()
     with caplog.at_level(logging.INFO, "understudy"):
         again(finished_copy, recipe)
-    assert "student_seed_1: going on from checkpoint-4" in caplog.text
+    assert "student_seed_1: resuming from checkpoint-4" in caplog.text
     assert Metrics.load(finished_copy.out / "metrics.json").seeds is not None
     assert not (finished_copy.out / ".checkpoints").exists()
 

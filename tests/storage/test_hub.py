@@ -141,25 +141,28 @@ def test_a_gated_repository(hub: FakeHub, folder: Path, resolve: Resolve) -> Non
     commit = hub.add("owner/gated", folder, gated=True)
     refused = resolve("owner/gated")
     assert refused["error"] == "ModelError"
-    assert "owner/gated is gated: accept its terms" in refused["message"]
+    assert "owner/gated is gated. Accept its terms" in refused["message"]
     assert resolve("owner/gated", HF_TOKEN=TOKEN)["revision"] == commit
 
 
+def without_safetensors(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def with_own_code(folder: Path) -> None:
+    (folder / "config.json").write_text('{"auto_map": {"AutoModel": "code.Model"}}')
+
+
 @pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("model.safetensors", None, "pytorch_model.bin"),
-        ("config.json", '{"auto_map": {"AutoModel": "code.Model"}}', "its own Python code (auto_map"),
-    ],
+    ("change", "message"),
+    [(without_safetensors, "pytorch_model.bin"), (with_own_code, "its own Python code (auto_map")],
 )
 def test_what_would_run_code_is_refused(
-    hub: FakeHub, folder: Path, tmp_path: Path, resolve: Resolve, file: str, content: str | None, message: str
+    hub: FakeHub, folder: Path, resolve: Resolve, change: Callable[[Path], None], message: str
 ) -> None:
-    changed = tmp_path / "changed"
+    changed = folder.with_name(change.__name__)
     shutil.copytree(folder, changed)
-    (changed / file).unlink()
-    if content is not None:
-        (changed / file).write_text(content)
+    change(changed)
     hub.add("owner/model", changed)
     for _ in range(2):  # fresh, and from the cache
         refused = resolve("owner/model")
@@ -227,7 +230,7 @@ def test_an_endpoint_that_is_no_address(resolve: Resolve) -> None:
 def test_a_name_that_the_hub_could_not_have(resolve: Resolve, hub: FakeHub, name: str) -> None:
     refused = resolve(name)
     assert refused["error"] == "ModelError"
-    assert "neither a folder nor a name" in refused["message"]
+    assert "neither a folder nor a valid name" in refused["message"]
     assert hub.requests == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from understudy.inference.classifier import Classifier
 from understudy.inference.parts import Parts, parts_folder
 from understudy.inference.rows import STDIN, Window, chunks_of, windows
 from understudy.inference.writers import Types, writer
+from understudy.runtime.packages import versions
 from understudy.runtime.progress import progress
 from understudy.storage.files import file_sha256, write_file
 
@@ -225,12 +225,6 @@ def _work(classifier: Classifier, rows: _Rows) -> dict[str, Any]:
     another one, and an edit may have the same. Threads do not count either: they change last digits only, and a user
     may resume with more of them.
     """
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     files = [{"name": path.name, "sha256": file_sha256(path)} for path in source_files(rows.source)]
     return {
         "input": files,
@@ -238,7 +232,7 @@ def _work(classifier: Classifier, rows: _Rows) -> dict[str, Any]:
         **classifier.identity,
         "classes": classifier.classes,
         "window": WINDOW,
-        "versions": versions,
+        "versions": versions(_PACKAGES),
     }
 
 

@@ -57,14 +57,17 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
+        """The recipe with all defaults."""
         return read_recipe(self._layout)
 
     @cached_property
     def metrics(self) -> Metrics:
+        """The figures of `metrics.json`."""
         return Metrics.load(self._layout.metrics)
 
     @cached_property
     def student(self) -> Classifier:
+        """The student, ready to predict."""
         return open_classifier(self._layout.student)
 
     @cached_property
