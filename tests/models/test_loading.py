@@ -31,6 +31,11 @@ def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
+def change_config(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
 # Configs
 
 
@@ -128,6 +133,26 @@ def test_the_same_number_of_classes_keeps_the_head(make_model: MakeModel) -> Non
     assert model.config.id2label == {0: "no", 1: "yes"}
 
 
+@pytest.mark.parametrize("classes", [None, ["no", "yes"]])
+def test_a_head_that_is_missing_is_not_made_up(make_model: MakeModel, classes: list[str] | None) -> None:
+    folder = make_model(classes=["no", "yes"])
+    change_weights(folder, lambda weights: [weights.pop(f"classifier.{name}") for name in ("weight", "bias")])
+    with pytest.raises(
+        ModelError, match=r"wrong shape, for classifier\.bias and 1 more\. Expected a classifier with 2"
+    ):
+        load_classifier(folder, classes)
+
+
+@pytest.mark.parametrize("classes", [None, ["a", "b"], ["a", "b", "c"]])
+def test_a_head_that_does_not_fit_the_names(make_model: MakeModel, classes: list[str] | None) -> None:
+    folder = make_model(classes=["no", "yes"])
+    change_config(folder, id2label={"0": "a", "1": "b", "2": "c"})
+    with pytest.raises(
+        ModelError, match=r"names 3 classes, but the head has 2|a classifier with 3 classes, as id2label"
+    ):
+        load_classifier(folder, classes)
+
+
 def test_a_language_model_has_no_pooler(make_model: MakeModel) -> None:
     folder = make_model()
     change_weights(folder, lambda weights: [weights.pop(f"pooler.dense.{name}") for name in ("weight", "bias")])
@@ -202,6 +227,35 @@ def test_a_family_that_classifies_no_text(make_model: MakeModel) -> None:
 def test_classifier_labels(make_model: MakeModel) -> None:
     assert classifier_labels(make_model("encoder")) is None
     assert classifier_labels(make_model("classifier", classes=["b", "a", "c"])) == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"id2label": {"1": "no", "2": "yes"}}, "has the numbers 1, 2; expected 0 to 1"),
+        ({"id2label": {"0": "no", "2": "yes"}}, "has the numbers 0, 2; expected 0 to 1"),
+        ({"id2label": {"-1": "no", "0": "yes"}}, "has the numbers -1, 0; expected 0 to 1"),
+        ({"id2label": {"0": "no", "00": "yes"}}, "has the numbers 0, 00; expected 0 to 1"),
+        ({"id2label": {}}, "has the numbers none; expected 0 to 0"),
+        ({"id2label": {"0": "no", "1": "no"}}, "names two classes 'no'; expected different names"),
+        ({"num_labels": 3}, "has the numbers 0, 1 and num_labels = 3; expected 0 to 2"),
+        ({"id2label": {"0": "no", "1": " "}}, "has the name ' '; expected a string"),
+        ({"id2label": {"0": 0, "1": 1}}, "has the name 0; expected a string"),
+    ],
+)
+def test_classes_that_are_not_named_properly(make_model: MakeModel, changes: dict[str, Any], words: str) -> None:
+    folder = make_model(classes=["no", "yes"])
+    change_config(folder, **changes)
+    for opened in (classifier_labels, load_classifier, lambda folder: load_classifier(folder, ["no", "yes"])):
+        with pytest.raises(ModelError, match=f"config.json: id2label {words}.* Correct it there"):
+            opened(folder)
+
+
+def test_an_encoders_names_are_not_looked_at(make_model: MakeModel) -> None:
+    folder = make_model()
+    change_config(folder, id2label={"1": "no", "2": "no"})
+    assert classifier_labels(folder) is None
+    assert load_classifier(folder, ["a", "b"]).config.id2label == {0: "a", 1: "b"}
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.data.findings import EXAMPLES, Audit, Finding, Row, counted, examples
 from understudy.data.label_checks import check_labels
-from understudy.data.labels import kind, normalise_splits
+from understudy.data.labels import find_classes, kind, normalise_splits
 from understudy.data.near_duplicates import THRESHOLD, Shingler, near_duplicates
+from understudy.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,14 +153,19 @@ def _conflicts(tables: Mapping[str, Table], rows: Rows, classes: Sequence[str] |
     usable = {"missing", "string", "integer"}
     if any(kind(label) not in usable for table in tables.values() for label in table.labels or []):
         return
-    labels = normalise_splits(tables, classes)
+    try:
+        labels = normalise_splits(tables, classes)
+        numbers = find_classes(tables, labels, classes).numbers
+    except DataError:  # `check_labels` reports it
+        return
     conflicts: list[list[tuple[str, int]]] = []
     for key in dict.fromkeys(chain.from_iterable(rows.values())):
         first_of: dict[object, tuple[str, int]] = {}
         for split, its_rows in rows.items():
             for row in its_rows.get(key, ()):
-                if labels[split][row] is not None:
-                    first_of.setdefault(labels[split][row], (split, row))
+                label = labels[split][row]
+                if label is not None:
+                    first_of.setdefault(numbers.get(label, label), (split, row))
         if len(first_of) > 1:
             conflicts.append(list(first_of.values()))
     if conflicts:
