@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from understudy.data.files import FORMATS, Chunk, file_format
+from understudy.data.files import FORMATS, READING, Chunk, file_format
 from understudy.data.sources import source_files
 from understudy.errors import DataError, UserError
 from understudy.inference.answers import check_threshold, labels_of
 from understudy.inference.classifier import Classifier
 from understudy.inference.parts import Parts, parts_folder
-from understudy.inference.rows import STDIN, Window, chunks_of, windows
+from understudy.inference.rows import STDIN, Window, blocks_of, windows
 from understudy.inference.writers import Types, writer
 from understudy.runtime.packages import versions
 from understudy.runtime.progress import progress
@@ -140,11 +140,11 @@ class _Rows:
         columns: dict[str, None] = {}
         files = source_files(self.source) if self.source != STDIN else []
         declared = {path: types.see_file(path) for path in files} if types else {}
-        for path, chunk, texts in chunks_of(self.source, self.text) if files else ():
+        for path, block, texts in blocks_of(self.source, self.text) if files else ():
             rows += len(texts)
-            columns |= dict.fromkeys(chunk)
+            columns |= dict.fromkeys(block.columns)
             if types and not declared[path]:
-                types.see(chunk, path)
+                types.see(block.columns, path)
         # Without rows, only files that declare their columns have any.
         columns = columns or dict.fromkeys(types.columns if types else ()) or {self.text: None}
         # A gold label keeps its name.
@@ -190,8 +190,8 @@ class _Output:
             nonlocal rows
             with writer(temporary, self.kind, columns, self.survey.schema) as put:
                 for window, probabilities in answered:
-                    for chunk in window.chunks_with(self._answers(probabilities)):
-                        put(chunk)
+                    for block, added in window.blocks_with(self._answers(probabilities)):
+                        put(block, added)
                     rows += len(window.texts)
 
         write_file(self.path, write, scratch)
@@ -236,6 +236,7 @@ def _work(classifier: Classifier, rows: _Rows) -> dict[str, Any]:
     files = [{"name": path.name, "sha256": file_sha256(path)} for path in source_files(rows.source)]
     return {
         "input": files,
+        "reading": READING,
         "text": rows.text,
         **classifier.identity,
         "classes": classifier.classes,
