@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from understudy.errors import UnderstudyError, missing_extra
-from understudy.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from understudy.evaluation.single import evaluate
     from understudy.exporting.export import export
     from understudy.inference.opening import open_classifier as load
+    from understudy.recipe.recipe import Recipe
     from understudy.reporting.push import push
     from understudy.reporting.render import compare, report
     from understudy.run.benchmark import benchmark
@@ -33,8 +33,9 @@ __all__ = [
     "report",
 ]
 
-# What imports PyTorch, transformers or matplotlib waits until somebody uses it.
+# What takes time to import waits until somebody uses it: pydantic, PyTorch, transformers, matplotlib.
 _PLACES = {
+    "Recipe": "recipe.recipe:Recipe",
     "Run": "run.pipeline:Run",
     "benchmark": "run.benchmark:benchmark",
     "compare": "reporting.render:compare",

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from understudy.exporting.export import Export, export
-from understudy.exporting.gate import Limits
 from understudy.exporting.graphs import OpenVinoGraph
+from understudy.exporting.limits import Limits
 from understudy.models.loading import load_classifier
 
 ANYTHING_GOES = Limits(flips=1.0, accuracy_loss=1.0, ece_rise=1.0, batch_flips=64)

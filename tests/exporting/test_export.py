@@ -16,7 +16,7 @@ from understudy.cli.main import main
 from understudy.errors import DataError, ModelError, UserError
 from understudy.exporting import export as module
 from understudy.exporting.export import Export, export
-from understudy.exporting.gate import Limits
+from understudy.exporting.limits import Limits
 from understudy.inference.exported import ExportManifest
 from understudy.inference.opening import open_classifier
 from understudy.storage.files import folder_digest

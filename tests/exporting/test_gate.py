@@ -11,7 +11,8 @@ import pytest
 
 from understudy.data.tokens import Tokens
 from understudy.evaluation.results import Gain
-from understudy.exporting.gate import Comparison, Limits, Referee
+from understudy.exporting.gate import Comparison, Referee
+from understudy.exporting.limits import Limits
 from understudy.inference.engine import Batch, Engine
 
 LIMITS = Limits(flips=0.1, accuracy_loss=0.05, ece_rise=0.2, batch_flips=0)

@@ -13,8 +13,9 @@ import pytest
 from understudy.cli.main import main
 from understudy.errors import GateRefused, ModelError
 from understudy.exporting.export import export
-from understudy.exporting.gate import Limits, Referee
+from understudy.exporting.gate import Referee
 from understudy.exporting.graphs import OpenVinoGraph
+from understudy.exporting.limits import Limits
 from understudy.inference.openvino_engine import OpenVinoEngine
 
 

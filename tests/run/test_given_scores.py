@@ -130,7 +130,7 @@ def test_a_run_without_a_model_of_the_teacher(
     assert cli.main(["run", str(recipe), *where, "--json"]) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["speed"]["speedup"] is None
-    assert "unknown: the teacher's scores were given" in output.err
+    assert "unknown: only the teacher's scores were given" in output.err
 
 
 @pytest.mark.acceptance

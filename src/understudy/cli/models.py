@@ -121,7 +121,7 @@ class Export(Command):
         self._add_gate(parser)
 
     def _add_gate(self, parser: argparse.ArgumentParser) -> None:
-        from understudy.exporting.gate import Limits
+        from understudy.exporting.limits import Limits
 
         allowed, group = Limits(), parser.add_argument_group("quality gate", "Refuse an export above these limits.")
         shares = (
@@ -144,7 +144,7 @@ class Export(Command):
 
     def run(self, options: argparse.Namespace) -> None:
         from understudy.exporting.export import export
-        from understudy.exporting.gate import Limits
+        from understudy.exporting.limits import Limits
         from understudy.reporting.terminal import show_export
 
         found = export(

@@ -12,8 +12,9 @@ import numpy as np
 
 from understudy.data.tokens import pad, tokenise
 from understudy.errors import DataError, GateRefused, ModelError, UserError
-from understudy.exporting.gate import Comparison, Limits, Referee
+from understudy.exporting.gate import Comparison, Referee
 from understudy.exporting.graphs import GRAPHS, Graph
+from understudy.exporting.limits import Limits
 from understudy.exporting.texts import ExportTexts
 from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.engine import made_up

@@ -13,6 +13,7 @@ from understudy.data.tokens import Tokens, pad
 from understudy.evaluation.metrics import expected_calibration_error
 from understudy.evaluation.results import Gain
 from understudy.evaluation.significance import Resampling, gain
+from understudy.exporting.limits import Limits
 from understudy.inference.engine import Batch, Engine
 from understudy.inference.logits import predict_logits, softmax
 
@@ -21,23 +22,6 @@ _INVARIANCE_TEXTS = 64
 _TIMED_TEXTS = 64
 _ROUNDS = 2
 _SMALLEST = 1e-9
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much worse than its model an export may be.
-
-    Attributes:
-        flips: Share of the validation texts that may get another label.
-        accuracy_loss: How much accuracy may be lost, as a share of the texts.
-        ece_rise: How much the expected calibration error may rise.
-        batch_flips: How many of 64 texts may get another label among 31 others than alone.
-    """
-
-    flips: float = 0.01
-    accuracy_loss: float = 0.003
-    ece_rise: float = 0.02
-    batch_flips: int = 0
 
 
 @dataclass(frozen=True)

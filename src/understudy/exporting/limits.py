@@ -1,0 +1,22 @@
+"""The limits of the quality gate, apart from what measures them: the command line shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much worse than its model an export may be.
+
+    Attributes:
+        flips: Share of the validation texts that may get another label.
+        accuracy_loss: How much accuracy may be lost, as a share of the texts.
+        ece_rise: How much the expected calibration error may rise.
+        batch_flips: How many of 64 texts may get another label among 31 others than alone.
+    """
+
+    flips: float = 0.01
+    accuracy_loss: float = 0.003
+    ece_rise: float = 0.02
+    batch_flips: int = 0
