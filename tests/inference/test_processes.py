@@ -31,8 +31,6 @@ def folder(exports: dict[str, Path], tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("used", [False, True])
 def test_pickles_and_copies_answer_alike(used: bool, exports: dict[str, Path], classifier: Classifier) -> None:
-    used: bool, exports: dict[str, Path], classifier: Classifier
-) -> None:
     for each in (classifier, *(open_classifier(exports[format], threads=1) for format in ("openvino", "onnx"))):
         wanted = each.predict_proba(TEXTS) if used else None
         again: list[Classifier] = [pickle.loads(pickle.dumps(each)), copy.deepcopy(each)]
