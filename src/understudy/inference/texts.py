@@ -24,7 +24,7 @@ def one_dimensional(values: Any, name: str) -> Iterable[Any]:
         raise TypeError(f"expected a sequence of {name}, got one string; put it in a list: [{name.removesuffix('s')}]")
     if isinstance(values, Mapping):
         raise TypeError(f"expected {name} as strings, got a {kind}; pass the list in it that holds the {name}")
-    if hasattr(values, "columns") or hasattr(values, "column_names"):
+    if hasattr(type(values), "columns") or hasattr(type(values), "column_names"):
         column = name.removesuffix("s")
         raise TypeError(f"expected {name} as strings, got a {kind}; pass one column of it: data['{column}']")
     if isinstance(values, set | frozenset):
