@@ -44,6 +44,7 @@ def turned(folder: Path, copy: Path) -> Path:
     return copy
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("no_clock")
 def test_integers_that_are_class_names(
     make_recipe: Callable[..., Recipe], data: dict[str, Any], tmp_path: Path
@@ -57,15 +58,25 @@ def test_integers_that_are_class_names(
     of_source = ExportTexts.of_source(data["test"], "text", "label", ["1", "2"], "model")
     assert set(of_run.validation.labels) == set(of_source.validation.labels) == {0, 1}
 
-    # The run's teacher as a ready-made one, together with itself in the other order
+    # The run's teacher as a ready-made one
     teacher = tmp_path / "run" / "teacher"
-    both = [str(teacher), str(turned(teacher, tmp_path / "turned"))]
-    again = gather(make_recipe(data={**data, "labels": ["2", "1"]}, teacher={"model": both}), tmp_path / "cache")
-    origins = [member.encoder.origin for member in again.members if member.encoder is not None]
-    assert [is_ready_made(origin, again.corpus.classes) for origin in origins] == [True, True]
-    heads = [load_classifier(origin.path, again.corpus.classes).state_dict()["classifier.weight"] for origin in origins]
+    again = make_recipe(data=data, teacher={"model": str(teacher)}, evaluation=less)
+    distill(again, tmp_path / "again", device="cpu", cache_dir=tmp_path / "cache")
+    weights = (load_file(folder / "model.safetensors") for folder in (teacher, tmp_path / "again" / "teacher"))
+    assert torch.equal(*(each["classifier.weight"] for each in weights))
+
+
+def test_a_committee_in_two_orders(
+    make_recipe: Callable[..., Recipe], make_model: Callable[..., Path], data: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = make_model(classes=["1", "2"])
+    both = [str(folder), str(turned(folder, tmp_path / "turned"))]
+    found = gather(make_recipe(data={**data, "labels": ["2", "1"]}, teacher={"model": both}), tmp_path / "cache")
+    origins = [member.encoder.origin for member in found.members if member.encoder is not None]
+    assert [is_ready_made(origin, found.corpus.classes) for origin in origins] == [True, True]
+    heads = [load_classifier(origin.path, found.corpus.classes).state_dict()["classifier.weight"] for origin in origins]
     assert torch.equal(heads[0], heads[1])
-    assert torch.equal(heads[0], load_file(teacher / "model.safetensors")["classifier.weight"].flip(0))
+    assert torch.equal(heads[0], load_file(folder / "model.safetensors")["classifier.weight"].flip(0))
 
 
 def test_integers_take_the_names_of_a_ready_made_teacher(
