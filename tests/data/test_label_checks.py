@@ -206,34 +206,6 @@ def test_similar_labels_across_splits() -> None:
     assert errors(findings) == ["unseen_test_class"]
 
 
-ALIKE = [
-    ("caf\xe9", "cafe\u0301", r"'cafe\u0301', 'caf\xe9'"),
-    ("pos", "p\u200bos", r"'pos', 'p\u200bos'"),
-    ("pos", "pos\ufeff", r"'pos', 'pos\ufeff'"),
-    ("in time", "in\xa0 time", r"'in time', 'in\xa0 time'"),
-    ("pos", "\uff50os", r"'pos', '\uff50os'"),
-    ("\u2764", "\u2764\ufe0f", r"'\u2764', '\u2764\ufe0f'"),
-    ("stra\xdfe", "STRASSE", "'STRASSE', 'stra\xdfe'"),
-]
-
-
-@pytest.mark.parametrize(("usual", "odd", "shown"), ALIKE, ids=range(len(ALIKE)))
-def test_labels_that_look_the_same(usual: str, odd: str, shown: str) -> None:
-    train = [usual, "other"] * 20
-    within = only(check([*train, odd], train), "similar_labels")
-    assert places(within) == [("train", 41)]
-    assert shown in within.message
-    across = check(train, [odd, "other"])
-    assert places(only(across, "similar_labels")) == [("test", 1)]
-    unseen = only(across, "unseen_test_class").message
-    assert all(each in unseen for each in shown.split(", "))
-
-
-def test_labels_that_differ_are_not_alike() -> None:
-    findings = check(["a-b", "a b", "ab", "\u0430b", "a_b"] * 20, [])
-    assert "similar_labels" not in [finding.code for finding in findings]
-
-
 @pytest.mark.parametrize(
     ("train", "classes"), [([0, 1] * 20, ["1", "2"]), ([1, 2, 3] * 20, ["1", "2"]), ([True, False] * 20, ["True", "x"])]
 )

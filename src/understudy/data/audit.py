@@ -16,6 +16,7 @@ from understudy.data.findings import EXAMPLES, Audit, Finding, Row, counted, exa
 from understudy.data.label_checks import check_labels
 from understudy.data.labels import find_classes, kind, normalise_splits
 from understudy.data.near_duplicates import THRESHOLD, Shingler, near_duplicates
+from understudy.data.spelling import speller
 from understudy.data.words import text_key
 from understudy.errors import DataError
 
@@ -169,7 +170,8 @@ def _conflicts(tables: Mapping[str, Table], rows: Rows, classes: Sequence[str] |
         if len(first_of) > 1:
             conflicts.append(list(first_of.values()))
     if conflicts:
-        one = " and ".join(f"{labels[split][row]!r} in {split} row {row + 1}" for split, row in conflicts[0])
+        show = speller(chain.from_iterable(labels.values()))
+        one = " and ".join(f"{show(labels[split][row])} in {split} row {row + 1}" for split, row in conflicts[0])
         message = (
             f"{counted(len(conflicts), 'text')} with more than one label, such as {one}. Expected one label per text: "
             "correct the labels, or remove the texts that people disagree on."
