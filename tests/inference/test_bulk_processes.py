@@ -52,7 +52,7 @@ def test_interrupted(
     job.computed.stop = 2
     assert main(command) == 130
     told = capsys.readouterr().err
-    assert f"{2 * WINDOW} of {ROWS} rows are done and kept" in told and "the same command goes on" in told
+    assert f"{2 * WINDOW} of {ROWS} rows are done and kept" in told and "Run the same command again to resume" in told
     job.computed.stop = None
     assert main(command) == 0
     assert f"{2 * WINDOW} of {ROWS} rows were done before" in capsys.readouterr().err

@@ -10,6 +10,17 @@ from typing import Any
 Columns = dict[str, Any]
 
 
+class WrittenFloat(float):
+    """A number that a file has as text.
+
+    Attributes:
+        text: The number as the file has it, with digits and exponents that a float cannot hold.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
 @dataclass(frozen=True)
 class Block:
     """Consecutive rows with the same columns.

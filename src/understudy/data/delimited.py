@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.data.decoding import Text, open_text
-from understudy.data.quoting import has_quoted_cells, looks_like_rows, unquoted
+from understudy.data.quoting import has_quoted_cells, looks_like_rows, unquoted, warn_once
 from understudy.data.tables import choose_columns
 from understudy.errors import DataError
 
@@ -180,16 +180,16 @@ class _Table:
 
     def _check_heights(self, start: int, rows: Rows) -> None:
         """Warns of rows of several lines that look like several rows."""
-        line = start + 1
-        for row in rows:
-            height = self._height(row)
-            if height > 1 and looks_like_rows(row, self._dialect.separator, self._dialect.newline):
-                _warn(
+        separator, newline = self._dialect.separator, self._dialect.newline
+        for at, row in enumerate(rows):
+            text = separator.join(row)
+            if newline in text and looks_like_rows(text, separator, newline, len(row)):
+                line, height = start + 1 + sum(map(self._height, rows[:at])), self._height(row)
+                warn_once(
                     f"{self._path} lines {line} to {line + height - 1} are read as one row, because a quotation mark "
                     f"opens on line {line}. They look like {height} rows. If the mark is part of the text, quote that "
                     "cell and double the mark."
                 )
-            line += height
 
 
 def _dialect(text: Text, path: Path, default: str) -> Dialect:
@@ -222,12 +222,6 @@ def _widths(text: Text, separator: str) -> list[int]:
     if len(rows) < _SNIFFED_ROWS and not text.is_whole:
         rows = rows[:-1]  # the last one is cut off
     return [len(row) for row in rows if row]
-
-
-@cache
-def _warn(message: str) -> None:
-    """Warns once, although files are read several times."""
-    log.warning("%s", message)
 
 
 @cache

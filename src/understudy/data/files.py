@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from understudy.data.blocks import Block, arrow_block
+from understudy.data.blocks import Block, WrittenFloat, arrow_block
 from understudy.data.decoding import COMPRESSIONS, not_utf8, opened, packing
 from understudy.data.delimited import delimited_chunks
 from understudy.data.jsonlines import jsonl_chunks, keys_of, no_rows, record_chunks
@@ -99,7 +99,7 @@ def blocks(path: Path) -> Iterator[Block]:
                 yield from map(arrow_block, file.iter_batches(CHUNK_ROWS, columns=names))
         elif kind == "jsonl":
             keys: dict[str, None] = {}
-            for records in record_chunks(path, CHUNK_ROWS):
+            for records in record_chunks(path, CHUNK_ROWS, WrittenFloat):
                 keys |= keys_of(records)
                 columns = {key: [record.get(key) for _, _, record in records] for key in keys}
                 yield Block(columns, [line for _, line, _ in records])
@@ -132,7 +132,9 @@ def class_names(schema: Any, label: str) -> list[str] | None:
         return None
 
 
-def python_values(column: Any, source: str | Path, name: str) -> list[Any]:
+def python_values(
+    column: Any, source: str | Path, name: str, options: str = "--data.text and --data.label"
+) -> list[Any]:
     """The values of an Arrow column of texts or labels.
 
     Raises:
@@ -143,7 +145,7 @@ def python_values(column: Any, source: str | Path, name: str) -> list[Any]:
     except (ArithmeticError, ImportError, ValueError):
         raise DataError(
             f"{source}: the column {name!r} has the type {column.type}; expected strings, or integers as labels. "
-            "Choose another column with --data.text or --data.label."
+            f"Choose another column with {options}."
         ) from None
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from understudy.data.files import CHUNK_ROWS, class_names
+from understudy.data.arrow_values import exact_values
+from understudy.data.files import CHUNK_ROWS, class_names, python_values
 from understudy.data.tables import Table, choose_columns, text_of, unlabelled_as_none
 from understudy.errors import DataError
 from understudy.storage.files import write_file
@@ -25,6 +26,7 @@ _EXPECTED = (
     "({'text': [...], 'label': [...]}), a list of rows ([{'text': ..., 'label': ...}]) and a pair (texts, labels) "
     "work, too."
 )
+_OPTIONS = "text= and label="
 _STREAM = "__arrow_c_stream__"
 _HUGGINGFACE = b"huggingface"  # the schema metadata in which `datasets` keeps class names
 _DIGEST_BYTES = 8
@@ -82,7 +84,7 @@ def as_table(data: Any, text: str = "text", label: str | None = "label") -> Tabl
     import pyarrow as pa
 
     table, source = as_arrow(data), f"{_kind(data)} in memory"
-    choose_columns([text] if label is None else [text, label], table.column_names, source, "text= and label=")
+    choose_columns([text] if label is None else [text, label], table.column_names, source, _OPTIONS)
     kind = table.schema.field(text).type
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
     if not (pa.types.is_large_string(kind) or is_number or pa.types.is_null(kind)):
@@ -93,7 +95,9 @@ def as_table(data: Any, text: str = "text", label: str | None = "label") -> Tabl
     if label is None:
         return Table(source, texts)
     classes = class_names(table.schema, label)
-    return Table(source, texts, unlabelled_as_none(table[label].to_pylist(), classes), classes)
+    return Table(
+        source, texts, unlabelled_as_none(python_values(table[label], source, label, _OPTIONS), classes), classes
+    )
 
 
 def write_source(data: Any, folder: Path, name: str) -> Path:
@@ -234,9 +238,16 @@ def _digest(table: pa.Table) -> str:
         if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type):
             column = column.cast(pa.int64() if column.type.bit_width == 64 else pa.int32())
         for start in range(0, len(column), CHUNK_ROWS):
-            values = column.slice(start, CHUNK_ROWS).to_pylist()
+            values = _values(column.slice(start, CHUNK_ROWS))
             digest.update(json.dumps(values, default=repr).encode())
     return digest.hexdigest()
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (ArithmeticError, ImportError, ValueError):  # Python has no such times
+        return exact_values(column)
 
 
 def _is_frame(value: object) -> bool:

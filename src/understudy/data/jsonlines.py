@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,23 @@ _SPACE = " \t\r\n"  # all that JSON allows
 Record = tuple[int, str, dict[str, Any]]
 
 
-def record_chunks(path: Path, size: int) -> Iterator[list[Record]]:
+def record_chunks(path: Path, size: int, parse_float: Callable[[str], float] | None = None) -> Iterator[list[Record]]:
     """Yields a file's objects, at most `size` at a time; blank lines are skipped.
+
+    Args:
+        path: The file.
+        size: Objects per chunk, at most.
+        parse_float: Makes a number of the text of one with a fraction or an exponent; None gives floats.
 
     Raises:
         DataError: a line is not a JSON object, repeats a key, or holds half a character.
     """
+    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=parse_float)
     records: list[Record] = []
     with open_text(path) as text, text.lines("") as file:
         for number, line in enumerate(file, start=1):
             if line := line.strip(_SPACE):
-                records.append((number, line, _record(line, path, number)))
+                records.append((number, line, _record(decoder, line, path, number)))
                 if len(records) == size:
                     yield records
                     records = []
@@ -84,12 +90,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
-
-
-def _record(line: str, path: Path, number: int) -> dict[str, Any]:
+def _record(decoder: json.JSONDecoder, line: str, path: Path, number: int) -> dict[str, Any]:
     try:
-        record = _DECODER.decode(line)
+        record = decoder.decode(line)
         if not isinstance(record, dict):
             raise ValueError(f"got {type(record).__name__}")
         if "\\ud" in line.lower():  # an escape that may be half of a surrogate pair
@@ -105,5 +108,6 @@ def _record(line: str, path: Path, number: int) -> dict[str, Any]:
         remedy = "Fix that line."
         if number == 1 and (line == "{" or line.startswith("[")):  # one JSON document over several lines
             remedy = f"Convert the file, for example with: jq -c '{'.' if line == '{' else '.[]'}' {path.name}"
-        raise DataError(f"{path} line {number}: expected one JSON object per line ({error}). {remedy}") from None
+        reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+        raise DataError(f"{path} line {number}: expected one JSON object per line ({reason}). {remedy}") from None
     return record

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 from collections.abc import Iterable
+from functools import cache, partial
 from pathlib import Path
 
-from understudy.data.decoding import open_text
+from understudy.data.decoding import BLOCK, open_text
+
+log = logging.getLogger(__name__)
 
 _PROPER = re.compile(r'"(?:[^"]|"")*"')
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Warns of a file once, although it is read several times."""
+    log.warning("%s", message)
 
 
 def unquoted(cell: str) -> str:
@@ -17,10 +27,9 @@ def unquoted(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if _PROPER.fullmatch(cell) else cell
 
 
-def looks_like_rows(row: list[str], separator: str, newline: str) -> bool:
-    """Whether each line of a row with a multi-line cell has as many separators as a whole row."""
-    lines = separator.join(row).split(newline)
-    return len(row) > 1 and len(lines) > 1 and all(line.count(separator) == len(row) - 1 for line in lines)
+def looks_like_rows(row: str, separator: str, newline: str, width: int) -> bool:
+    """Whether each line of a row of several lines has as many separators as a row of `width` cells."""
+    return width > 1 and all(line.count(separator) == width - 1 for line in row.split(newline))
 
 
 def has_quoted_cells(path: Path, newline: str) -> bool:
@@ -33,6 +42,9 @@ def has_quoted_cells(path: Path, newline: str) -> bool:
         path: The file.
         newline: Ends a line.
     """
+    with open_text(path) as text, text.lines(newline) as lines:
+        if not any('"' in block for block in iter(partial(lines.read, BLOCK), "")):
+            return False
     with open_text(path) as text, text.lines(newline) as lines:
         found = _Marks(lines)
     if not found.odd:
@@ -69,9 +81,16 @@ def _spans_are_cells(path: Path, newline: str, width: int) -> bool:
     """Whether a file is valid with quoted cells, none of which covers lines that look like whole rows."""
     with open_text(path) as text, text.lines(newline) as lines:
         try:
-            for row in csv.reader(lines, delimiter="\t", strict=True):
-                inner = "\t".join(row).split(newline)[1:-1]
-                if width > 1 and inner and looks_like_rows(row, "\t", newline) and all(map(str.strip, inner)):
+            reader = csv.reader(lines, delimiter="\t", strict=True)
+            for row in reader:
+                whole = "\t".join(row)
+                inner = whole.split(newline)[1:-1]
+                if inner and looks_like_rows(whole, "\t", newline, width) and all(map(str.strip, inner)):
+                    warn_once(
+                        f"{path}: a quotation mark opens on line {reader.line_num - len(inner) - 1} and the next one "
+                        f"closes on line {reader.line_num}. The lines between are whole rows, so the marks are read as "
+                        "text."
+                    )
                     return False
         except csv.Error:
             return False

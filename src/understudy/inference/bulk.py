@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import tempfile
+import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,8 @@ def predict_file(classifier: Classifier, source: str, output: Path, text: str = 
             not between 0 and 1.
     """
     check_threshold(threshold)
-    kind = _output_kind(output, source)
+    output = Path(os.path.expanduser(output))
+    kind = _writable_kind(output, source)
     rows = _Rows(source, text)
     if source == STDIN:
         file = _Output(output, kind, rows.survey(kind, classifier.classes), classifier.classes, threshold)
@@ -203,6 +205,18 @@ class _Output:
         return answers | {column: probabilities[:, index].tolist() for index, column in enumerate(each)}
 
 
+def _writable_kind(output: Path, source: str) -> str:
+    """The format of the output.
+
+    Raises:
+        UserError: the output cannot be written.
+    """
+    try:
+        return _output_kind(output, source)
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        raise UserError(f"--output {output} cannot be written: {error}. Give another name.") from None
+
+
 def _output_kind(output: Path, source: str) -> str:
     kind = file_format(output)
     if output.suffix.lower() not in FORMATS:
@@ -214,16 +228,26 @@ def _output_kind(output: Path, source: str) -> str:
     above = next(place for place in output.absolute().parents if place.exists())
     if not above.is_dir():
         raise UserError(f"--output {output}: {above} is a file, not a folder. Give another name.")
-    try:
-        with tempfile.TemporaryFile(dir=above):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"--output {output}: no file can be created in {above} ({error.strerror}). Name another folder."
-        ) from None
     if source != STDIN and output.exists() and any(output.samefile(path) for path in source_files(source)):
         raise UserError(f"--output {output} is the input itself. Give another name.")
+    _try_writing(output, above)
     return kind
+
+
+def _try_writing(output: Path, folder: Path) -> None:
+    """Creates and removes a file with a name as long as the longest that is needed.
+
+    Raises:
+        UserError: the folder takes no such file.
+    """
+    probe = folder / f".{secrets.token_hex(4)}-{output.name}"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"--output {output}: {folder} takes no new file ({error.strerror}). Give a name in another folder."
+        ) from None
 
 
 def _work(classifier: Classifier, rows: _Rows) -> dict[str, Any]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from understudy.data.blocks import Block, Columns, is_arrow, values_in
+from understudy.data.blocks import Block, Columns, WrittenFloat, is_arrow, values_in
 from understudy.data.files import Chunk, parquet_schema
 from understudy.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NESTED = (dict, list, tuple, bytes)
+_NOT_CELLS = (dict, list, tuple, bytes, WrittenFloat)
 _LARGEST_EXACT = 2**53  # of the integers that are exact as floating-point numbers
 
 Put = Callable[[Block, Chunk], object]
@@ -94,6 +95,8 @@ class Types:
             kinds[name] = array.type
             if pa.types.is_integer(array.type):
                 self._largest[name] = max(self._largest.get(name, 0), *_extremes(array))
+            elif any(isinstance(value, WrittenFloat) and math.isinf(value) for value in values):
+                raise _unfit(path, f"the column {name!r} has a number that is too large")
         self._add(pa.schema(kinds.items()), path)
 
     def schema(self, columns: list[str], answers: dict[str, str]) -> pa.Schema:
@@ -168,16 +171,18 @@ def _cells(columns: Columns, names: list[str]) -> Iterator[tuple[Any, ...]]:
     rows = len(next(iter(columns.values())))
     values = dict(zip(columns, values_in(columns), strict=True))
     for name, column in values.items():
-        if any(isinstance(value, _NESTED) for value in column):
+        if any(isinstance(value, _NOT_CELLS) for value in column):
             values[name] = [_cell(value) for value in column]
     return zip(*(values.get(name, [None] * rows) for name in names), strict=True)
 
 
 def _cell(value: Any) -> Any:
     """Lists and mappings as JSON, bytes in base64, and other values as they are."""
-    return (
-        json.loads(_json(value)) if isinstance(value, bytes) else _json(value) if isinstance(value, _NESTED) else value
-    )
+    if isinstance(value, bytes):
+        return _as_json(value)
+    if isinstance(value, WrittenFloat):
+        return value.text
+    return _json(value) if isinstance(value, dict | list | tuple) else value
 
 
 class _Lines:
