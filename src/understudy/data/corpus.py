@@ -68,6 +68,14 @@ class Corpus:
         return fingerprint(classes=self.classes, **splits)
 
     @property
+    def rows(self) -> dict[str, Sequence[int]]:
+        """The rows of each split in its source, from 0; validation texts set apart have rows of `train`."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            name: range(len(split)) if split.rows is None else split.rows.tolist() for name, split in splits.items()
+        }
+
+    @property
     def transfer_ids(self) -> np.ndarray:
         """Text ids of the training texts, then of the unlabelled texts, bytes of shape (texts,)."""
         return np.concatenate([self.train.ids, *([] if self.unlabelled is None else [self.unlabelled.ids])])
