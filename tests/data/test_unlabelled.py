@@ -131,3 +131,11 @@ def test_bad_sources_and_cells(tmp_path: Path) -> None:
         listed(stream(str(tmp_path / "b.jsonl")))
     with pytest.raises(DataError, match="files and folders have no splits"):
         listed(stream(f"{tmp_path / 'a.csv'}:train"))
+
+
+def test_copies_of_held_out_texts_are_left_out() -> None:
+    long = " ".join(f"word{number}" for number in range(40))
+    source = chunks(["The  first test text", f"{long}!! Indeed", "another text", "THE SECOND ONE"])
+    found = select_unlabelled(source, {"test": text_ids(["The first test text"])}, [long, "The second one."])
+    assert listed(found.chunks()) == ["another text"]
+    assert found.left_out == {"in test": 1, "nearly equal to a validation or test text": 2}

@@ -205,7 +205,7 @@ def test_saved_and_loaded_is_the_same_to_the_last_bit(tmp_path, classes):
     fitted.save(tmp_path / "new" / "linear")
     loaded = LinearModel.load(tmp_path / "new" / "linear")
 
-    assert "größer" in loaded._ngrams
+    assert "grösser" in loaded._ngrams
     assert np.array_equal(loaded.predict_proba(texts), fitted.predict_proba(texts))
     assert (loaded.parameters, loaded.classes) == (fitted.parameters, classes)
 
@@ -256,7 +256,7 @@ def edit(**changes):
         (cut("linear.json"), r"linear\.json: this is not JSON"),
         (cut("linear.safetensors"), "SHA-256 differs"),
         (flip, "SHA-256 differs"),
-        (edit(format=1), "format: expected 2, got 1"),
+        (edit(format=2), "format: expected 3, got 2"),
         (edit(ngrams=["good"]), r"holds .*expected .*\(1, 1\)"),
         (edit(ngrams=["good", "good"]), "ngrams: expected each one once"),
         (edit(ngrams=None), "ngrams: expected a list, got None"),
@@ -292,3 +292,28 @@ def test_a_damaged_folder_is_refused(model, tmp_path, damage, message):
 def test_what_cannot_be_fitted_is_refused(texts, labels, classes, weight):
     with pytest.raises(ValueError, match=r"Got .*expected"):
         LinearModel.fit(texts, np.array(labels), classes, sample_weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "filler"),
+    [
+        ("很棒", "很恶", "山花鱼书桌衣云窗园轮雨水"),
+        ("ดี", "แย่", "กขคงจชซฐณตถท"),
+        ("良い", "悪い", "あかさたなはまやらわん"),
+    ],
+)
+def test_texts_without_spaces_are_read(good, bad, filler):
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+
+    def text(label):
+        before, after = ("".join(rng.choice(list(filler), 5)) for _ in range(2))
+        return f"{before}{good if label else bad}{after}"
+
+    fitted = LinearModel.fit([text(label) for label in labels], labels, 2)
+    assert (fitted.predict_proba([text(label) for label in labels]).argmax(axis=1) == labels).all()
+
+
+def test_vowel_signs_are_read():
+    fitted = LinearModel.fit(["फिल्म की", "फिल्म की", "फिल्म को", "फिल्म को"], np.array([1, 1, 0, 0]), 2)
+    assert fitted.predict_proba(["की", "को"]).argmax(axis=1).tolist() == [1, 0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, combinations, islice
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from understudy.data.label_checks import check_labels
 from understudy.data.labels import find_classes, kind, normalise_splits
 from understudy.data.near_duplicates import THRESHOLD, Shingler, near_duplicates
 from understudy.data.spelling import speller
+from understudy.data.split_checks import check_splits
 from understudy.data.words import text_key
 from understudy.errors import DataError
 
@@ -29,14 +31,20 @@ if TYPE_CHECKING:
 # The rows of each distinct, non-empty text, by split and `text_key`.
 Rows = Mapping[str, Mapping[str, list[int]]]
 
-__all__ = ["Audit", "Finding", "Row", "audit", "truncation"]
+__all__ = ["Audit", "Finding", "Row", "audit", "has_errors", "truncation"]
 
 TINY_TEST = 500
+_MOSTLY = 0.5  # share of copies among the test texts from which the test set counts as the training set
 _ORDER = ("train", "validation", "test")
 _LEVELS = ("error", "warning", "note")
 
 
-def audit(tables: Mapping[str, Table], classes: list[str] | None = None) -> Audit:
+def audit(
+    tables: Mapping[str, Table],
+    classes: list[str] | None = None,
+    parts: Mapping[str, Sequence[int]] | None = None,
+    shingler: Shingler | None = None,
+) -> Audit:
     """Checks each split alone and all splits together.
 
     Near duplicates across splits are texts whose sets of five-word runs have a Jaccard similarity of at least 0.7
@@ -45,13 +53,42 @@ def audit(tables: Mapping[str, Table], classes: list[str] | None = None) -> Audi
     Args:
         tables: "train" and "test", and optionally "validation".
         classes: Class names that the user gave (`data.labels`).
+        parts: The rows that each split uses, from 0. Those of "validation" are rows of "train" if validation has no
+            table. By default every split uses all rows of its table.
+        shingler: Reads the texts; one that has read some of them saves time.
 
     Returns:
         Every finding; only `Audit.raise_errors` raises.
     """
     tables = {split: tables[split] for split in _ORDER if split in tables}
-    findings = [*_check_sizes(tables), *check_labels(tables, classes), *_check_texts(tables, classes)]
-    return Audit(tuple(sorted(findings, key=lambda finding: _LEVELS.index(finding.level))))
+    findings = [*_check_sizes(tables), *check_labels(tables, classes)]
+    valid = not any(finding.level == "error" for finding in findings)
+    if parts is not None and "validation" in parts:
+        tables = {"train": tables["train"], "validation": tables["train"], **tables}
+    used = {split: range(len(table)) if parts is None else parts[split] for split, table in tables.items()}
+    if valid:
+        findings += check_splits(tables, used, classes)
+    rows, empty = _rows(tables, used)
+    leaks = list(_leaks(tables, rows, shingler or Shingler()))
+    findings += [*empty, *_duplicates(tables, rows), *_conflicts(tables, rows, classes)]
+    findings += [leak.finding for leak in leaks]
+    seen = {key for leak in leaks if leak.later == "test" for key in leak.keys}
+    copies = sum(len(rows["test"][key]) for key in seen)
+    share = copies / len(used["test"]) if copies else 0.0
+    if share >= _MOSTLY:
+        message = (
+            f"{counted(copies, 'test text')} of {len(used['test']):,} ({share:.0%}) equal, or nearly equal, a text "
+            "that the models learn from or are tuned on. The test scores show what the models remember, not what they "
+            "can do. Use other test texts."
+        )
+        findings.append(Finding("warning", "test_is_train", message, count=copies))
+    return Audit(tuple(sorted(findings, key=lambda finding: _LEVELS.index(finding.level))), share)
+
+
+def has_errors(tables: Mapping[str, Table], classes: list[str] | None = None) -> bool:
+    """Whether sizes or labels have an error, so that no corpus can be built; texts are not read."""
+    tables = {split: tables[split] for split in _ORDER if split in tables}
+    return any(finding.level == "error" for finding in (*_check_sizes(tables), *check_labels(tables, classes)))
 
 
 def truncation(split: str, lengths: NDArray[np.integer[Any]], max_length: int) -> Finding:
@@ -89,30 +126,34 @@ def _check_sizes(tables: Mapping[str, Table]) -> Iterator[Finding]:
         yield Finding("warning", "tiny_test", message, count=size)
 
 
-def _check_texts(tables: Mapping[str, Table], classes: Sequence[str] | None) -> Iterator[Finding]:
-    keys = {split: [text_key(text) for text in table.texts] for split, table in tables.items()}
-    for split, its_keys in keys.items():
-        empty = [(split, row) for row, key in enumerate(its_keys) if not key]
+def _rows(tables: Mapping[str, Table], used: Mapping[str, Sequence[int]]) -> tuple[Rows, list[Finding]]:
+    """The rows of each distinct text, and what is to say of empty texts."""
+    rows: dict[str, dict[str, list[int]]] = {split: defaultdict(list) for split in tables}
+    findings = []
+    for split, table in tables.items():
+        for row in used[split]:
+            rows[split][text_key(table.texts[row])].append(int(row))
+        empty = rows[split].pop("", [])
         if empty:
             message = (
-                f"{split}: {counted(len(empty), 'text')} of {len(its_keys):,} empty or only white space. Remove these "
-                "rows, or check --data.text."
+                f"{split}: {counted(len(empty), 'text')} of {len(used[split]):,} empty or only white space. Remove "
+                "these rows, or check --data.text."
             )
-            yield Finding("warning", "empty_texts", message, examples(tables, empty), len(empty))
-
-    rows: dict[str, dict[str, list[int]]] = {split: defaultdict(list) for split in keys}
-    for split, its_keys in keys.items():
-        for row, key in enumerate(its_keys):
-            if key:
-                rows[split][key].append(row)
-
-    yield from _duplicates(tables, rows)
-    yield from _conflicts(tables, rows, classes)
-    yield from _leaks(tables, rows)
+            places = ((split, row) for row in empty)
+            findings.append(Finding("warning", "empty_texts", message, examples(tables, places), len(empty)))
+    return rows, findings
 
 
-def _leaks(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:
-    shingler = Shingler()
+@dataclass(frozen=True)
+class _Leak:
+    """Texts of a later split that an earlier one has too; `keys` are those of the later split."""
+
+    finding: Finding
+    later: str
+    keys: list[str]
+
+
+def _leaks(tables: Mapping[str, Table], rows: Rows, shingler: Shingler) -> Iterator[_Leak]:
     shingles = {split: {key: shingler(key) for key in its_rows} for split, its_rows in rows.items()}
     for earlier, later in combinations(tables, 2):
         leaked = [key for key in rows[later] if key in rows[earlier]]
@@ -122,7 +163,8 @@ def _leaks(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:
                 f"word for word: {_leak_advice(earlier, later)}"
             )
             places = _places(rows, (((later, key), (earlier, key)) for key in leaked))
-            yield Finding("warning", "leaked_texts", message, examples(tables, places), len(leaked))
+            finding = Finding("warning", "leaked_texts", message, examples(tables, places), len(leaked))
+            yield _Leak(finding, later, leaked)
 
         fresh = [key for key in rows[later] if key not in rows[earlier]]
         known = list(rows[earlier])
@@ -134,7 +176,9 @@ def _leaks(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:
                 f"{_leak_advice(earlier, later)}"
             )
             matches = (((later, fresh[text]), (earlier, known[other])) for text, other in sorted(near.items()))
-            yield Finding("warning", "near_leaked_texts", message, examples(tables, _places(rows, matches)), len(near))
+            shown = examples(tables, _places(rows, matches))
+            finding = Finding("warning", "near_leaked_texts", message, shown, len(near))
+            yield _Leak(finding, later, [fresh[text] for text in near])
 
 
 def _duplicates(tables: Mapping[str, Table], rows: Rows) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from understudy.data.splitting import choose_validation, stratified_share
 from understudy.data.tables import Table
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import Unlabelled, select_unlabelled
+from understudy.data.words import text_key
 from understudy.errors import DataError
 from understudy.recipe.data import DataOptions
 from understudy.storage.files import fingerprint
@@ -66,6 +67,14 @@ class Corpus:
         if self.unlabelled is not None:
             splits["unlabelled"] = self.unlabelled.digest
         return fingerprint(classes=self.classes, **splits)
+
+    @property
+    def rows(self) -> dict[str, Sequence[int]]:
+        """The rows of each split in its source, from 0; validation texts set apart have rows of `train`."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            name: range(len(split)) if split.rows is None else split.rows.tolist() for name, split in splits.items()
+        }
 
     @property
     def transfer_ids(self) -> np.ndarray:
@@ -145,8 +154,11 @@ def build_corpus(
     if rest or options.unlabelled is not None:
         source = partial(_unlabelled_chunks, rest, options)
         # The test texts come first, so that the log counts every unlabelled text that is also a test text.
-        others = {"test": splits["test"].ids, "validation": validation.ids, "train": train.ids}
-        unlabelled = select_unlabelled(source, others)
+        others = {
+            name: text_ids([text_key(text) for text in split.texts])
+            for name, split in (("test", splits["test"]), ("validation", validation), ("train", train))
+        }
+        unlabelled = select_unlabelled(source, others, [*splits["test"].texts, *validation.texts])
     return Corpus(classes, train, validation, splits["test"], unlabelled)
 
 

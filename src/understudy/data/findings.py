@@ -24,7 +24,8 @@ class Row:
 
     Attributes:
         split: "train", "validation" or "test"; "scores" for a row of the teacher's given probabilities.
-        row: Its number, from 1; a file's header is not counted.
+        row: Its number in the source, from 1; a file's header is not counted. A validation text that was set apart
+            from the training texts keeps its number there.
         text: The beginning of the text, on one line.
     """
 
@@ -54,9 +55,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """All findings: errors first, then warnings, then notes."""
+    """All findings: errors first, then warnings, then notes.
+
+    Attributes:
+        findings: The findings.
+        test_in_train: Share of the test texts that equal, or nearly equal, a training or validation text, from 0 to 1.
+    """
 
     findings: tuple[Finding, ...]
+    test_in_train: float = 0.0
+
+    def of(self, code: str) -> tuple[Finding, ...]:
+        """The findings with a code, such as "one_class_test"."""
+        return tuple(finding for finding in self.findings if finding.code == code)
 
     @property
     def errors(self) -> tuple[Finding, ...]:

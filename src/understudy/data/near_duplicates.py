@@ -7,12 +7,13 @@ sketches (the sixteen smallest hashes) share a hash. So the cost is linear in th
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from understudy.data.words import folded, words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +26,6 @@ _SKETCH = 16  # at the threshold, the chance that two sketches share nothing is 
 _BUCKET = 20  # references considered per hash; boilerplate would give many more
 _CANDIDATES = 10  # references that a text is compared with exactly
 _BLOCK = 4096  # texts whose candidates are found at once
-# Chinese and Japanese have no spaces between words, so each of their characters counts as a word.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -50,12 +49,12 @@ class Shingler:
 
     def read(self, text: str) -> NDArray[np.uint64]:
         """The same, but the set is not kept: for texts that are streamed."""
-        words = _WORD.findall(text.casefold())
-        if not words:
+        found = words(folded(text))
+        if not found:
             return np.empty(0, dtype=np.uint64)
-        numbers = np.fromiter(map(self._numbers.__getitem__, words), dtype=np.uint64, count=len(words))
-        width = min(SHINGLE_WORDS, len(words))
-        count = len(words) - width + 1
+        numbers = np.fromiter(map(self._numbers.__getitem__, found), dtype=np.uint64, count=len(found))
+        width = min(SHINGLE_WORDS, len(found))
+        count = len(found) - width + 1
         hashes = np.ones(count, dtype=np.uint64)  # not zeros: one and two of word number 0 would have the same hash
         for offset in range(width):
             hashes = hashes * _BASE + numbers[offset : offset + count]

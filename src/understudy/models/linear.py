@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from understudy.data.words import folded, words
 from understudy.errors import ModelError
 from understudy.storage.files import file_sha256, write_file, write_json
 from understudy.storage.records import load_record
@@ -22,17 +23,18 @@ from understudy.storage.records import load_record
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-FORMAT = 2
+FORMAT = 3
 _WEIGHTS = "linear.safetensors"
 _SETTINGS = "linear.json"
-_TOKEN = r"(?u)\b\w+\b"
 _LONGEST = 3
 _LARGE = 10_000
 _NEGLIGIBLE = 1e-3
 
 
 class LinearModel:
-    """A linear classifier on lower-cased word n-grams of up to three words.
+    """A linear classifier on case-folded word n-grams of up to three words.
+
+    In scripts without spaces between words, such as Chinese or Thai, each character counts as a word.
 
     An n-gram must occur in 2 texts, or in 3 if there are 10,000 texts or more. With 500 to 22,000 texts of IMDb's
     training set, C = 1 was within 0.4 points of the best setting on held-out texts. It was also far better calibrated
@@ -271,14 +273,15 @@ def _vocabulary(texts: Iterable[str], number: int) -> tuple[csr_array, list[str]
 def _vectorizer(**options: Any) -> Any:
     from sklearn.feature_extraction.text import CountVectorizer
 
-    return CountVectorizer(binary=True, ngram_range=(1, _LONGEST), token_pattern=_TOKEN, dtype=np.float64, **options)
+    reading = {"preprocessor": folded, "tokenizer": words, "token_pattern": None}
+    return CountVectorizer(binary=True, ngram_range=(1, _LONGEST), dtype=np.float64, **reading, **options)
 
 
 @dataclass(frozen=True)
 class _Settings:
     """What `linear.json` holds."""
 
-    format: Literal[2]
+    format: Literal[3]
     classes: Annotated[int, Field(ge=2)]
     names: list[str]
     weights_sha256: str

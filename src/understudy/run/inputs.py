@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from understudy.data.audit import Audit, audit, truncation
+from understudy.data.audit import Audit, audit, has_errors, truncation
 from understudy.data.corpus import Corpus, build_corpus, read_tables
+from understudy.data.near_duplicates import Shingler
 from understudy.data.scores import Scores, read_scores
 from understudy.data.tokens import Tokens, tokenise_cached
 from understudy.errors import UserError
@@ -146,16 +147,17 @@ class _Texts:
     @classmethod
     def read(cls, recipe: Recipe, models: _Models) -> _Texts:
         tables = read_tables(recipe.data)
-        found = audit(tables, recipe.data.labels)
-        if found.errors:
-            return cls(found)
+        if has_errors(tables, recipe.data.labels):
+            return cls(audit(tables, recipe.data.labels))
         labels = classifier_labels(models.encoder.path)
         named = None if labels is None or is_unnamed(labels) else labels
-        corpus = build_corpus(tables, recipe.data, recipe.seed, named)
+        shingler = Shingler()
+        corpus = build_corpus(tables, recipe.data, recipe.seed, named, shingler)
+        found = audit(tables, recipe.data.labels, corpus.rows, shingler)
         if recipe.teacher.scores is None:
             return cls(found, corpus)
         scores = read_scores(recipe.teacher.scores, recipe.data.text, corpus)
-        return cls(Audit((*scores.findings, *found.findings)), corpus, scores)
+        return cls(replace(found, findings=(*scores.findings, *found.findings)), corpus, scores)
 
 
 def _check_input(name: str, origin: Origin, max_length: int) -> None:
@@ -187,7 +189,7 @@ def _materials(recipe: Recipe, models: _Models, texts: _Texts, cache: Path) -> M
     encoder, student = encoders[models.encoder], encoders[models.student or models.encoder]
     tokens, vocabulary = _read_by_student(recipe, corpus, student, cache)
     cut = [truncation(split, encoder.tokens[split].full_lengths, max_length) for split in ("train", "test")]
-    findings = Audit((*texts.findings.findings, *cut))
+    findings = replace(texts.findings, findings=(*texts.findings.findings, *cut))
     return Materials(tuple(members), encoder, models.student, corpus, tokens, vocabulary, findings)
 
 
