@@ -132,11 +132,10 @@ def _failed(error: UnderstudyError) -> int:
 
 def _refused(error: Exception) -> UserError | None:
     """The message for an error of a disk; None for any other error."""
-    number, place = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
     if found := _RUST_ERROR.search(str(error)):
-        number = int(found[1])
-    if number in _REFUSED:
-        return UserError(f"{place or 'the disk'}: {os.strerror(number)}. Free it, or name another place.")
+        error = OSError(int(found[1]), os.strerror(int(found[1])))
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        return UserError(f"{error.filename or 'the disk'}: {error.strerror}. Free it, or name another place.")
     if _PYTORCH_ERROR.search(str(error)):
         return UserError("the disk: PyTorch cannot write a file. Free it, or name another place.")
     return None
