@@ -13,9 +13,11 @@ import pytest
 import understudy
 from understudy.errors import RecipeError, RunDirectoryError, UserError
 from understudy.recipe.recipe import Recipe
+from understudy.run.checks import remove_run
 from understudy.run.pipeline import distill, examine
 from understudy.run.request import Arguments, asked, settings_of
 from understudy.run.settings import Settings, SettingsArguments
+from understudy.storage.layout import RunDirectory
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -129,3 +131,25 @@ def test_the_doctor_takes_frames(frames: tuple[pd.DataFrame, pd.DataFrame], fini
 
     assert leaked(test) == []
     assert leaked(pd.concat([test, train.iloc[:3]])) == [3]
+
+
+@pytest.mark.parametrize("spelling", [lambda run: run, lambda run: run.parent / "." / run.name, os.path.relpath])
+def test_overwriting_keeps_the_next_runs_data_and_other_files(
+    spelling: Any, tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    run = RunDirectory(tmp_path / "run")
+    names = ["train-0123456789abcdef", "test-0123456789abcdef", "train-fedcba9876543210", "mine"]
+    files = [run.data / f"{name}.parquet" for name in names]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    data = {"train": str(Path(spelling(run.root)) / "data" / files[0].name), "test": str(files[1])}
+    remove_run(run, keep=make_recipe(data=data))
+    assert [path.exists() for path in files] == [True, True, False, True]
+
+
+def test_the_doctor_refuses_arguments_that_it_would_ignore(make_recipe: MakeRecipe) -> None:
+    with pytest.raises(TypeError, match="unexpected argument device"):
+        examine(make_recipe(), device="cpu")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="got settings and cache_dir"):
+        examine(make_recipe(), "cache", settings=Settings())

@@ -29,7 +29,7 @@ def check_splits(
         classes: Class names that the user gave (`data.labels`).
     """
     labels = normalise_splits(tables, classes)
-    found = find_classes(tables, [label for values in labels.values() for label in values], classes)
+    found = find_classes(tables, labels, classes)
     names = {
         split: {found.names[found.numbers[label]] for row in rows if (label := labels[split][row]) is not None}
         for split, rows in used.items()

@@ -59,7 +59,9 @@ def _model_folder(path: str | os.PathLike[str]) -> Path:
     run = RunDirectory(folder)
     if run.is_run():
         if not run.student.is_dir():
-            raise ModelError(f"The run {folder} has no student yet. Finish it first: understudy run --out {folder}")
+            raise ModelError(
+                f"The run {folder} has no student yet. Finish it first: understudy run {run.recipe} --out {folder}"
+            )
         return run.student
     if not folder.is_dir():
         raise ModelError(f"No model at '{folder}'. Give a run directory, a Hugging Face folder or an export.")

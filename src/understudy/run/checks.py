@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import re
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +39,8 @@ _IRRELEVANT = {
 }
 # A run keeps its data and its teacher; the seed decides both.
 _FIXED = {"data", "teacher", "seed"}
+# What `data.frames.write_source` calls its files.
+_WRITTEN = re.compile(r"(train|validation|test|unlabelled)-[0-9a-f]{16}\.parquet")
 
 
 def check_place(run: RunDirectory) -> None:
@@ -133,8 +136,9 @@ def remove_run(run: RunDirectory, keep: Recipe) -> None:
         run: The run.
         keep: The recipe of the next run, whose data files stay.
     """
+    needed = {Path(value).absolute() for value in keep.data.model_dump().values() if isinstance(value, str)}
     for path in run.data.glob("*.parquet"):
-        if str(path) not in map(str, keep.data.model_dump().values()):
+        if _WRITTEN.fullmatch(path.name) and path.absolute() not in needed:
             path.unlink()
     several = [run.control("linear").parent, run.another_student("linear").parent]
     folders = [run.teacher, run.student, *several, run.dashboard.parent, run.checkpoints, run.tracking]

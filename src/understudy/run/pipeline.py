@@ -163,8 +163,13 @@ def examine(
         DataError: A source cannot be read at all.
         ModelError: A model is missing or cannot be used.
     """
+    if settings is not None and cache_dir is not None:
+        raise TypeError("got settings and cache_dir; give one or the other")
+    unknown = sorted(set(arguments) - set(DataArguments.__annotations__))
+    if unknown:
+        known = ", ".join(DataArguments.__annotations__)
+        raise TypeError(f"unexpected argument {', '.join(unknown)}; expected cache_dir, settings or some of {known}")
     cache = settings or Settings(cache_dir=None if cache_dir is None else Path(cache_dir))
-    settings_of(None, arguments)
     with tempfile.TemporaryDirectory() as folder, asked(recipe, arguments).written_to(Path(folder)) as written:
         return look_over(written, cache.cache)
 
