@@ -1,4 +1,4 @@
-"""Separators, quotation marks, encodings, compression by content: a record is a row, or an error names its line."""
+"""Separators, quotation marks, encodings and compression by content: no record is lost silently."""
 
 from __future__ import annotations
 

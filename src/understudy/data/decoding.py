@@ -134,7 +134,7 @@ def _encoding(content: bytes) -> str:
     """What text that is not UTF-8 is most likely encoded in; `ENCODING` if that cannot be told."""
     high = [byte for byte in content if byte >= 0x80]
     letters = sum(byte in _LETTERS for byte in content)
-    is_dense = len(high) > max(20, letters)  # as in Russian or Chinese texts
+    is_dense = len(high) > max(8, letters)  # as in Russian or Chinese texts
     if is_dense or any(byte in _NOT_IN_CP1252 for byte in high):
         return "ENCODING"
     return "cp1252" if any(byte < 0xA0 for byte in high) else "latin1"
