@@ -157,7 +157,7 @@ def test_beside_a_students_checkpoint_no_other_model_is_looked_for(
 def test_unlabelled_texts_have_scores_as_well(run: Callable[..., Run], no_clock: None, trained: list[Any]) -> None:
     found = run(data={"labelled": 40})
     assert trained[0][1].shape == (36 + 80, 2)
-    assert manifest(found)["stages"]["soft_labels"]["details"] == {"given": 116}
+    assert manifest(found)["stages"]["soft_labels"]["details"] == {"given": 116, "made_with": {}}
 
 
 # Once more

@@ -11,7 +11,7 @@ import pytest
 
 from understudy.runtime import doctor
 from understudy.runtime.doctor import CacheFolder, diagnose, folder_bytes
-from understudy.runtime.packages import Need, installed
+from understudy.runtime.packages import DISTRIBUTION, Need, installed
 
 WITHOUT = """
 import sys, json, socket
@@ -36,7 +36,7 @@ def run(arguments: list[str], absent: tuple[str, ...]) -> subprocess.CompletedPr
 def test_this_machine(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"12345")
     found = diagnose({"one": tmp_path, "two": tmp_path / "none"})
-    assert found.understudy == installed("understudy")
+    assert found.understudy == installed(DISTRIBUTION)
     assert found.caches == (CacheFolder("one", str(tmp_path), 5), CacheFolder("two", str(tmp_path / "none"), None))
     assert found.devices[0].name == "cpu" and "fp32" in found.devices[0].compute_types
     usable = {engine.name for engine in found.engines if engine.usable}

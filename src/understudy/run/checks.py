@@ -136,9 +136,9 @@ def remove_run(run: RunDirectory, keep: Recipe) -> None:
         run: The run.
         keep: The recipe of the next run, whose data files stay.
     """
-    needed = {Path(value).absolute() for value in keep.data.model_dump().values() if isinstance(value, str)}
+    needed = {Path(value).resolve() for value in keep.data.model_dump().values() if isinstance(value, str)}
     for path in run.data.glob("*.parquet"):
-        if _WRITTEN.fullmatch(path.name) and path.absolute() not in needed:
+        if _WRITTEN.fullmatch(path.name) and path.resolve() not in needed:
             path.unlink()
     several = [run.control("linear").parent, run.another_student("linear").parent]
     folders = [run.teacher, run.student, *several, run.dashboard.parent, run.checkpoints, run.tracking]
