@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def score(counts: tuple[int, int, int, int], weight: float, offset: float) -> fl
 def test_limits_are_where_the_score_test_stops_rejecting(counts: tuple[int, int, int, int]) -> None:
     low, _ = score_difference(table(*counts))
     assert score(counts, 1, float(low)) == pytest.approx(norm.isf(0.025), rel=1e-4)
-    both, first, second, neither = counts
+    both, first, second, _ = counts
     low, high = ends(ratio_limits(table(*counts)))
     if low != 1.0:  # the value that McNemar's test decides
         assert score((both, first, second, 0), low, low - 1) == pytest.approx(norm.isf(0.025), rel=1e-4)
@@ -95,19 +96,19 @@ def test_the_edges_of_the_ratio(
 
 @BOTH
 @given(COUNTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_more_confidence_gives_a_wider_interval(
     limits: Callable[..., Limits], counts: tuple[int, int, int, int]
 ) -> None:
     wider = [ends(limits(table(*counts), alpha)) for alpha in (0.3, 0.1, 0.05, 0.01)]
     assert np.isfinite(wider).all()
-    for inner, outer in zip(wider, wider[1:], strict=False):
+    for inner, outer in pairwise(wider):
         assert outer[0] <= inner[0] + 1e-12 and inner[1] <= outer[1] + 1e-12
 
 
 @BOTH
 @given(COUNTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_text_that_only_the_first_model_gets_right_moves_the_interval_up(
     limits: Callable[..., Limits], counts: tuple[int, int, int, int]
 ) -> None:
@@ -118,7 +119,7 @@ def test_a_text_that_only_the_first_model_gets_right_moves_the_interval_up(
 
 
 @given(COUNTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_swapping_the_models_negates_the_difference_and_inverts_the_ratio(counts: tuple[int, int, int, int]) -> None:
     both, first, second, neither = counts
     there, back = table(both, first, second, neither), table(both, second, first, neither)
@@ -129,7 +130,7 @@ def test_swapping_the_models_negates_the_difference_and_inverts_the_ratio(counts
 
 
 @given(COUNTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_p_and_intervals_agree(counts: tuple[int, int, int, int]) -> None:
     p = float(mcnemar_p(np.array(counts[1]), np.array(counts[2])))
     for limits, equal in ((difference_limits, 0.0), (ratio_limits, 1.0)):

@@ -118,7 +118,7 @@ def test_names_of_repeats() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=60))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_one_seed_gives_the_figures_of_one_student(right: list[tuple[bool, bool, bool]]) -> None:
     teacher, student, control = np.array(right, dtype=int).T
     labels = np.ones(len(right), dtype=int)
@@ -137,7 +137,7 @@ def test_equal_models_have_no_gain() -> None:
 
 
 @given(st.integers(0, 10_000), st.sampled_from([2, 3, 5]), st.floats(-0.15, 0.15))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_p_and_interval_agree_over_seeds(seed: int, seeds: int, advantage: float) -> None:
     labels = np.arange(150) % 2
     students, controls = (

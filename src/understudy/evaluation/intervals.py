@@ -21,7 +21,7 @@ import numpy as np
 ALPHA = 0.05
 """Chance that a 95 % interval misses the truth; also the bound on p below which a difference is significant."""
 
-_HALVINGS = 60
+_HALVINGS = 45
 _SMALLEST = 1e-9
 """Ratios below this one count as 0."""
 
@@ -108,35 +108,29 @@ def ratio_limits(table: Table, alpha: float = ALPHA) -> Limits:
 
 def score_difference(table: Table, alpha: float = ALPHA) -> Limits:
     """The differences that the score test alone does not reject; arguments are those of `difference_limits`."""
-    z = _quantile(alpha)
-    texts, ends = table.texts, np.ones_like(table.texts)
+    z, pair = _quantile(alpha), _both_ways(table)
+    estimate = (pair.first - pair.second) / pair.texts
 
-    def low(value: np.ndarray) -> np.ndarray:
-        return _excess(table, texts, np.ones_like(texts), value, z) <= 0
+    def inside(value: np.ndarray) -> np.ndarray:
+        return _excess(pair, pair.texts, np.ones_like(value), value, z) <= 0
 
-    def high(value: np.ndarray) -> np.ndarray:
-        return _excess(_swapped(table), texts, np.ones_like(texts), -value, z) <= 0
-
-    estimate = (table.first - table.second) / texts
-    return _search(low, estimate, -ends), _search(high, estimate, ends)
+    low = _search(inside, estimate, -np.ones_like(estimate))
+    return low[0], -low[1]
 
 
 def _score_ratio(table: Table, alpha: float) -> Limits:
-    z = _quantile(alpha)
+    z, pair = _quantile(alpha), _both_ways(table)
     # Texts that both models get wrong say nothing about a ratio.
-    texts, largest = table.both + table.first + table.second, table.texts + 1
-    first, second = table.both + table.first, table.both + table.second
+    texts, largest = pair.both + pair.first + pair.second, table.texts + 1
+    first, second = pair.both + pair.first, pair.both + pair.second
     estimate = np.where(second > 0, first / np.maximum(second, 1), largest)
+    smallest = np.stack([np.full_like(largest, _SMALLEST), 1 / largest])
 
-    def low(value: np.ndarray) -> np.ndarray:
-        return _excess(table, texts, value, value - 1, z) <= 0
+    def inside(value: np.ndarray) -> np.ndarray:
+        return _excess(pair, texts, value, value - 1, z) <= 0
 
-    def high(value: np.ndarray) -> np.ndarray:
-        return _excess(_swapped(table), texts, 1 / value, 1 / value - 1, z) <= 0
-
-    lower = _search(low, np.maximum(estimate, _SMALLEST), np.full_like(texts, _SMALLEST))
-    upper = _search(high, np.maximum(estimate, _SMALLEST), largest)
-    return np.where(lower <= _SMALLEST, 0.0, lower), upper
+    low = _search(inside, np.maximum(estimate, smallest), smallest)
+    return np.where(low[0] <= _SMALLEST, 0.0, low[0]), 1 / low[1]
 
 
 def _excess(table: Table, texts: np.ndarray, weight: np.ndarray, offset: np.ndarray, z: float) -> np.ndarray:
@@ -163,13 +157,14 @@ def _excess(table: Table, texts: np.ndarray, weight: np.ndarray, offset: np.ndar
     return np.asarray(weight * first - second - texts * offset - half_a_text - z * np.sqrt(variance))
 
 
-def _swapped(table: Table) -> Table:
-    return Table(table.both, table.second, table.first, table.neither)
+def _both_ways(table: Table) -> Table:
+    """The table and the one with swapped models, so that one search finds the lower limits of both."""
+    both, first, second, neither = table.both, table.first, table.second, table.neither
+    return Table(*(np.stack(pair) for pair in ((both, both), (first, second), (second, first), (neither, neither))))
 
 
 def _search(inside: Callable[[np.ndarray], np.ndarray], near: np.ndarray, far: np.ndarray) -> np.ndarray:
     """The last value inside on the way from `near` to `far`, by bisection."""
-    near, far = np.asarray(near, dtype=np.float64), np.asarray(far, dtype=np.float64)
     near = np.where(inside(far), far, near)
     for _ in range(_HALVINGS):
         middle = (near + far) / 2

@@ -187,7 +187,7 @@ def _p_value(limits: Callable[[float], Interval]) -> float:
     from scipy.special import ndtr
 
     inside, outside = _LARGEST_Z, 0.0
-    for _ in range(50):
+    for _ in range(35):
         middle = (inside + outside) / 2
         low, high = limits(2 * float(ndtr(-middle)))
         inside, outside = (middle, outside) if low <= 0 <= high else (inside, middle)
