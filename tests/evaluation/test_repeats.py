@@ -137,7 +137,7 @@ def test_equal_models_have_no_gain() -> None:
 
 
 @given(st.integers(0, 10_000), st.sampled_from([2, 3, 5]), st.floats(-0.15, 0.15))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_p_and_interval_agree_over_seeds(seed: int, seeds: int, advantage: float) -> None:
     labels = np.arange(150) % 2
     students, controls = (
