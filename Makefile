@@ -49,6 +49,6 @@ lock:
 	$(PYTHON) -m venv .venv
 	$(PIP) install --quiet $(TORCH)
 	$(PIP) install --quiet ".[distill,offline,onnx,dev]" setuptools uv
-	$(PIP) freeze --all | grep -vE '^(torch|understudy|pip|uv)( |=|@)' > .venv/pins.txt
+	$(PIP) freeze --all | grep -vE '^(torch|understudy-distill|pip|uv)( |=|@)' > .venv/pins.txt
 	$(BIN)/uv pip compile --quiet --no-deps --no-annotate --generate-hashes --custom-compile-command "make lock" .venv/pins.txt -o requirements.lock
 	rm -rf .venv build

@@ -96,7 +96,7 @@ def teach(place: Workshop, name: str, member: int) -> None:
     wanted, materials, labeller, hardware = opened(place, name)
     each = materials.members[member]
     folder = _member_folder(place, wanted, materials, hardware, each)
-    key = each.fingerprint(wanted, materials.corpus, hardware)
+    key = each.key(wanted, materials.corpus, hardware)
     context = TrainingContext(hardware, place.root / "checkpoints", name)
     each.make(Workplace(wanted, materials.corpus, place.cache, context), key, folder)
     dtype = hardware.dtype(wanted.teacher.precision)
@@ -105,7 +105,7 @@ def teach(place: Workshop, name: str, member: int) -> None:
 
 
 def _member_folder(place: Workshop, wanted: Recipe, materials: Materials, hardware: Hardware, member: Member) -> Path:
-    return place.root / "teachers" / member.fingerprint(wanted, materials.corpus, hardware)
+    return place.root / "teachers" / member.key(wanted, materials.corpus, hardware).entry
 
 
 def learn(place: Workshop, name: str, seed: int) -> None:
@@ -133,7 +133,7 @@ def learn(place: Workshop, name: str, seed: int) -> None:
         answers = labeller.encoder(folder, materials.student_tokens, "test", "fp32", name).logits
     else:
         if soft is None:
-            entry = place.cache / "linear" / linear_key(materials.corpus)
+            entry = place.cache / "linear" / linear_key(materials.corpus).entry
             made = train_linear(materials.corpus, entry, folder, name)
         else:
             made = distil_linear(materials.corpus, soft, folder)

@@ -16,8 +16,6 @@ PAGES = [
     *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
     NOTEBOOK,
 ]
-NOT_YET = {"docs/recipe.md"}
-"""Pages that may still have longer sentences. This one is generated from docstrings that are not rewritten yet."""
 
 
 def markdown(page: str) -> str:
@@ -28,12 +26,7 @@ def markdown(page: str) -> str:
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 
-def marked(page: str) -> object:
-    marks = [pytest.mark.xfail(reason="its docstrings are not rewritten yet", strict=False)] if page in NOT_YET else []
-    return pytest.param(page, marks=marks)
-
-
-@pytest.mark.parametrize("page", [marked(page) for page in PAGES])
+@pytest.mark.parametrize("page", PAGES)
 def test_no_sentence_is_long(page: str) -> None:
     found = long_sentences(markdown(page))
     assert not found, "\n".join(f"{page}: more than 30 words: {sentence}" for sentence in found)

@@ -61,7 +61,7 @@ def test_help_shows_range_and_default(capsys: pytest.CaptureFixture[str], monkey
     out = capsys.readouterr().out
     assert "[a whole number from 4 to 8192; default: 256]" in out
     assert "[required, here or in the recipe]" in out
-    assert "keeping 97 %" in out
+    assert "keeps 97 %" in out
 
 
 def test_without_flags_the_recipe_is_the_presets(recipe_of: Any) -> None:

@@ -56,8 +56,10 @@ def test_every_command_has_help_with_the_common_flags(command: str, capsys: pyte
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     from importlib.metadata import version
 
+    from understudy.runtime.packages import DISTRIBUTION
+
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"understudy {version('understudy')}\n"
+    assert capsys.readouterr().out == f"understudy {version(DISTRIBUTION)}\n"
 
 
 HEAVY = ["torch", "transformers", "datasets", "pandas", "sklearn", "matplotlib"]

@@ -136,7 +136,7 @@ def test_leaks_between_any_two_splits(earlier: str, later: str, words: str) -> N
     splits[later][7] = splits[earlier][3]
     finding = only(examine(**splits), "leaked_texts")
     assert places(finding) == [(later, 8), (earlier, 4)]
-    assert f"of {later} found in {earlier}" in finding.message
+    assert f"in {later} also found in {earlier}" in finding.message
     assert words in finding.message
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy.data.corpus import Corpus, Split, build_corpus, read_tables, stratified_share
+from understudy.data.corpus import Corpus, Split, build_corpus, read_tables
 from understudy.data.tables import Table
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError
@@ -27,55 +27,6 @@ def tables(labels: list[Any], classes: list[str] | None = None) -> dict[str, Tab
 
 def by_text(split: Split, classes: list[str]) -> dict[str, str]:
     return {text: classes[label] for text, label in zip(split.texts, split.labels, strict=True)}
-
-
-# stratified_share
-
-
-@pytest.mark.parametrize(
-    ("counts", "share", "chosen"),
-    [
-        ([12500, 12500], 1000 / 25000, [500, 500]),
-        ([100, 100], 0.1, [10, 10]),
-        ([90, 10], 0.1, [9, 1]),
-        ([95, 5], 0.1, [10, 0]),  # 9.5 and 0.5: round(10.0) in all, the first of equal remainders
-        ([50, 30, 20], 0.25, [13, 7, 5]),  # 12.5, 7.5 and 5: 25 in all
-        ([7, 7, 7], 0.5, [4, 3, 3]),  # 3.5 each: round(10.5) = 10 in all
-        ([1, 1, 98], 0.5, [0, 0, 49]),  # each single text stays in training
-        ([2, 98], 0.9, [1, 88]),
-        ([10], 0.3, [3]),
-        ([3, 3], 0.01, [0, 0]),
-    ],
-)
-def test_how_many_of_each_class(counts: list[int], share: float, chosen: list[int]) -> None:
-    labels = np.repeat(np.arange(len(counts)), counts)
-    found = stratified_share(labels, share, seed=0)
-    assert found.dtype == bool and found.shape == labels.shape
-    assert np.bincount(labels[found], minlength=len(counts)).tolist() == chosen
-
-
-@pytest.mark.parametrize("size", range(1, 200))
-def test_every_count_is_met_exactly(size: int) -> None:
-    labels = np.arange(1000) % 3
-    assert stratified_share(labels, size / 1000, seed=1).sum() == size
-
-
-def test_the_seed_decides_and_nothing_else() -> None:
-    labels = np.arange(200) % 2
-    first, same, other = (stratified_share(labels, 0.2, seed) for seed in (3, 3, 4))
-    assert (first == same).all()
-    assert (first != other).any()
-
-
-def test_rows_are_drawn_from_everywhere() -> None:
-    chosen = np.flatnonzero(stratified_share(np.zeros(1000, dtype=int), 0.2, seed=0))
-    assert 400 < chosen.mean() < 600
-    assert len(set(np.diff(chosen))) > 2
-
-
-def test_class_numbers_may_have_gaps() -> None:
-    labels = np.array([0] * 10 + [7] * 10)
-    assert stratified_share(labels, 0.5, seed=0).sum() == 10
 
 
 # The validation texts

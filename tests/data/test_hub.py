@@ -65,6 +65,7 @@ def test_class_names_and_both_splits(hub: FakeHub, imdb: Path, read: Read) -> No
     assert (unlabelled["texts"], unlabelled["labels"], unlabelled["classes"]) == (["Dull.", "Fine."], None, None)
 
 
+@pytest.mark.acceptance
 def test_what_is_cached_needs_no_hub(hub: FakeHub, imdb: Path, read: Read) -> None:
     hub.add("owner/imdb", imdb, kind="datasets")
     (first,) = read("owner/imdb:train")
@@ -116,6 +117,7 @@ def test_private_and_gated_datasets_need_a_token(hub: FakeHub, imdb: Path, read:
     assert table["labels"] == [0, 1]
 
 
+@pytest.mark.acceptance
 def test_a_wrong_token_is_named(hub: FakeHub, imdb: Path, read: Read) -> None:
     hub.add("owner/imdb", imdb, kind="datasets")
     (refused,) = read("owner/imdb:train", HF_TOKEN="hf_wrong")
@@ -123,6 +125,7 @@ def test_a_wrong_token_is_named(hub: FakeHub, imdb: Path, read: Read) -> None:
     assert "refuses the access token" in refused["message"]
 
 
+@pytest.mark.acceptance
 def test_offline_and_not_cached(hub: FakeHub, imdb: Path, read: Read) -> None:
     hub.add("owner/imdb", imdb, kind="datasets")
     (refused,) = read("owner/imdb:train", HF_HUB_OFFLINE="1")
@@ -140,6 +143,7 @@ def test_no_hub_in_reach(read: Read, tmp_path: Path) -> None:
     assert endpoint in refused["message"] and str(tmp_path / "home" / "datasets") in refused["message"]
 
 
+@pytest.mark.acceptance
 def test_a_hub_that_is_down_is_asked_once(hub: FakeHub, read: Read) -> None:
     hub.status = 503
     (refused,) = read("owner/imdb:train")
@@ -147,6 +151,7 @@ def test_a_hub_that_is_down_is_asked_once(hub: FakeHub, read: Read) -> None:
     assert len(hub.requests) == 1
 
 
+@pytest.mark.acceptance
 def test_a_dataset_without_data_or_with_a_script_or_damaged(hub: FakeHub, tmp_path: Path, read: Read) -> None:
     for name, file in (("empty", "README.md"), ("script", "script.py"), ("damaged", "train.parquet")):
         (tmp_path / name).mkdir()
@@ -164,6 +169,7 @@ def test_a_file_format_is_no_dataset(read: Read, hub: FakeHub) -> None:
     assert hub.requests == []
 
 
+@pytest.mark.acceptance
 def test_texts_that_are_no_strings(hub: FakeHub, tmp_path: Path, read: Read) -> None:
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "train.jsonl").write_text('{"text": ["a", "b"], "label": 1}\n')

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -81,7 +83,7 @@ def test_no_label_column() -> None:
     assert "--data.label" in finding.message
 
 
-@pytest.mark.parametrize(("label", "word"), [(["a", "b"], "'list'"), ({"a": 1}, "'dict'"), (b"a", "'bytes'")])
+@pytest.mark.parametrize(("label", "word"), [(["a", "b"], "'list'"), ({"a": 1}, "'dict'")])
 def test_unsupported_labels(label: Any, word: str) -> None:
     findings = check([*EVEN, label], EVEN)
     assert errors(findings) == ["unsupported_labels"]
@@ -89,6 +91,21 @@ def test_unsupported_labels(label: Any, word: str) -> None:
     assert (finding.count, places(finding)) == (1, [("train", 41)])
     assert word in finding.message
     assert "Multi-label classification (several classes per text) is not supported" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (Decimal("1.50"), "type 'Decimal', such as Decimal('1.50')"),
+        (datetime.date(2024, 1, 1), "type 'date', such as datetime.date(2024, 1, 1)"),
+        (b"a", "type 'bytes', such as b'a'"),
+    ],
+)
+def test_labels_to_convert(label: Any, words: str) -> None:
+    finding = only(check([label] * 40, EVEN), "unsupported_labels")
+    assert (finding.code, finding.count) == ("unsupported_labels", 40)
+    assert words in finding.message
+    assert "Convert the column to strings or integers" in finding.message and "Multi-label" not in finding.message
 
 
 @pytest.mark.parametrize("train", [[0.5, 1.0, 2.25] * 20, ["0.5", "1.0", "2.25"] * 20, [0.5, "1.0", 2.25] * 20])
@@ -128,12 +145,12 @@ def test_mixed_labels(train: list[Any], test: list[Any], count: int, first: tupl
 @pytest.mark.parametrize(
     ("own", "other", "given", "expected"),
     [
-        (["neg", "pos"], ["pos", "neg"], None, ["train: 'neg', 'pos'", "test: 'pos', 'neg'"]),
         (["neg", "pos"], ["neg", "pos", "mid"], None, ["test: 'neg', 'pos', 'mid'"]),
-        (["neg", "pos"], None, ["pos", "neg"], ["train: 'neg', 'pos'", "data.labels: 'pos', 'neg'"]),
+        (["neg", "pos"], ["pos", "neg"], ["bad", "good"], ["train: 'neg', 'pos'", "data.labels: 'bad', 'good'"]),
+        (["neg", "pos"], ["no", "yes"], ["pos", "neg"], ["train: 'neg', 'pos'", "test: 'no', 'yes'"]),
     ],
 )
-def test_class_names_in_two_orders(
+def test_different_class_names(
     own: list[str], other: list[str] | None, given: list[str] | None, expected: list[str]
 ) -> None:
     tables = {"train": table("train", [0, 1] * 20, own), "test": table("test", [0, 1], other)}
@@ -149,6 +166,10 @@ def test_class_names_in_two_orders(
         (["neg", "pos"], None, None),
         (["neg", "pos"], ["neg", "pos"], ["neg", "pos"]),
         (["neg", "pos"], ["neg", "pos"], ["bad", "good"]),
+        # Another order: each source's own names count.
+        (["neg", "pos"], ["pos", "neg"], None),
+        (["neg", "pos"], None, ["pos", "neg"]),
+        (["1", "2"], ["2", "1"], None),
     ],
 )
 def test_class_names_that_agree(own: list[str], other: list[str] | None, given: list[str] | None) -> None:
@@ -183,6 +204,50 @@ def test_similar_labels_across_splits() -> None:
     findings = check(EVEN, ["neg", "POS"])
     assert places(only(findings, "similar_labels")) == [("test", 2)]
     assert errors(findings) == ["unseen_test_class"]
+
+
+ALIKE = [
+    ("caf\xe9", "cafe\u0301", r"'cafe\u0301', 'caf\xe9'"),
+    ("pos", "p\u200bos", r"'pos', 'p\u200bos'"),
+    ("pos", "pos\ufeff", r"'pos', 'pos\ufeff'"),
+    ("in time", "in\xa0 time", r"'in time', 'in\xa0 time'"),
+    ("pos", "\uff50os", r"'pos', '\uff50os'"),
+    ("\u2764", "\u2764\ufe0f", r"'\u2764', '\u2764\ufe0f'"),
+    ("stra\xdfe", "STRASSE", "'STRASSE', 'stra\xdfe'"),
+]
+
+
+@pytest.mark.parametrize(("usual", "odd", "shown"), ALIKE, ids=range(len(ALIKE)))
+def test_labels_that_look_the_same(usual: str, odd: str, shown: str) -> None:
+    train = [usual, "other"] * 20
+    within = only(check([*train, odd], train), "similar_labels")
+    assert places(within) == [("train", 41)]
+    assert shown in within.message
+    across = check(train, [odd, "other"])
+    assert places(only(across, "similar_labels")) == [("test", 1)]
+    unseen = only(across, "unseen_test_class").message
+    assert all(each in unseen for each in shown.split(", "))
+
+
+def test_labels_that_differ_are_not_alike() -> None:
+    findings = check(["a-b", "a b", "ab", "\u0430b", "a_b"] * 20, [])
+    assert "similar_labels" not in [finding.code for finding in findings]
+
+
+@pytest.mark.parametrize(
+    ("train", "classes"), [([0, 1] * 20, ["1", "2"]), ([1, 2, 3] * 20, ["1", "2"]), ([True, False] * 20, ["True", "x"])]
+)
+def test_labels_of_which_only_some_are_class_names(train: list[Any], classes: list[str]) -> None:
+    findings = check(train, train[:2], classes)
+    assert errors(findings) == ["ambiguous_labels"]
+    assert "The classes are '" in only(findings, "ambiguous_labels").message
+
+
+def test_a_class_that_only_another_source_names_is_seen() -> None:
+    tables = {"train": table("train", [0, 1] * 20, ["neg", "pos"]), "test": table("test", [1, 0])}
+    findings = list(check_labels(tables, None))
+    assert [finding.code for finding in findings] == ["balance", "balance"]
+    assert "'pos' 1 (50.0%)" in findings[1].message
 
 
 def test_a_given_name_is_the_spelling_to_use() -> None:

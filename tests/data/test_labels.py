@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given as generated
+from hypothesis import strategies as st
 
-from understudy.data.labels import kind, looks_fractional, normalise, normalise_splits, number_labels
+from understudy.data.labels import (
+    kind,
+    looks_fractional,
+    match_integers,
+    normalise,
+    normalise_splits,
+    number_labels,
+)
 from understudy.data.tables import Table
 from understudy.errors import DataError
 
@@ -34,6 +45,8 @@ def table(labels: list[Any] | None, classes: list[str] | None = None) -> Table:
         (["a"], "unsupported"),
         ({"a": 1}, "unsupported"),
         (b"a", "unsupported"),
+        (Decimal(1), "unsupported"),
+        (datetime.date(2024, 1, 1), "unsupported"),
     ],
 )
 def test_kind(label: Any, expected: str) -> None:
@@ -78,6 +91,18 @@ def test_normalise_keeps_strings_that_are_names() -> None:
     assert normalise(["1", "2"], classes=["1", "2", "3"]) == ["1", "2"]
 
 
+@pytest.mark.parametrize("names", [["True", "False"], ["false", "true"], ["FALSE", "other", "TRUE"]])
+def test_booleans_are_names_where_classes_are_called_like_them(names: list[str]) -> None:
+    found = normalise([True, False, None], names)
+    assert [str(label).lower() for label in found] == ["true", "false", "none"]
+    assert set(found) - {None} <= set(names)
+
+
+def test_booleans_of_which_one_is_a_name_are_refused() -> None:
+    with pytest.raises(DataError, match=r"class names \('True'\), and others are not \('False'\)"):
+        normalise([True, False], ["True", "No"])
+
+
 def test_normalise_makes_integers_of_strings_that_are_not_names() -> None:
     assert normalise(["0", "1"], classes=["neg", "pos"]) == [0, 1]
 
@@ -112,6 +137,23 @@ def test_a_table_without_labels_has_missing_ones() -> None:
         (["a", "b"], None, ["b", "a", "c"], ["b", "a", "c"], [1, 0]),
         (["1", "2"], None, ["2", "1"], ["2", "1"], [1, 0]),
         (["1", "0"], None, ["neg", "pos"], ["neg", "pos"], [1, 0]),
+        # Integers that are class names
+        ([1, 2], None, ["1", "2"], ["1", "2"], [0, 1]),
+        ([1], None, ["1", "2"], ["1", "2"], [0]),
+        ([0, 1], None, ["1", "0"], ["1", "0"], [1, 0]),
+        ([-1, 1], None, ["1", "-1"], ["1", "-1"], [1, 0]),
+        ([1.0, 2.0], None, ["1", "2"], ["1", "2"], [0, 1]),
+        (["1.0", "2.0"], None, ["2", "1"], ["2", "1"], [1, 0]),
+        ([1.0, 2.0], None, ["1.0", "2.0"], ["1.0", "2.0"], [0, 1]),
+        ([np.int64(2), np.int8(1)], None, ["1", "2"], ["1", "2"], [1, 0]),
+        ([True, False], None, ["1", "0"], ["1", "0"], [0, 1]),
+        ([True, False], None, ["True", "False"], ["True", "False"], [0, 1]),
+        ([True, False], None, ["no", "yes"], ["no", "yes"], [1, 0]),
+        # A source that names its integers
+        ([0, 1], ["1", "2"], None, ["1", "2"], [0, 1]),
+        ([0, 1], ["1", "2"], ["2", "1"], ["2", "1"], [1, 0]),
+        ([0, 1], ["neg", "pos"], ["pos", "neg"], ["pos", "neg"], [1, 0]),
+        ([0, 2], ["neg", "mid", "pos"], ["pos", "neg"], ["pos", "neg"], [1, 0]),
     ],
 )
 def test_number_labels(
@@ -129,9 +171,52 @@ def test_splits_share_their_numbers() -> None:
     assert numbered["test"].tolist() == [2]
 
 
+def test_splits_whose_sources_number_their_classes_in_two_orders() -> None:
+    tables = {"train": table([0, 1], ["neg", "pos"]), "test": table([0, 1], ["pos", "neg"]), "other": table([1, 0])}
+    names, numbered = number_labels(tables)
+    assert names == ["neg", "pos"]
+    assert {split: numbers.tolist() for split, numbers in numbered.items()} == {
+        "train": [0, 1],
+        "test": [1, 0],
+        "other": [1, 0],
+    }
+
+
+@generated(st.lists(st.integers(-20, 20), min_size=1), st.permutations([str(number) for number in range(-20, 21)]))
+def test_integers_that_are_all_names_are_read_by_name(integers: list[int], names: list[str]) -> None:
+    found = match_integers(integers, names)
+    assert {names[number] for number in found.values()} == {str(integer) for integer in integers}
+    assert all(names[number] == str(integer) for integer, number in found.items())
+
+
+@generated(st.lists(st.integers(-9, 9)), st.lists(st.text("abc-", min_size=1), min_size=2, unique=True))
+def test_integers_of_which_none_is_a_name_are_indices(integers: list[int], names: list[str]) -> None:
+    assert match_integers(integers, names) == {each: each for each in integers if 0 <= each < len(names)}
+
+
+@generated(
+    st.sets(st.integers(0, 9), min_size=1),
+    st.sets(st.integers(10, 19), min_size=1),
+    st.permutations([str(number) for number in range(10)]),
+)
+def test_integers_of_which_some_are_names_are_refused(named: set[int], others: set[int], names: list[str]) -> None:
+    with pytest.raises(DataError, match="Use class names for all labels") as caught:
+        match_integers(named | others, names)
+    assert str(min(named)) in str(caught.value) and str(min(others)) in str(caught.value)
+
+
+def test_a_name_written_with_a_point_is_second_choice() -> None:
+    assert match_integers([1], ["1.0", "1"]) == {1: 1}
+    assert match_integers([1], ["2", "1.0"]) == {1: 1}
+    assert match_integers([1], ["01", "x"]) == {1: 1}  # another name, so 1 is an index
+
+
 @pytest.mark.parametrize(
     ("labels", "given", "words"),
     [
+        ([0, 1], ["1", "2"], r"Some labels are class names \(1\), and others are not \(0\). The classes are '1', '2'"),
+        ([1, 2, 3], ["1", "2"], r"class names \(1, 2\), and others are not \(3\)"),
+        (["cafe\u0301"], ["bar", "caf\xe9"], r"has the label 'cafe\\u0301': expected one of bar, 'caf\\xe9', or"),
         (["a", None], None, "test row 2 has no label"),
         (["a", "c"], ["a", "b"], "test row 2 has the label 'c'.*a, b"),
         ([0, 2], ["a", "b"], "test row 2 has the label 2.*from 0 to 1"),

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from understudy.data.near_duplicates import Shingler, near_duplicates
+from understudy.data.near_duplicates import Shingler, near_duplicate_groups, near_duplicates
 
 WORDS = [f"word{number}" for number in range(5000)]
 
@@ -121,3 +121,26 @@ def test_a_stranger_with_a_rare_passage_does_not_hide_a_large_family() -> None:
         references = [" ".join([*template, f"number{number}"]) for number in range(30)] + [" ".join(other + tail)]
         found = match([" ".join(template + tail)], references)
         assert list(found) == [0] and found[0] < 30, seed
+
+
+def groups(texts: list[str]) -> list[int]:
+    shingler = Shingler()
+    return near_duplicate_groups([shingler(text) for text in texts]).tolist()
+
+
+def test_groups_are_near_duplicates_and_theirs() -> None:
+    words = prose(0, 100)
+    chain = [" ".join(words[start : start + 60]) for start in range(0, 40, 8)]  # each is similar to the next only
+    other = " ".join(prose(1))
+    assert match([chain[0]], [chain[-1]]) == {}
+    assert groups([other, *chain, "one two", other + " again", "One, two."]) == [0, 1, 1, 1, 1, 1, 2, 0, 2]
+
+
+def test_groups_of_nothing() -> None:
+    assert groups([]) == []
+    assert groups(["", ":)", "a"]) == [0, 1, 2]
+
+
+def test_many_copies_are_one_group() -> None:
+    text = " ".join(prose(0))
+    assert set(groups([f"{text} {row}" for row in range(200)])) == {0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,32 @@ def test_columns_as_predict_writes_them(corpus: Corpus, tmp_path: Path) -> None:
     content |= {"bad": ["no"] * 4, "good": ["number"] * 4}  # the user's own columns
     content["text"] = content.pop("text")
     assert found(read(tmp_path / "answers.csv", content, corpus), corpus) == pytest.approx(EXPECTED)
+
+
+@pytest.mark.parametrize("prefix", ["", "probability_", "probability_LABEL_"])
+def test_columns_with_the_numbers_of_the_classes(
+    prefix: str, corpus: Corpus, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = rows()
+    content = {f"{prefix}1": content.pop("good"), f"{prefix}0": content.pop("bad"), **content}
+    assert found(read(tmp_path / "scores.csv", content, corpus), corpus) == pytest.approx(EXPECTED)
+    assert f"the columns {prefix}0, {prefix}1 of" in caplog.text and "are read as bad, good" in caplog.text
+
+
+def test_numbers_that_are_class_names_are_read_by_name(corpus: Corpus, tmp_path: Path) -> None:
+    content = rows()
+    content = {"probability_1": content.pop("bad"), "probability_0": content.pop("good"), **content}
+    corpus = replace(corpus, classes=["1", "0"])
+    assert found(read(tmp_path / "scores.csv", content, corpus), corpus) == pytest.approx(EXPECTED)
+
+
+def test_numbers_of_which_only_some_are_class_names_are_refused(corpus: Corpus, tmp_path: Path) -> None:
+    content = rows()
+    content = {"probability_0": content.pop("bad"), "probability_1": content.pop("good"), **content}
+    with pytest.raises(DataError, match="has no column 'probability_2'"):
+        read(tmp_path / "scores.csv", content, replace(corpus, classes=["1", "2"]))
+    with pytest.raises(DataError, match=r"class names \(1\), and others are not \(0\)"):
+        read(tmp_path / "scores.csv", content, replace(corpus, classes=["1.0", "2.0"]))
 
 
 def test_rows_are_found_by_id_rather_than_by_text(corpus: Corpus, tmp_path: Path) -> None:

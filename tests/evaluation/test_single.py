@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
+from understudy.data.frames import as_table
+from understudy.data.sources import read
 from understudy.data.tables import Table
 from understudy.errors import DataError
-from understudy.evaluation.single import SingleEvaluation, evaluate, evaluate_model
+from understudy.evaluation.single import SingleEvaluation, evaluate, evaluate_model, matched_labels
 from understudy.inference.classifier import Classifier
 from understudy.inference.opening import open_classifier
 
@@ -105,7 +108,7 @@ def test_integers_that_the_model_does_not_have(classifier: Classifier, tmp_path:
 
 
 def test_strings_and_integers_together(classifier: Classifier, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected one or the other"):
+    with pytest.raises(DataError, match="expected one type"):
         measure(classifier, write(tmp_path / "data.jsonl", ["negative", 1] * 12))
 
 
@@ -146,6 +149,47 @@ def test_the_same_names_in_another_order_are_matched_by_name(classifier: Classif
     expected = measure(classifier, write(tmp_path / "data.jsonl", true))
     found = measure(classifier, named(["positive", "negative"], [1 - label for label in true]))
     assert (found.data, found.metrics) == ("hub", expected.metrics)
+
+
+@pytest.mark.parametrize(
+    ("classes", "values", "expected"),
+    [
+        (["1", "2"], [1, 2] * 12, [0, 1] * 12),
+        (["1", "2"], [1] * 24, [0] * 24),
+        (["1", "2"], ["2", "1"] * 12, [1, 0] * 12),
+        (["1", "0"], [0, 1] * 12, [1, 0] * 12),
+        (["1", "-1"], [-1.0, 1.0] * 12, [1, 0] * 12),
+        (["True", "False"], [True, False] * 12, [0, 1] * 12),
+    ],
+)
+def test_integers_that_are_class_names_are_matched_by_name(
+    classes: list[str], values: list[Any], expected: list[int], tmp_path: Path
+) -> None:
+    table = read(write(tmp_path / "data.jsonl", values))
+    assert matched_labels(table, "data", classes, "model").tolist() == expected
+
+
+def test_integers_of_which_only_some_are_class_names_are_refused() -> None:
+    with pytest.raises(DataError, match=r"class names \(1\), and others are not \(0\)"):
+        matched_labels(Table("data", TEXTS, [0, 1] * 12), "data", ["1", "2"], "model")
+
+
+def test_a_source_that_names_some_classes_is_matched_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    table = named(["positive", "negative"], [0, 1] * 12)
+    with caplog.at_level(logging.WARNING, "understudy"):
+        assert matched_labels(table, "hub", ["neutral", *NAMES], "model").tolist() == [2, 1] * 12
+    assert not caplog.records
+    with pytest.raises(DataError, match="has the label 'neutral'"):
+        matched_labels(named(["neutral", *NAMES], [0, 1] * 12), "hub", NAMES, "model")
+
+
+@pytest.mark.parametrize("kind", ["Int64", "int8", "Float64"])
+def test_numbers_of_pandas(kind: str) -> None:
+    frame = pd.DataFrame({"text": TEXTS, "label": pd.array([1, 2] * 12, dtype=kind)})
+    assert matched_labels(as_table(frame), "frame", ["2", "1"], "model").tolist() == [1, 0] * 12
+    frame.loc[2, "label"] = pd.NA if kind != "int8" else 3
+    with pytest.raises(DataError, match=r"row 3 has no label|others are not \(3\)"):
+        matched_labels(as_table(frame), "frame", ["2", "1"], "model")
 
 
 def test_a_table_without_labels_or_rows_is_refused(classifier: Classifier) -> None:

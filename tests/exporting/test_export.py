@@ -117,6 +117,7 @@ def test_an_export_replaces_an_export_and_nothing_else(finished: Any, tmp_path: 
     assert (tmp_path / "mine" / "thesis.txt").is_file()
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("converted")
 def test_a_folder_outside_of_a_run_needs_a_place_and_for_int8_texts(
     finished: Any, tmp_path: Path, anything_goes: Limits
@@ -140,6 +141,7 @@ def test_models_that_run_without_pytorch_are_not_exported(finished: Any, exporte
             export(model, out=tmp_path / "out")
 
 
+@pytest.mark.acceptance
 def test_a_static_student_can_be_exported(make_model: Callable[..., Path], tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 

@@ -21,6 +21,14 @@ def classifier(make_model: Callable[..., Path]) -> Classifier:
     return open_classifier(make_model("model", ["negative", "positive"]), device="cpu")
 
 
+@pytest.fixture(scope="session")
+def exports(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    from understudy.exporting.export import export
+
+    folder = tmp_path_factory.mktemp("exports")
+    return {name: export(finished.out, "fp32", name, folder / name).folder for name in ("openvino", "onnx")}  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows that do not end where chunks do."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from understudy.errors import DataError
 from understudy.inference import bulk
 from understudy.inference.classifier import Classifier
 from understudy.inference.opening import open_classifier
+from understudy.runtime.packages import versions
 
 
 def _another_input(source: Path, _: Path, __: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -50,8 +50,7 @@ def _another_window(_: Path, __: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
 
 
 def _another_version(_: Path, __: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    version = importlib.metadata.version
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0" if name == "torch" else version(name))
+    monkeypatch.setattr(bulk, "versions", lambda names: versions(names) | {"torch": "0"})
     return {}
 
 

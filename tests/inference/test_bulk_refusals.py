@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tables import FORMATS, TEXTS, entries, write
+from understudy.data.blocks import Block
 from understudy.errors import DataError, UserError
 from understudy.inference import bulk, rows
 from understudy.inference.bulk import predict_file
@@ -30,6 +31,8 @@ from understudy.inference.classifier import Classifier
         ("folder.csv", "is a folder. Name a file, such as"),
         ("in.csv", "is the input itself"),
         ("in.csv/out.csv", "is a file, not a folder"),
+        ("/proc/out.csv", "no file can be created in /proc"),
+        ("/proc/new/out.csv", "no file can be created in /proc"),
     ],
 )
 def test_odd_outputs_are_refused_before_any_work(
@@ -95,7 +98,7 @@ def test_only_a_window_or_two_are_alive(
     alive: weakref.WeakValueDictionary[int, _Text] = weakref.WeakValueDictionary()
     most = made = 0
 
-    def many(_: Path) -> Iterator[dict[str, list[Any]]]:
+    def many(_: Path) -> Iterator[Block]:
         nonlocal most, made
         for _ in range(50):
             column = [_Text("good film"), _Text("bad")]
@@ -103,10 +106,10 @@ def test_only_a_window_or_two_are_alive(
                 made += 1
                 alive[made] = cell
             most = max(most, len(alive))
-            yield {"text": column}
+            yield Block({"text": column})
 
     source = write(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS}))
-    monkeypatch.setattr(rows, "chunks", many)
+    monkeypatch.setattr(rows, "blocks", many)
     monkeypatch.setattr(bulk, "WINDOW", 5)
     assert predict_file(classifier, source, tmp_path / f"out.{output}") == 100
     assert made == 200  # each of the two passes

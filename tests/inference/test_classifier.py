@@ -272,4 +272,5 @@ def test_it_is_a_fitted_estimator(classifier: Classifier) -> None:
     assert classifier.classes_.tolist() == NAMES
     assert cross_val_score(frozen, texts, labels, cv=2).tolist() == [1.0, 1.0]
     assert cross_val_predict(frozen, texts, labels, cv=2).tolist() == labels
-    assert classifier.score(TEXTS, [*labels[:3], "none", "none", "none"]) == 0.5
+    wrong = [NAMES[NAMES.index(label) - 1] for label in labels[3:6]]
+    assert classifier.score(TEXTS, [*labels[:3], *wrong]) == 0.5

@@ -22,14 +22,6 @@ from understudy.storage.files import file_sha256
 TEXTS = ["good film", "bad"]
 
 
-@pytest.fixture(scope="session")
-def exports(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    from understudy.exporting.export import export
-
-    folder = tmp_path_factory.mktemp("exports")
-    return {name: export(finished.out, "fp32", name, folder / name).folder for name in ("openvino", "onnx")}  # type: ignore[arg-type]
-
-
 @pytest.fixture
 def folder(exports: dict[str, Path], tmp_path: Path) -> Path:
     """An OpenVINO export that a test may change."""

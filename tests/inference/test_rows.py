@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from understudy.data import files
+from understudy.data.blocks import Block
 from understudy.errors import DataError
 from understudy.inference.rows import Window, read_lines, stream_texts, windows
 
@@ -31,7 +32,7 @@ def test_windows_depend_neither_on_chunks_nor_on_files(
     found = list(windows(str(tmp_path / "*.jsonl"), "text", 3))
     assert [window.texts for window in found] == [["0", "1", "2"], ["3", "4", "5"], ["6", "7", "8"], ["9"]]
     numbers = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
-    assert [window.chunks for window in found] == [
+    assert [[block.columns for block in window.blocks] for window in found] == [
         [{"text": window.texts, "n": own}] for window, own in zip(found, numbers, strict=True)
     ]
 
@@ -42,28 +43,28 @@ def test_only_the_last_window_may_be_smaller(rows: int, sizes: list[int], tmp_pa
     assert [len(window.texts) for window in windows(str(tmp_path / "in.csv"), "text", 3)] == sizes
 
 
-def test_rows_with_other_columns_stay_chunks_of_their_own(tmp_path: Path) -> None:
+def test_rows_with_other_columns_stay_blocks_of_their_own(tmp_path: Path) -> None:
     write(tmp_path / "1.jsonl", {"text": "a", "n": 1}, {"text": "b", "n": 2})
     write(tmp_path / "2.jsonl", {"n": 3, "text": "c"})
     write(tmp_path / "3.jsonl", {"text": "d"})
     (window,) = windows(str(tmp_path / "*.jsonl"), "text", 9)
     assert window.texts == ["a", "b", "c", "d"]
-    assert [list(chunk) for chunk in window.chunks] == [["text", "n"], ["n", "text"], ["text"]]
-    answered = list(window.chunks_with({"label": [0, 1, 2, 3]}))
+    assert [list(block.columns) for block in window.blocks] == [["text", "n"], ["n", "text"], ["text"]]
+    answered = [(block.columns, added) for block, added in window.blocks_with({"label": [0, 1, 2, 3]})]
     assert answered == [
-        {"text": ["a", "b"], "n": [1, 2], "label": [0, 1]},
-        {"n": [3], "text": ["c"], "label": [2]},
-        {"text": ["d"], "label": [3]},
+        ({"text": ["a", "b"], "n": [1, 2]}, {"label": [0, 1]}),
+        ({"n": [3], "text": ["c"]}, {"label": [2]}),
+        ({"text": ["d"]}, {"label": [3]}),
     ]
 
 
-def test_the_readers_chunks_stay_unchanged() -> None:
-    chunk = {"text": ["a"]}
+def test_the_readers_blocks_stay_unchanged() -> None:
+    first, second = Block({"text": ["b"]}), Block({"text": ["a"]})
     window = Window()
-    window.add({"text": ["b"]}, ["b"])
-    window.add(chunk, ["a"])
+    window.add(first, ["b"])
+    window.add(second, ["a"])
     assert window.texts == ["b", "a"]
-    assert chunk == {"text": ["a"]}
+    assert (first, second) == (Block({"text": ["b"]}), Block({"text": ["a"]}))
 
 
 # Texts alone

@@ -254,15 +254,42 @@ def test_a_damaged_shard_is_computed_again(
     assert again.computed == 2 and np.array_equal(again.logits, right.logits)
 
 
-def test_the_key_stays_the_same() -> None:
-    """If these names or values change, all cached logits are lost."""
-    many = Answering("m", "t", 8, 0, Hardware("cpu", 1, "openvino"), "fp32").key(tokens=20)
+def test_what_the_key_names() -> None:
+    """If these names change, all cached logits are lost."""
+    many = Answering("m", "t", 8, 0, Hardware("cpu", 1, "openvino"), "fp32").key("openvino")
+    assert set(many.pop("versions")) == {"torch", "transformers", "tokenizers", "openvino"}
     assert many == {
         "model": "m",
         "tokenizer": "t",
         "max_length": 8,
+        "device": "cpu",
         "dtype": "fp32",
         "engine": "openvino",
+        "code": 1,
         "step": 16,
     }
-    assert Answering("m", "t", 8, 0, CPU, "fp32").key(tokens=20) == many | {"engine": "pytorch", "step": 1}
+    other = Answering("m", "t", 8, 0, CPU, "fp32").key("pytorch")
+    assert "openvino" not in other.pop("versions") and other == many | {"engine": "pytorch", "step": 1}
+
+
+def test_the_engine_that_computed_names_the_logits_and_not_the_planned_one(
+    folder: Path, compute: Callable[..., StoredLogits], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, planned = load_classifier(folder), Hardware("cpu", 1, "openvino")
+    opened: list[str] = []
+
+    def left_aside(*_: Any) -> Any:
+        opened.append("pytorch")
+        return PyTorchEngine(model, CPU, "fp32")
+
+    monkeypatch.setattr(store_module, "open_engine", left_aside)
+    first = compute(model, hardware=planned)
+    assert (first.engine, first.computed) == ("pytorch", len(TEXTS))
+    again = compute(model, hardware=planned)
+    assert (again.engine, again.computed) == ("pytorch", 0) and opened == ["pytorch"]
+    assert compute(model).computed == 0  # where PyTorch was planned they are the same logits
+    (fallback,) = (tmp_path / "cache" / "logits").rglob("fallback.json")
+    fallback.write_text("{")
+    monkeypatch.undo()
+    exact = compute(model, hardware=planned)
+    assert (exact.engine, exact.computed) == ("openvino", len(TEXTS))

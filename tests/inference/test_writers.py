@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from understudy.data.blocks import Block
 from understudy.data.files import Chunk, chunks
 from understudy.errors import DataError
 from understudy.inference.writers import Types, writer
@@ -32,7 +33,7 @@ STRANGE = [
 def write(path: Path, kind: str, written: list[Chunk], **options: Any) -> None:
     with writer(path, kind, list(written[0]), **options) as put:
         for chunk in written:
-            put(chunk)
+            put(Block(chunk), {})
 
 
 def read(path: Path) -> Chunk:
@@ -85,8 +86,8 @@ def test_json_writes_a_date_as_text(tmp_path: Path) -> None:
 
 def test_a_column_that_a_chunk_lacks_has_no_values_there(tmp_path: Path) -> None:
     with writer(tmp_path / "out.csv", "csv", ["a", "b"]) as put:
-        put({"b": ["1"]})
-        put({"b": ["2"], "a": ["3"]})
+        put(Block({"b": ["1"]}), {})
+        put(Block({"b": ["2"], "a": ["3"]}), {})
     assert (tmp_path / "out.csv").read_text() == "a,b\n,1\n3,2\n"
 
 

@@ -31,6 +31,11 @@ def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
+def change_config(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
 # Configs
 
 
@@ -48,7 +53,7 @@ def test_a_config_that_transformers_cannot_open(make_model: MakeModel, changes: 
     folder = make_model()
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changes))
-    with pytest.raises(ModelError, match=r"has no config\.json that can be opened"):
+    with pytest.raises(ModelError, match=r"The config\.json in .* cannot be opened"):
         load_config(folder)
 
 
@@ -63,7 +68,7 @@ def test_a_tokenizer(make_model: MakeModel) -> None:
 def test_a_damaged_tokenizer(make_model: MakeModel, content: str) -> None:
     folder = make_model()
     (folder / "tokenizer.json").write_text(content)
-    with pytest.raises(ModelError, match="has no tokenizer that can be opened"):
+    with pytest.raises(ModelError, match=r"The tokenizer in .* cannot be opened"):
         load_tokenizer(folder)
 
 
@@ -128,6 +133,26 @@ def test_the_same_number_of_classes_keeps_the_head(make_model: MakeModel) -> Non
     assert model.config.id2label == {0: "no", 1: "yes"}
 
 
+@pytest.mark.parametrize("classes", [None, ["no", "yes"]])
+def test_a_head_that_is_missing_is_not_made_up(make_model: MakeModel, classes: list[str] | None) -> None:
+    folder = make_model(classes=["no", "yes"])
+    change_weights(folder, lambda weights: [weights.pop(f"classifier.{name}") for name in ("weight", "bias")])
+    with pytest.raises(
+        ModelError, match=r"wrong shape, for classifier\.bias and 1 more\. Expected a classifier with 2"
+    ):
+        load_classifier(folder, classes)
+
+
+@pytest.mark.parametrize("classes", [None, ["a", "b"], ["a", "b", "c"]])
+def test_a_head_that_does_not_fit_the_names(make_model: MakeModel, classes: list[str] | None) -> None:
+    folder = make_model(classes=["no", "yes"])
+    change_config(folder, id2label={"0": "a", "1": "b", "2": "c"})
+    with pytest.raises(
+        ModelError, match=r"names 3 classes, but the head has 2|a classifier with 3 classes, as id2label"
+    ):
+        load_classifier(folder, classes)
+
+
 def test_a_language_model_has_no_pooler(make_model: MakeModel) -> None:
     folder = make_model()
     change_weights(folder, lambda weights: [weights.pop(f"pooler.dense.{name}") for name in ("weight", "bias")])
@@ -152,7 +177,10 @@ def test_attention_dropout(make_model: MakeModel, dropout: float) -> None:
 
 
 def test_an_encoder_without_classes_is_no_classifier(make_model: MakeModel) -> None:
-    with pytest.raises(ModelError, match=r"no fitting weights for classifier\.bias and 1 more\. Expected a fine-tuned"):
+    with pytest.raises(
+        ModelError,
+        match=r"weights are missing, or have the wrong shape, for classifier\.bias and 1 more\. Expected a fine-tuned",
+    ):
         load_classifier(make_model())
 
 
@@ -161,7 +189,7 @@ def test_weights_that_are_not_there_are_not_made_up(make_model: MakeModel, class
     folder = make_model(classes=["no", "yes"])
     name = "bert.encoder.layer.1.output.dense.weight"
     change_weights(folder, lambda weights: weights.pop(name))
-    with pytest.raises(ModelError, match=f"no fitting weights for {name}"):
+    with pytest.raises(ModelError, match=f"weights are missing, or have the wrong shape, for {name}"):
         load_classifier(folder, classes)
 
 
@@ -169,7 +197,9 @@ def test_weights_of_another_size_are_not_made_up(make_model: MakeModel) -> None:
     folder = make_model()
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": config["vocab_size"] + 5}))
-    with pytest.raises(ModelError, match=r"no fitting weights for bert\.embeddings\.word_embeddings\.weight"):
+    with pytest.raises(
+        ModelError, match=r"weights are missing, or have the wrong shape, for bert\.embeddings\.word_embeddings\.weight"
+    ):
         load_classifier(folder, ["a", "b"])
 
 
@@ -197,6 +227,35 @@ def test_a_family_that_classifies_no_text(make_model: MakeModel) -> None:
 def test_classifier_labels(make_model: MakeModel) -> None:
     assert classifier_labels(make_model("encoder")) is None
     assert classifier_labels(make_model("classifier", classes=["b", "a", "c"])) == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"id2label": {"1": "no", "2": "yes"}}, "has the numbers 1, 2; expected 0 to 1"),
+        ({"id2label": {"0": "no", "2": "yes"}}, "has the numbers 0, 2; expected 0 to 1"),
+        ({"id2label": {"-1": "no", "0": "yes"}}, "has the numbers -1, 0; expected 0 to 1"),
+        ({"id2label": {"0": "no", "00": "yes"}}, "has the numbers 0, 00; expected 0 to 1"),
+        ({"id2label": {}}, "has the numbers none; expected 0 to 0"),
+        ({"id2label": {"0": "no", "1": "no"}}, "names two classes 'no'; expected different names"),
+        ({"num_labels": 3}, "has the numbers 0, 1 and num_labels = 3; expected 0 to 2"),
+        ({"id2label": {"0": "no", "1": " "}}, "has the name ' '; expected a string"),
+        ({"id2label": {"0": 0, "1": 1}}, "has the name 0; expected a string"),
+    ],
+)
+def test_classes_that_are_not_named_properly(make_model: MakeModel, changes: dict[str, Any], words: str) -> None:
+    folder = make_model(classes=["no", "yes"])
+    change_config(folder, **changes)
+    for opened in (classifier_labels, load_classifier, lambda folder: load_classifier(folder, ["no", "yes"])):
+        with pytest.raises(ModelError, match=f"config.json: id2label {words}.* Correct it there"):
+            opened(folder)
+
+
+def test_an_encoders_names_are_not_looked_at(make_model: MakeModel) -> None:
+    folder = make_model()
+    change_config(folder, id2label={"1": "no", "2": "no"})
+    assert classifier_labels(folder) is None
+    assert load_classifier(folder, ["a", "b"]).config.id2label == {0: "a", 1: "b"}
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_a_file_is_no_model(tmp_path: Path) -> None:
 def test_a_folder_that_lacks_a_file(make_model: MakeModel, missing: str) -> None:
     folder = make_model()
     (folder / missing).unlink()
-    with pytest.raises(ModelError, match=r"is no model folder: expected config\.json and model\.safetensors"):
+    with pytest.raises(ModelError, match=r"is not a model folder: expected config\.json and model\.safetensors"):
         resolve(str(folder))
 
 

@@ -91,7 +91,7 @@ def test_fewer_than_are_used_keeps_the_most_used(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_number_too_small_for_the_characters(kind: str) -> None:
     tokenizer = trained(kind)
-    with pytest.raises(ModelError, match=r"student.vocabulary = 6: expected at least \d+"):
+    with pytest.raises(ModelError, match=r"student.vocabulary = 6 is too small: \d+ special tokens"):
         prune_vocabulary(tokenizer, counts(tokenizer, TEXTS), 6)
 
 
@@ -151,5 +151,5 @@ def test_an_embedding_that_is_smaller_than_the_tokenizer(tmp_path: Path) -> None
     tokenizer = trained("wordpiece")
     model = load_classifier(write_family(tmp_path, "bert", CLASSES))
     vocabulary = prune_vocabulary(tokenizer, counts(tokenizer, TEXTS), len(tokenizer))
-    with pytest.raises(ModelError, match="the model's embedding only 30 rows"):
+    with pytest.raises(ModelError, match="the model's embedding has only 30 rows"):
         prune_embeddings(model, vocabulary)

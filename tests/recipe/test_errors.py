@@ -132,8 +132,8 @@ def test_everything_is_reported_at_once() -> None:
 def test_an_empty_recipe_names_what_it_needs() -> None:
     assert message({}).splitlines()[1:] == [
         "  data.train: required: Source of the labelled training texts.",
-        "  data.test: required: Source of the labelled test texts; used for the final figures only.",
-        "  student: required: The small model that learns. Give `model` or `layers`.",
+        "  data.test: required: Source of the labelled test texts, which are used for the final scores only.",
+        "  student: required: The small model. Give either `model` or `layers`.",
     ]
 
 
@@ -144,11 +144,11 @@ def test_an_empty_recipe_names_what_it_needs() -> None:
         (
             {"model": "small", "layers": 3},
             "expected one of student.model and student.layers, got both ('small' and 3). "
-            "Leave one out; --student.layers none drops the file's",
+            "Leave one out; --student.layers none removes the one in the file",
         ),
         (
             {"layers": 3, "revision": "main"},
-            "student.revision is 'main', but belongs to student.model, which is not given",
+            "student.revision is 'main', but student.model is missing. Give both, or leave the revision out",
         ),
     ],
 )
@@ -201,7 +201,7 @@ def test_not_utf8(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert load_error(tmp_path) == f"{tmp_path} is a folder: expected a TOML file or a preset. Give the file itself."
+    assert load_error(tmp_path) == f"{tmp_path} is a folder: expected a TOML file or a preset. Give a file."
     (tmp_path / "recipe.toml").touch()
     assert load_error(tmp_path).endswith(f"Give {tmp_path / 'recipe.toml'}.")
 
@@ -220,7 +220,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    assert load_error(path) == f"{path} cannot be read: Permission denied. Give a TOML file that can."
+    assert load_error(path) == f"{path} cannot be read: Permission denied. Give a readable TOML file."
 
 
 @pytest.mark.parametrize("place", [{"seed": 2**32 - 2}, {"student": {"layers": 3, "seed": 2**32 - 2}}])
@@ -228,6 +228,6 @@ def test_more_seeds_than_there_are(place: dict[str, Any]) -> None:
     Recipe.from_mapping({**VALID, "seeds": 2, **place})
     text = message({**VALID, "seeds": 3, **place})
     assert text.splitlines()[1:] == [
-        "  student: seeds is 3, counted from 4294967294, but the largest seed is 4294967295. Give fewer, or a smaller "
-        "student.seed"
+        "  student: seeds is 3, counted from 4294967294, but the largest seed is 4294967295. Choose fewer seeds, "
+        "or a smaller student.seed"
     ]

@@ -202,6 +202,7 @@ def test_no_name_covers_another_or_is_cut(
             assert along < pitch
 
 
+@pytest.mark.acceptance
 def test_a_matrix_has_its_room_whatever_the_names_are(imdb: Metrics, tmp_path: Path, axes: list[Axes]) -> None:
     for names in NAMES.values():
         for count in (2, 3, 6, 12, 20):

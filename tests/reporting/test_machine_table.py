@@ -38,7 +38,9 @@ FOUND = Diagnosis(
 
 
 def entry(kind: Kind = "teachers", days: float = 3, path: Path | None = None, runs: tuple[str, ...] = ()) -> Entry:
-    return Entry(kind, path or Path("/cache") / kind / ("ab" * 16), 5000, NOW - timedelta(days=days), runs)
+    return Entry(
+        kind, path or Path("/cache") / kind / ("ab" * 16), 5000, datetime.now(UTC) - timedelta(days=days), runs
+    )
 
 
 def lines(show: Callable[[Any, Console], None], content: object) -> list[str]:

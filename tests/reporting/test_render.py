@@ -88,6 +88,7 @@ def test_a_run_from_before_there_were_reports_gets_one_and_keeps_its_figures(
     assert "another machine&#39;s" in (finished_copy.out / "report" / "report.html").read_text()
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("no_charts")
 def test_texts_left_out_by_the_recipe_stay_out_after_a_report_with_them(finished_copy: Any) -> None:
     found = Evidence.read(finished_copy.out)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from understudy.errors import DataError, GateRefused, MissingExtra, RunDirectoryError, UserError
-from understudy.inference import engines
+from understudy.inference import openvino_engine
 from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.ngrams import LinearClassifier
 from understudy.inference.opening import open_classifier
@@ -151,6 +151,7 @@ def test_the_reference_is_a_batch_of_128_padded_to_the_maximum_length(
 # Committees, and teachers with given scores
 
 
+@pytest.mark.acceptance
 def test_a_committee_is_all_of_its_members(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.move(run / "teacher", run / "members")
     shutil.copytree(run / "members", run / "teacher" / "1")
@@ -165,6 +166,7 @@ def test_a_committee_is_all_of_its_members(run: Path, monkeypatch: pytest.Monkey
     assert plain.side.bytes == alone + linear.bytes
 
 
+@pytest.mark.acceptance
 def test_a_teacher_whose_scores_were_given_has_no_speed(run: Path) -> None:
     with_recipe(run, scores="scores.csv")
     found = benchmark(run, exports=[], **FEW)
@@ -218,7 +220,7 @@ def test_an_export_whose_runtime_is_not_installed_is_left_out(run: Path, monkeyp
     def missing() -> None:
         raise MissingExtra("openvino", "distill", "The engine openvino")
 
-    monkeypatch.setattr(engines, "_openvino", missing)
+    monkeypatch.setattr(openvino_engine, "_openvino", missing)
     found = benchmark(run, exports=[], **FEW)
     assert sides(found) == [*PYTORCH, *CONTROLS]
     (skipped,) = found.skipped

@@ -17,6 +17,7 @@ from understudy.errors import DataError, ModelError, RunDirectoryError, UserErro
 from understudy.recipe.recipe import Recipe
 from understudy.run import checks as preparation
 from understudy.run import inputs as materials
+from understudy.run.keys import Key
 from understudy.run.pipeline import distill, examine
 from understudy.run.settings import Settings
 from understudy.runtime.hardware import Hardware
@@ -89,8 +90,8 @@ def test_other_texts_under_the_same_name_are_refused(
 
 
 def test_another_teacher_under_the_same_name_is_refused(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.run.members.teacher_key", lambda *_: "another")
-    assert "model, scores, machine or data behind them changed" in refused(finished.recipe, finished)
+    monkeypatch.setattr("understudy.run.members.teacher_key", lambda *_: Key("another"))
+    assert "model, scores or data behind them changed" in refused(finished.recipe, finished)
 
 
 def test_overwrite_replaces_a_run(finished_copy: Any, make_recipe: MakeRecipe) -> None:
@@ -224,7 +225,7 @@ def test_attention_that_a_model_does_not_take(
 ) -> None:
     monkeypatch.setattr("understudy.run.checks.supports_per_text", lambda config: False)
     recipe = make_recipe(**{section: {"attention": "per_text"}})
-    with pytest.raises(UserError, match="attention = per_text was asked for with a model of this family"):
+    with pytest.raises(UserError, match="attention = per_text does not work with a model of this family"):
         distill(recipe, tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache")
     assert not (tmp_path / "run").exists()
 

@@ -108,12 +108,13 @@ def test_an_interrupted_student_goes_on_from_its_checkpoint(
         frontier(recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
     with caplog.at_level("INFO", "understudy"):
         frontier(recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
-    assert "student_3: going on from checkpoint-4" in caplog.text
+    assert "student_3: resuming from checkpoint-4" in caplog.text
     assert not (finished_copy.out / ".checkpoints").exists()
 
 
 @pytest.mark.parametrize(
-    ("student", "message"), [("9", "student.layers = 9: expected 1 to 4"), ("2/3", "vocabulary = 3: expected at least")]
+    ("student", "message"),
+    [("9", "student.layers = 9: .* has 4 layers; choose 1 to 4"), ("2/3", "vocabulary = 3 is too small")],
 )
 def test_a_student_that_cannot_be_is_refused_before_anything_is_trained(
     student: str, message: str, make_recipe: Callable[..., Recipe], tmp_path: Path
@@ -143,6 +144,7 @@ def test_students_that_nobody_asked_for_are_left_out_where_they_cannot_be(
     ]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("flags", "status"),
     [

@@ -53,7 +53,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, np.ndarray | Non
     train = training_student.train
 
     def spy(model: Any, examples: Any, *arguments: Any, **options: Any) -> Any:
-        done.append((options["description"], examples.teacher_logits))
+        done.append((options["context"].description, examples.teacher_logits))
         return train(model, examples, *arguments, **options)
 
     monkeypatch.setattr(training_student, "train", spy)

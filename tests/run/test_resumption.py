@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     train, forward, fit = student.train, BertForSequenceClassification.forward, LinearModel.fit
 
     def counted_train(*arguments: Any, **options: Any) -> Any:
-        done.trained.append(options["description"])
+        done.trained.append(options["context"].description)
         return train(*arguments, **options)
 
     def counted_forward(model: Any, *arguments: Any, **options: Any) -> Any:
@@ -234,15 +234,15 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, module: str, after: int) -> None:
 
     train, steps = student.train, 0
 
-    def interrupted(model: Any, examples: Any, validation: Any, options: Any, objective: Any, **rest: Any) -> Any:
+    def interrupted(model: Any, examples: Any, validation: Any, *, method: Any, **rest: Any) -> Any:
         def loss(*tensors: Any) -> Any:
             nonlocal steps
             steps += 1
             if steps > after:
                 raise KeyboardInterrupt
-            return objective(*tensors)
+            return method.objective(*tensors)
 
-        return train(model, examples, validation, options, loss, **rest)
+        return train(model, examples, validation, method=replace(method, objective=loss), **rest)
 
     monkeypatch.setattr(f"understudy.training.{module}.train", interrupted)
 
@@ -268,7 +268,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(
     work.passes.clear()
     with caplog.at_level(logging.INFO, "understudy"):
         run = distill(recipe, out, device="cpu", cache_dir=cache)
-    assert f"{stage}: going on from checkpoint-4" in caplog.text
+    assert f"{stage}: resuming from checkpoint-4" in caplog.text
     assert ("teacher" in work.trained) == (stage == "teacher")
     assert results(run) == results(finished.out)
     assert not (out / ".checkpoints").exists()

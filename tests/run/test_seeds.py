@@ -89,6 +89,7 @@ def test_more_seeds_for_a_finished_run_and_fewer_again(
     assert trained == []
 
 
+@pytest.mark.acceptance
 def test_the_figures_are_those_of_the_folders(make_recipe: MakeRecipe, tmp_path: Path, trained: list[str]) -> None:
     recipe = make_recipe(seeds=2, student={"seed": 5}, evaluation={"controls": ["no_distillation"]})
     run = distill(recipe, tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache")
@@ -142,6 +143,7 @@ def test_without_the_control_only_the_student_is_repeated(
     assert "the recipe leaves out the no_distillation control" in run.metrics.verdict.text
 
 
+@pytest.mark.acceptance
 def test_an_interrupted_repeat_leaves_no_figures_and_goes_on(
     finished_copy: Any, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -159,7 +161,7 @@ def test_an_interrupted_repeat_leaves_no_figures_and_goes_on(
     assert not (finished_copy.out / "students" / "seed-1").exists()
     with caplog.at_level(logging.INFO, "understudy"):
         again(finished_copy, recipe)
-    assert "student_seed_1: going on from checkpoint-4" in caplog.text
+    assert "student_seed_1: resuming from checkpoint-4" in caplog.text
     assert Metrics.load(finished_copy.out / "metrics.json").seeds is not None
     assert not (finished_copy.out / ".checkpoints").exists()
 

@@ -172,7 +172,7 @@ def test_unlabelled_texts_are_labelled_by_the_teacher_and_learned_from(
     train = training_student.train
 
     def spy(model: Any, examples: Any, *arguments: Any, **options: Any) -> Any:
-        learned[options["description"]] = len(examples.tokens)
+        learned[options["context"].description] = len(examples.tokens)
         assert len(examples.labels) == len(examples.tokens)
         return train(model, examples, *arguments, **options)
 

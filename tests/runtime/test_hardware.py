@@ -138,7 +138,7 @@ def test_a_named_device_is_taken(devices: Any, device: str) -> None:
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps", "gpu", "CPU", ""])
 def test_a_device_that_is_not_there(devices: Any, device: str) -> None:
     devices()
-    with pytest.raises(UserError, match=f"--device {device}: no such device here; PyTorch sees: cpu"):
+    with pytest.raises(UserError, match=f"--device {device}: no such device; PyTorch sees: cpu"):
         detect(device)
 
 
@@ -173,6 +173,13 @@ def test_the_machine_says_what_it_is() -> None:
 # engine
 
 
+@pytest.fixture
+def with_openvino(cpu_has: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU with bf16, on a machine where OpenVINO is installed."""
+    cpu_has(avx512_bf16=True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+
+
 @pytest.mark.parametrize(
     ("hardware", "dtype", "tokens", "engine"),
     [
@@ -185,11 +192,8 @@ def test_the_machine_says_what_it_is() -> None:
         (Hardware("cpu", 2, "openvino"), "fp32", 1000, "openvino"),
     ],
 )
-def test_the_engine(
-    cpu_has: Any, monkeypatch: pytest.MonkeyPatch, hardware: Hardware, dtype: Any, tokens: int | None, engine: str
-) -> None:
-    cpu_has(avx512_bf16=True)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+@pytest.mark.usefixtures("with_openvino")
+def test_the_engine(hardware: Hardware, dtype: Any, tokens: int | None, engine: str) -> None:
     assert hardware.engine_for(dtype, tokens) == engine
 
 
@@ -211,6 +215,6 @@ def test_an_engine_that_is_none() -> None:
 
 def test_an_engine_that_is_not_for_the_device(devices: Any) -> None:
     devices(cuda=1)
-    with pytest.raises(UserError, match=r"--engine openvino computes on the CPU, not on cuda. Add --device cpu"):
+    with pytest.raises(UserError, match=r"--engine openvino runs on the CPU, not on cuda. Add --device cpu"):
         detect(engine="openvino")
     assert detect("cpu", engine="openvino").engine == "openvino"

@@ -65,6 +65,7 @@ def test_downloaded_once_and_then_taken_from_the_cache(hub: FakeHub, folder: Pat
     assert second == first | {"kind": "cache"}
 
 
+@pytest.mark.acceptance
 def test_nothing_is_asked_when_the_cache_has_it(hub: FakeHub, folder: Path, resolve: Resolve) -> None:
     hub.add("owner/model", folder)
     resolve("owner/model")
@@ -73,6 +74,7 @@ def test_nothing_is_asked_when_the_cache_has_it(hub: FakeHub, folder: Path, reso
     assert hub.requests == []
 
 
+@pytest.mark.acceptance
 def test_only_what_is_needed_is_downloaded(hub: FakeHub, folder: Path, resolve: Resolve) -> None:
     hub.add("owner/model", folder)
     taken = Path(resolve("owner/model")["path"])
@@ -80,6 +82,7 @@ def test_only_what_is_needed_is_downloaded(hub: FakeHub, folder: Path, resolve: 
     assert found == {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
 
 
+@pytest.mark.acceptance
 def test_names_from_before_names_had_owners(hub: FakeHub, folder: Path, resolve: Resolve) -> None:
     commit = hub.add("google-bert/bert-base-uncased", folder)
     hub.move("bert-base-uncased", "google-bert/bert-base-uncased")
@@ -102,6 +105,7 @@ def test_a_branch_and_a_commit_are_honoured(hub: FakeHub, folder: Path, tmp_path
     assert of_main["sha256"] != of_branch["sha256"]
 
 
+@pytest.mark.acceptance
 def test_a_commit_is_not_confused_with_what_is_cached(hub: FakeHub, folder: Path, resolve: Resolve) -> None:
     hub.add("owner/model", folder)
     resolve("owner/model")
@@ -124,12 +128,14 @@ def test_a_repository_that_is_not_there(resolve: Resolve, token: dict[str, str])
     assert "No model 'owner/nothing'" in refused["message"] and "hf auth login" in refused["message"]
 
 
+@pytest.mark.acceptance
 def test_a_private_repository_needs_its_token(hub: FakeHub, folder: Path, resolve: Resolve) -> None:
     commit = hub.add("owner/private", folder, private=True)
     assert "No model 'owner/private'" in resolve("owner/private")["message"]
     assert resolve("owner/private", HF_TOKEN=TOKEN)["revision"] == commit
 
 
+@pytest.mark.acceptance
 def test_a_wrong_token_is_named(hub: FakeHub, folder: Path, resolve: Resolve) -> None:
     hub.add("owner/private", folder, private=True)
     refused = resolve("owner/private", HF_TOKEN="hf_wrong")
@@ -137,29 +143,34 @@ def test_a_wrong_token_is_named(hub: FakeHub, folder: Path, resolve: Resolve) ->
     assert "refuses the access token" in refused["message"] and "HF_TOKEN" in refused["message"]
 
 
+@pytest.mark.acceptance
 def test_a_gated_repository(hub: FakeHub, folder: Path, resolve: Resolve) -> None:
     commit = hub.add("owner/gated", folder, gated=True)
     refused = resolve("owner/gated")
     assert refused["error"] == "ModelError"
-    assert "owner/gated is gated: accept its terms" in refused["message"]
+    assert "owner/gated is gated. Accept its terms" in refused["message"]
     assert resolve("owner/gated", HF_TOKEN=TOKEN)["revision"] == commit
 
 
+def without_safetensors(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def with_own_code(folder: Path) -> None:
+    (folder / "config.json").write_text('{"auto_map": {"AutoModel": "code.Model"}}')
+
+
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("model.safetensors", None, "pytorch_model.bin"),
-        ("config.json", '{"auto_map": {"AutoModel": "code.Model"}}', "its own Python code (auto_map"),
-    ],
+    ("change", "message"),
+    [(without_safetensors, "pytorch_model.bin"), (with_own_code, "its own Python code (auto_map")],
 )
 def test_what_would_run_code_is_refused(
-    hub: FakeHub, folder: Path, tmp_path: Path, resolve: Resolve, file: str, content: str | None, message: str
+    hub: FakeHub, folder: Path, resolve: Resolve, change: Callable[[Path], None], message: str
 ) -> None:
-    changed = tmp_path / "changed"
+    changed = folder.with_name(change.__name__)
     shutil.copytree(folder, changed)
-    (changed / file).unlink()
-    if content is not None:
-        (changed / file).write_text(content)
+    change(changed)
     hub.add("owner/model", changed)
     for _ in range(2):  # fresh, and from the cache
         refused = resolve("owner/model")
@@ -168,6 +179,7 @@ def test_what_would_run_code_is_refused(
     assert not any(path.endswith(".bin") for _, path, _ in hub.requests)
 
 
+@pytest.mark.acceptance
 def test_offline_takes_the_cache_and_asks_nothing(hub: FakeHub, folder: Path, resolve: Resolve) -> None:
     hub.add("owner/model", folder)
     refused = resolve("owner/model", HF_HUB_OFFLINE="1")
@@ -210,6 +222,7 @@ def test_a_hub_that_never_answers_is_asked_once(resolve: Resolve) -> None:
     assert asked == 1  # one attempt of `_HUB_TIMEOUT` seconds, where the Hub's own client makes six
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_hub_that_is_down(hub: FakeHub, resolve: Resolve, status: int) -> None:
     hub.status = status
@@ -227,7 +240,7 @@ def test_an_endpoint_that_is_no_address(resolve: Resolve) -> None:
 def test_a_name_that_the_hub_could_not_have(resolve: Resolve, hub: FakeHub, name: str) -> None:
     refused = resolve(name)
     assert refused["error"] == "ModelError"
-    assert "neither a folder nor a name" in refused["message"]
+    assert "neither a folder nor a valid name" in refused["message"]
     assert hub.requests == []
 
 
@@ -253,6 +266,7 @@ def test_a_download_that_breaks_off_is_not_taken_for_a_model(
     assert (Path(whole["path"]) / "model.safetensors").read_bytes() == bytes(10_000)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     "lacking", ["config.json", "model.safetensors", "vocabulary", "model-00002-of-00002.safetensors"]
 )

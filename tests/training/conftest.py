@@ -177,7 +177,7 @@ class Workshop:
 
     def teacher(self, model: Path, /, cache: str = "cache", **changes: Any) -> TrainedModel:
         recipe, origin = self.recipe(model, **changes), resolve(str(model))
-        key = teacher_key(recipe, self.corpus, origin, self.hardware, recipe.seed)
+        key = teacher_key(recipe, self.corpus, origin, self.hardware, recipe.seed).entry
         return train_teacher(
             recipe,
             self.corpus,

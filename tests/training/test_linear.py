@@ -13,7 +13,7 @@ from understudy.training.linear import train_linear
 
 
 def entry_of(workshop: Any, folder: Path) -> Path:
-    return folder / "cache" / "linear" / linear_key(workshop.corpus)
+    return folder / "cache" / "linear" / linear_key(workshop.corpus).entry
 
 
 def test_the_second_time_it_comes_from_the_cache(workshop: Any, tmp_path: Path) -> None:

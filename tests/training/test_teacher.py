@@ -183,7 +183,7 @@ def test_one_without_names_is_taken_by_number_with_a_warning(
     [
         (["bad", "good"], True),
         (["LABEL_0", "LABEL_1"], True),
-        (["good", "bad"], False),
+        (["good", "bad"], True),
         (["Bad", "Good"], False),
         (["LABEL_1", "LABEL_0"], False),
         (["LABEL_0", "LABEL_1", "LABEL_2"], False),
@@ -194,12 +194,65 @@ def test_what_is_ready_made(make_model: Callable[..., Path], labels: list[str] |
     assert is_ready_made(resolve(str(make_model(classes=labels))), CLASSES) == ready
 
 
+def turned(folder: Path) -> torch.Tensor:
+    """The rows of a head of two classes in the other order."""
+    return weights(folder)["classifier.weight"].flip(0)
+
+
+def test_one_with_the_classes_in_another_order_is_put_in_order(
+    workshop: Any, make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_model("turned", classes=CLASSES[::-1], seed=5)
+    monkeypatch.setattr(module, "train", None)
+    made = workshop.teacher(folder)
+    assert json.loads((made.folder / "config.json").read_text())["id2label"] == {"0": "bad", "1": "good"}
+    assert torch.equal(weights(made.folder)["classifier.weight"], turned(folder))
+    texts = ["a very good film", "bad"]
+    assert workshop.probabilities(made.folder, texts) == pytest.approx(workshop.probabilities(folder, texts)[:, ::-1])
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_one_that_cannot_be_put_in_order_is_fine_tuned(
+    workshop: Any, make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from understudy.models import heads
+
+    folder = make_model("turned", classes=CLASSES[::-1], seed=5)
+    monkeypatch.setattr(heads, "order_head", lambda *_: False)
+    module._can_be_ordered.cache_clear()
+    starts: list[torch.Tensor] = []
+    train = module.train
+    monkeypatch.setattr(
+        module,
+        "train",
+        lambda model, *rest, **more: starts.append(model.classifier.weight.clone()) or train(model, *rest, **more),
+    )
+    assert workshop.teacher(folder).history
+    module._can_be_ordered.cache_clear()
+    assert not torch.isin(starts[0], turned(folder)).any()
+
+
+def test_other_spellings_in_another_order_are_fine_tuned_from_the_head_in_order(
+    workshop: Any, make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_model("turned", classes=["GOOD", "BAD"])
+    starts: list[torch.Tensor] = []
+    train = module.train
+    monkeypatch.setattr(
+        module,
+        "train",
+        lambda model, *rest, **more: starts.append(model.classifier.weight.clone()) or train(model, *rest, **more),
+    )
+    assert workshop.teacher(folder).history
+    assert torch.equal(starts[0], turned(folder))
+
+
 # what decides a teacher
 
 
 def fingerprint(workshop: Any, folder: Path, /, **options: Any) -> str:
     recipe = workshop.recipe(folder, **options)
-    return teacher_key(recipe, workshop.corpus, resolve(str(folder)), workshop.hardware, recipe.seed)
+    return teacher_key(recipe, workshop.corpus, resolve(str(folder)), workshop.hardware, recipe.seed).entry
 
 
 @pytest.mark.parametrize(
@@ -211,6 +264,7 @@ def fingerprint(workshop: Any, folder: Path, /, **options: Any) -> str:
         {"teacher": {"epochs": 7}},
         {"teacher": {"precision": "bf16"}},
         {"teacher": {"early_stopping": 1}},
+        {"teacher": {"attention": "eager"}},
     ],
     ids=str,
 )
@@ -225,7 +279,6 @@ def test_what_decides_the_weights_is_in_the_fingerprint(workshop: Any, encoder: 
         {"distillation": {"temperature": 9.0}},
         {"student": {"seed": 3}},
         {"teacher": {"checkpoint_steps": 1}},
-        {"teacher": {"attention": "eager"}},
     ],
     ids=str,
 )

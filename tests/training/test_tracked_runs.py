@@ -22,6 +22,7 @@ def without_clock(path: Path) -> str:
     return json.dumps({name: value for name, value in content.items() if name not in ("speed", "seconds")})
 
 
+@pytest.mark.acceptance
 def test_a_run_and_its_tracked_twin_differ_in_nothing_but_the_curves(
     finished_copy: Any, tmp_path: Path, no_clock: None, trained: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

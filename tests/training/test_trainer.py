@@ -218,3 +218,12 @@ def test_frozen_embeddings_stay_as_they_are_and_the_rest_learns(
     assert torch.equal(tiny_weights[word], after[word]) is frozen
     assert not torch.equal(tiny_weights["classifier.weight"], after["classifier.weight"])
     assert all(parameter.requires_grad for parameter in caught[0].model.parameters())
+
+
+def test_training_gives_what_it_gave(undisturbed: Any) -> None:
+    """Where this fails on purpose, raise `CODE["training"]` in run/keys.py, so that no cache mixes old and new."""
+    found = undisturbed()
+    losses = [entry.get("loss", entry.get("eval_loss")) for entry in found.history]
+    assert losses == pytest.approx([0.59624, 0.36160, 0.49149, 0.33758, 0.61939, 0.49164], abs=2e-3)
+    size = sum(float(weight.double().abs().sum()) for weight in found.weights.values())
+    assert size == pytest.approx(111.538, abs=0.05)

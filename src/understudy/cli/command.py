@@ -39,18 +39,11 @@ class Command(ABC):
         """
 
 
-def console() -> Console:
+def console(stderr: bool = True) -> Console:
     """What people read goes to stderr; stdout carries answers: predictions, lists and JSON."""
     from rich.console import Console
 
-    return Console(stderr=True)
-
-
-def answer_console() -> Console:
-    """For a list that is the command's answer."""
-    from rich.console import Console
-
-    return Console()
+    return Console(stderr=stderr)
 
 
 def print_json(content: Any) -> None:

@@ -27,6 +27,26 @@ class Parser(argparse.ArgumentParser):
         end = "" if message.endswith("?") else "."
         raise UserError(f"{message}{end} `{self.prog} --help` lists what there is.")
 
+    def add_rest(self, options: argparse.Namespace, unknown: list[str]) -> list[str]:
+        """Adds arguments that came after a flag to the command's list of arguments, which argparse closes early.
+
+        Args:
+            options: Gets them.
+            unknown: What argparse did not recognise.
+
+        Returns:
+            What is still unknown.
+        """
+        rest = [action for action in self._actions if not action.option_strings and action.nargs in ("*", "+")]
+        end = unknown.index("--") if "--" in unknown else len(unknown)
+        if not rest or any(each.startswith("-") and each != "-" for each in unknown[:end]):
+            return unknown
+        kind = rest[-1].type or str
+        assert callable(kind)
+        found = [kind(each) for each in unknown[:end] + unknown[end + 1 :]]
+        setattr(options, rest[-1].dest, [*getattr(options, rest[-1].dest), *found])
+        return []
+
     def flags(self) -> list[str]:
         return [flag for action in self._actions for flag in action.option_strings]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from understudy.cli.command import Command, answer_console, print_json
+from understudy.cli.command import Command, console, print_json
 from understudy.cli.flags import add_cache_dir, age, byte_count, settings_of
 from understudy.errors import UserError
 
@@ -25,7 +25,7 @@ class Doctor(Command):
         if options.json:
             print_json(found.to_json())
         else:
-            show_diagnosis(found, answer_console())
+            show_diagnosis(found, console(stderr=False))
 
 
 class Cache(Command):
@@ -61,10 +61,10 @@ class Cache(Command):
             if options.json:
                 print_json(pruned.to_json())
             else:
-                show_pruned(pruned, answer_console())
+                show_pruned(pruned, console(stderr=False))
         else:
             listing = list_cache(folder)
             if options.json:
                 print_json(listing.to_json())
             else:
-                show_cache(listing, answer_console())
+                show_cache(listing, console(stderr=False))

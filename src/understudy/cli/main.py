@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -39,12 +41,16 @@ INTERRUPTED = 130
 _DEFECT = 1
 
 # What the machine refuses is for the user to put right; any other OSError is a defect of ours.
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG}
+# Libraries in Rust and C++ raise errors of their own.
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+_PYTORCH_ERROR = re.compile(r"PytorchStreamWriter failed|inline_container\.cc")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     _log_to_stderr()
+    _speak_utf8()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         options = parsed(arguments)
@@ -64,13 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout has left; Python must not try to flush it once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno not in _REFUSED:
-            return _defect()
-        place = error.filename or "the disk"
-        return _failed(UserError(f"{place}: {error.strerror}. Free it, or name another place."))
-    except Exception:
-        return _defect()
+    except Exception as error:
+        refused = _refused(error)
+        return _defect() if refused is None else _failed(refused)
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -80,6 +82,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         UserError: An argument is unknown, missing or wrong.
     """
     options, unknown = _parser(arguments).parse_known_args(arguments)
+    unknown = options.parser.add_rest(options, unknown)
     if unknown:
         from understudy.recipe.wording import suggestion
 
@@ -127,10 +130,30 @@ def _failed(error: UnderstudyError) -> int:
     return error.exit_status
 
 
+def _refused(error: Exception) -> UserError | None:
+    """The message for an error of a disk; None for any other error."""
+    number, place = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
+    if found := _RUST_ERROR.search(str(error)):
+        number = int(found[1])
+    if number in _REFUSED:
+        return UserError(f"{place or 'the disk'}: {os.strerror(number)}. Free it, or name another place.")
+    if _PYTORCH_ERROR.search(str(error)):
+        return UserError("the disk: PyTorch cannot write a file. Free it, or name another place.")
+    return None
+
+
 def _defect() -> int:
     log.exception("understudy: Internal error. Please report this traceback.")
     log.error("Include the output of `understudy doctor`.")
     return _DEFECT
+
+
+def _speak_utf8() -> None:
+    """Reads and writes UTF-8 whatever the locale is; half of a surrogate pair is written as an escape."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _log_to_stderr() -> None:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, combinations, islice
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.data.findings import EXAMPLES, Audit, Finding, Row, counted, examples
 from understudy.data.label_checks import check_labels
-from understudy.data.labels import kind, normalise_splits
+from understudy.data.labels import find_classes, kind, normalise_splits
 from understudy.data.near_duplicates import THRESHOLD, Shingler, near_duplicates
+from understudy.data.words import text_key
+from understudy.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from understudy.data.tables import Table
 
-# The rows of each distinct, non-empty text, by split and `_key`.
+# The rows of each distinct, non-empty text, by split and `text_key`.
 Rows = Mapping[str, Mapping[str, list[int]]]
 
 __all__ = ["Audit", "Finding", "Row", "audit", "truncation"]
@@ -88,7 +89,7 @@ def _check_sizes(tables: Mapping[str, Table]) -> Iterator[Finding]:
 
 
 def _check_texts(tables: Mapping[str, Table], classes: Sequence[str] | None) -> Iterator[Finding]:
-    keys = {split: [_key(text) for text in table.texts] for split, table in tables.items()}
+    keys = {split: [text_key(text) for text in table.texts] for split, table in tables.items()}
     for split, its_keys in keys.items():
         empty = [(split, row) for row, key in enumerate(its_keys) if not key]
         if empty:
@@ -152,14 +153,19 @@ def _conflicts(tables: Mapping[str, Table], rows: Rows, classes: Sequence[str] |
     usable = {"missing", "string", "integer"}
     if any(kind(label) not in usable for table in tables.values() for label in table.labels or []):
         return
-    labels = normalise_splits(tables, classes)
+    try:
+        labels = normalise_splits(tables, classes)
+        numbers = find_classes(tables, labels, classes).numbers
+    except DataError:  # `check_labels` reports it
+        return
     conflicts: list[list[tuple[str, int]]] = []
     for key in dict.fromkeys(chain.from_iterable(rows.values())):
         first_of: dict[object, tuple[str, int]] = {}
         for split, its_rows in rows.items():
             for row in its_rows.get(key, ()):
-                if labels[split][row] is not None:
-                    first_of.setdefault(labels[split][row], (split, row))
+                label = labels[split][row]
+                if label is not None:
+                    first_of.setdefault(numbers.get(label, label), (split, row))
         if len(first_of) > 1:
             conflicts.append(list(first_of.values()))
     if conflicts:
@@ -170,11 +176,6 @@ def _conflicts(tables: Mapping[str, Table], rows: Rows, classes: Sequence[str] |
         )
         places = chain.from_iterable(conflicts)
         yield Finding("warning", "conflicting_labels", message, examples(tables, places), len(conflicts))
-
-
-def _key(text: str) -> str:
-    """Equal for texts that count as the same: Unicode in composed form, each run of white space as one space."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _places(rows: Rows, matches: Iterable[tuple[tuple[str, str], ...]]) -> Iterator[tuple[str, int]]:

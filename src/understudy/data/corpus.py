@@ -10,7 +10,9 @@ from functools import partial
 import numpy as np
 
 from understudy.data.labels import NO_LABEL, number_labels
+from understudy.data.near_duplicates import Shingler
 from understudy.data.sources import read, stream
+from understudy.data.splitting import choose_validation, stratified_share
 from understudy.data.tables import Table
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import Unlabelled, select_unlabelled
@@ -27,11 +29,13 @@ class Split:
         texts: The texts.
         ids: Text ids, bytes of shape (texts,).
         labels: Class numbers, int64 of shape (texts,).
+        rows: The row of each text in its source, from 0, shape (texts,); None if it is the place of the text.
     """
 
     texts: list[str]
     ids: np.ndarray
     labels: np.ndarray
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -42,7 +46,8 @@ class Split:
         return hashlib.blake2b(content, digest_size=16).hexdigest()
 
     def select(self, rows: np.ndarray) -> Split:
-        return Split([self.texts[row] for row in rows], self.ids[rows], self.labels[rows])
+        places = rows if self.rows is None else self.rows[rows]
+        return Split([self.texts[row] for row in rows], self.ids[rows], self.labels[rows], places)
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,11 @@ def read_tables(options: DataOptions) -> dict[str, Table]:
 
 
 def build_corpus(
-    tables: dict[str, Table], options: DataOptions, seed: int, teacher_labels: Sequence[str] | None = None
+    tables: dict[str, Table],
+    options: DataOptions,
+    seed: int,
+    teacher_labels: Sequence[str] | None = None,
+    shingler: Shingler | None = None,
 ) -> Corpus:
     """Numbers the labels and separates the validation texts.
 
@@ -107,6 +116,7 @@ def build_corpus(
         teacher_labels: Class names of a ready-made teacher. If the data has the same names, the teacher's order is
             used. If the data has integer labels without names, the teacher's names are used. `data.labels` overrides
             both.
+        shingler: Finds nearly equal texts; given to the audit too, it reads each text once.
 
     Raises:
         DataError: the validation, training, labelled or unlabelled texts would be empty.
@@ -121,7 +131,8 @@ def build_corpus(
     else:
         assert not isinstance(options.validation, str)
         share = options.validation if isinstance(options.validation, float) else options.validation / len(train)
-        chosen = stratified_share(train.labels, share, seed) if share < 1 else np.zeros(0, dtype=bool)
+        none = np.zeros(0, dtype=bool)
+        chosen = choose_validation(train.texts, train.labels, share, seed, shingler) if share < 1 else none
         if not chosen.any():
             kept = "" if options.labelled is None else " with labels"
             raise DataError(
@@ -174,28 +185,3 @@ def _as_the_teacher(
     if set(teacher) == set(classes) or (integers and len(teacher) == len(classes)):
         return number_labels(tables, teacher)
     return classes, labels
-
-
-def stratified_share(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Chooses a share of the rows, stratified by class; each class keeps at least one row that is not chosen.
-
-    Args:
-        labels: Class numbers, shape (rows,).
-        share: Between 0 and 1.
-        seed: Seed of the choice.
-
-    Returns:
-        Booleans of shape (rows,); round(share * rows) of them are true, or fewer if classes are tiny.
-    """
-    classes, counts = np.unique(labels, return_counts=True)
-    wanted = counts * share
-    sizes = np.floor(wanted).astype(int)
-    # Rounding down leaves some rows over; the classes with the largest remainders get one each.
-    for index in np.argsort(sizes - wanted, kind="stable")[: round(float(wanted.sum())) - int(sizes.sum())]:
-        sizes[index] += 1
-    random = np.random.default_rng(seed)
-    chosen = np.zeros(len(labels), dtype=bool)
-    for name, size, count in zip(classes, sizes, counts, strict=True):
-        rows = random.permutation(np.flatnonzero(labels == name))
-        chosen[rows[: min(size, count - 1)]] = True
-    return chosen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -128,9 +128,9 @@ def excerpt(text: str) -> str:
     return start if len(start) <= _EXCERPT else start[: _EXCERPT - 1] + "…"
 
 
-def enumerated(items: Iterable[object], most: int = 5) -> str:
+def enumerated(items: Iterable[object], most: int = 5, show: Callable[[object], str] = repr) -> str:
     """`'a', 'b' and 3 more`."""
-    shown = [repr(item) for item in items]
+    shown = [show(item) for item in items]
     more = len(shown) - most
     return ", ".join(shown[:most]) + (f" and {more:,} more" if more > 0 else "")
 

@@ -44,9 +44,9 @@ def as_arrow(data: Any) -> pa.Table:
     gives equal tables. The class names of a `datasets.Dataset` are kept. A pair gives the columns `text` and `label`.
 
     Args:
-        data: A pandas or Polars data frame, a pyarrow Table or any other object with `__arrow_c_stream__`, a
-            `datasets.Dataset`, a mapping of columns to lists, a list of rows, or a pair `(texts, labels)`. An object
-            that can be read only once, such as a `RecordBatchReader`, is used up.
+        data: A pandas or Polars data frame, a pyarrow Table, a `datasets.Dataset`, or any object with
+            `__arrow_c_stream__`. Plain Python data is a mapping of columns to lists, a list of rows, or a pair
+            `(texts, labels)`. An object that can be read only once, such as a `RecordBatchReader`, is used up.
 
     Raises:
         TypeError: the data, a column or a row has an unsupported type.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,7 @@ THRESHOLD = 0.7
 _SKETCH = 16  # at the threshold, the chance that two sketches share nothing is about 0.3 ** 16
 _BUCKET = 20  # references considered per hash; boilerplate would give many more
 _CANDIDATES = 10  # references that a text is compared with exactly
+_BLOCK = 4096  # texts whose candidates are found at once
 # Chinese and Japanese have no spaces between words, so each of their characters counts as a word.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
@@ -35,13 +36,20 @@ class Shingler:
     def __init__(self) -> None:
         self._numbers: defaultdict[str, int] = defaultdict()
         self._numbers.default_factory = self._numbers.__len__
+        self._known: dict[str, NDArray[np.uint64]] = {}
 
     def __call__(self, text: str) -> NDArray[np.uint64]:
         """Hashes of the distinct shingles, ascending; case and punctuation are ignored.
 
         A text shorter than a shingle has one shingle of all its words. A text without words has none, so ":)" and ":("
-        are not duplicates.
+        are not duplicates. The sets are kept, so each text is read once.
         """
+        if text not in self._known:
+            self._known[text] = self.read(text)
+        return self._known[text]
+
+    def read(self, text: str) -> NDArray[np.uint64]:
+        """The same, but the set is not kept: for texts that are streamed."""
         words = _WORD.findall(text.casefold())
         if not words:
             return np.empty(0, dtype=np.uint64)
@@ -54,7 +62,61 @@ class Shingler:
         return np.unique(_mixed(hashes))
 
 
-def near_duplicates(texts: Sequence[NDArray[np.uint64]], references: Sequence[NDArray[np.uint64]]) -> dict[int, int]:
+class References:
+    """Shingle sets to compare others with, indexed by the hashes of their sketches."""
+
+    def __init__(self, sets: Sequence[NDArray[np.uint64]]) -> None:
+        hashes, owners = _sketches(sets)
+        order = np.argsort(hashes, kind="stable")
+        self._sets = sets
+        self._hashes, self._owners = hashes[order], owners[order]
+        self._sizes = np.array([len(shingles) for shingles in sets], dtype=np.int64)
+
+    def similar(self, one: NDArray[np.uint64], reference: int) -> bool:
+        return _jaccard(one, self._sets[reference]) >= THRESHOLD
+
+    def candidates(self, texts: Sequence[NDArray[np.uint64]], first: int | None = None) -> Iterator[tuple[int, int]]:
+        """At most `_CANDIDATES` pairs per text, likeliest first: those whose sketches share the rarest hashes.
+
+        Args:
+            texts: Shingle sets, from the same `Shingler` as the references.
+            first: Place of the first text among the references, if the texts are references themselves; each is then
+                paired with earlier ones only.
+        """
+        for start in range(0, len(texts), _BLOCK):
+            pairs = self._block(texts[start : start + _BLOCK], None if first is None else first + start)
+            yield from ((start + text, reference) for text, reference in pairs)
+
+    def _block(self, texts: Sequence[NDArray[np.uint64]], first: int | None) -> list[tuple[int, int]]:
+        hashes, owners = _sketches(texts)
+        begin = np.searchsorted(self._hashes, hashes, side="left")
+        sharing = np.searchsorted(self._hashes, hashes, side="right") - begin
+        taken = np.minimum(sharing, _BUCKET)
+        within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
+        text = np.repeat(owners, taken)
+        reference = self._owners[np.repeat(begin, taken) + within]
+        rarity = np.repeat(1 / np.maximum(sharing, 1), taken)
+
+        # The size of the smaller set divided by that of the larger is an upper bound of the similarity.
+        sizes = np.array([len(shingles) for shingles in texts], dtype=np.int64)[text]
+        other = self._sizes[reference]
+        possible = np.minimum(sizes, other) >= THRESHOLD * np.maximum(sizes, other)
+        if first is not None:
+            possible &= reference < first + text
+
+        number = len(self._sizes)
+        pairs, which = np.unique(text[possible] * number + reference[possible], return_inverse=True)
+        text, reference = np.divmod(pairs, max(number, 1))
+        likeliest = np.lexsort((-np.bincount(which, weights=rarity[possible], minlength=len(pairs)), text))
+        text, reference = text[likeliest], reference[likeliest]
+        rank = np.arange(len(text)) - np.searchsorted(text, text)
+        kept = rank < _CANDIDATES
+        return list(zip(text[kept].tolist(), reference[kept].tolist(), strict=True))
+
+
+def near_duplicates(
+    texts: Sequence[NDArray[np.uint64]], references: References | Sequence[NDArray[np.uint64]]
+) -> dict[int, int]:
     """Finds a near duplicate of each text among the references.
 
     Args:
@@ -64,40 +126,37 @@ def near_duplicates(texts: Sequence[NDArray[np.uint64]], references: Sequence[ND
     Returns:
         Maps indices of `texts` to indices of `references` with a Jaccard similarity of at least `THRESHOLD`.
     """
+    known = references if isinstance(references, References) else References(references)
     found: dict[int, int] = {}
-    for text, reference in _candidates(texts, references):
-        if text not in found and _jaccard(texts[text], references[reference]) >= THRESHOLD:
+    for text, reference in known.candidates(texts):
+        if text not in found and known.similar(texts[text], reference):
             found[text] = reference
     return found
 
 
-def _candidates(texts: Sequence[NDArray[np.uint64]], references: Sequence[NDArray[np.uint64]]) -> list[tuple[int, int]]:
-    """At most `_CANDIDATES` pairs per text, likeliest first: those whose sketches share the rarest hashes."""
-    hashes, owners = _sketches(texts)
-    known, known_owners = _sketches(references)
-    order = np.argsort(known, kind="stable")
-    known, known_owners = known[order], known_owners[order]
+def near_duplicate_groups(texts: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:
+    """Groups near duplicates, and the near duplicates of these.
 
-    first = np.searchsorted(known, hashes, side="left")
-    sharing = np.searchsorted(known, hashes, side="right") - first
-    taken = np.minimum(sharing, _BUCKET)
-    within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
-    text = np.repeat(owners, taken)
-    reference = known_owners[np.repeat(first, taken) + within]
-    rarity = np.repeat(1 / np.maximum(sharing, 1), taken)
+    Args:
+        texts: Shingle sets from one `Shingler`.
 
-    # The size of the smaller set divided by that of the larger is an upper bound of the similarity.
-    sizes = np.array([len(shingles) for shingles in texts], dtype=np.int64)[text]
-    other = np.array([len(shingles) for shingles in references], dtype=np.int64)[reference]
-    possible = np.minimum(sizes, other) >= THRESHOLD * np.maximum(sizes, other)
+    Returns:
+        Group numbers from 0 in the order of the groups' first texts, shape (texts,).
+    """
+    parents = list(range(len(texts)))
 
-    pairs, which = np.unique(text[possible] * len(references) + reference[possible], return_inverse=True)
-    text, reference = np.divmod(pairs, max(len(references), 1))
-    likeliest = np.lexsort((-np.bincount(which, weights=rarity[possible], minlength=len(pairs)), text))
-    text, reference = text[likeliest], reference[likeliest]
-    rank = np.arange(len(text)) - np.searchsorted(text, text)
-    kept = rank < _CANDIDATES
-    return list(zip(text[kept].tolist(), reference[kept].tolist(), strict=True))
+    def root(text: int) -> int:
+        while parents[text] != text:
+            parents[text] = text = parents[parents[text]]
+        return text
+
+    known = References(texts)
+    for text, reference in known.candidates(texts, first=0):
+        one, other = root(text), root(reference)
+        if one != other and known.similar(texts[text], reference):
+            parents[max(one, other)] = min(one, other)
+    roots = np.array([root(text) for text in range(len(texts))], dtype=np.int64)
+    return np.unique(roots, return_inverse=True)[1].astype(np.int64)
 
 
 def _sketches(sets: Sequence[NDArray[np.uint64]]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,7 @@ import numpy as np
 from understudy.data.corpus import Corpus
 from understudy.data.files import chunks
 from understudy.data.findings import EXAMPLES, Finding, counted, enumerated, excerpt
+from understudy.data.labels import match_integers
 from understudy.data.score_rows import ID, Columns, ScoreRows
 from understudy.data.sources import source_files
 from understudy.errors import DataError
@@ -70,9 +72,10 @@ def read_scores(source: str, text: str, corpus: Corpus) -> Scores:
     """Reads the probabilities of all transfer and test texts; rows for other texts are ignored.
 
     A row belongs to the text whose id is in its column `id` or, without that column, to its text itself. Each class
-    has a column `probability_<class>`, as `understudy predict` writes it, or one named like the class. A row whose sum
-    differs from 1 by at most `TOLERANCE` is normalised. If a text has several rows, the first one counts, and the
-    others may differ from it by at most `TOLERANCE`.
+    has a column `probability_<class>`, as `understudy predict` writes it, or one named like the class. Columns with the
+    numbers of the classes work, too (see `match_integers`). A row whose sum differs from 1 by at most `TOLERANCE` is
+    normalised. If a text has several rows, the first one counts, and the others may differ from it by at most
+    `TOLERANCE`.
 
     Args:
         source: A csv, tsv, jsonl or parquet file, also compressed, or a glob of them.
@@ -83,7 +86,8 @@ def read_scores(source: str, text: str, corpus: Corpus) -> Scores:
         The probabilities, with all problems of the rows as findings.
 
     Raises:
-        DataError: a file does not exist, cannot be read, or lacks a column.
+        DataError: a file does not exist, cannot be read, or lacks a column, or only some of its columns' numbers are
+            class names.
     """
     rows = ScoreRows(corpus)
     by_id = False
@@ -126,6 +130,8 @@ def _columns(path: Path, text: str, classes: list[str]) -> Columns | None:
     predicted = [_predicted(name) for name in classes]
     # The file uses the naming of which it has more columns.
     names = max(predicted, classes, key=lambda names: sum(name in first for name in names))
+    if not any(name in first for name in names):
+        names = _numbered(path, list(first), classes) or names
     missing = [name for name in names if name not in first]
     if missing:
         raise DataError(
@@ -134,6 +140,30 @@ def _columns(path: Path, text: str, classes: list[str]) -> Columns | None:
             "rename them."
         )
     return Columns(ID if ID in first else text, names)
+
+
+def _numbered(path: Path, columns: list[str], classes: list[str]) -> list[str] | None:
+    """One column per class, in their order, if the columns have numbers as names; None if they have not.
+
+    Raises:
+        DataError: only some numbers are class names.
+    """
+    for prefix in (_predicted("LABEL_"), _predicted(""), ""):
+        numbers = {
+            int(match[1]): column
+            for column in columns
+            if (match := re.fullmatch(rf"{prefix}(-?[0-9]{{1,18}})(\.0)?", column, re.ASCII))
+        }
+        if len(numbers) == len(classes):
+            found = {place: numbers[number] for number, place in match_integers(numbers, classes).items()}
+            if len(found) == len(classes):
+                named = [found[place] for place in range(len(classes))]
+                log.warning(
+                    "teacher.scores: the columns %s of %s are read as %s. Check that the order is right.",
+                    *(", ".join(named), path, ", ".join(classes)),
+                )
+                return named
+    return None
 
 
 def _predicted(name: str) -> str:

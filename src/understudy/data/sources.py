@@ -18,7 +18,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from understudy.data.files import COMPRESSIONS, FORMATS, chunks, file_format, parquet_classes
+from understudy.data.decoding import COMPRESSIONS
+from understudy.data.files import FORMATS, chunks, file_format, parquet_classes
 from understudy.data.tables import Table, text_of, unlabelled_as_none
 from understudy.errors import DataError
 
@@ -40,6 +41,7 @@ class HubDataset:
 
 def hub_dataset(source: str) -> HubDataset | None:
     """The Hub dataset that a source names; None for files and for the reviews that ship with understudy."""
+    source = _expanded(source)
     if source.startswith("reviews:") or _is_acl_imdb(source) or _names_files(source) or not _HUB_NAME.match(source):
         return None
     name, *configuration, split = source.split(":")
@@ -58,6 +60,7 @@ def read(source: str, text: str = "text", label: str | None = "label") -> Table:
         DataError: the source does not exist, a column is missing, or the content does not match the file's name.
         HubUnreachable: the Hub dataset is not in the local cache, and the Hub does not answer.
     """
+    source = _expanded(source)
     if source.startswith("reviews:"):
         return _shipped_reviews(source, with_labels=label is not None)
     if _is_acl_imdb(source):
@@ -82,6 +85,7 @@ def stream(source: str, text: str = "text") -> Iterator[list[str]]:
         DataError: as `read`, during the iteration.
         HubUnreachable: as `read`, during the iteration.
     """
+    source = _expanded(source)
     if source.startswith("reviews:") or _is_acl_imdb(source):
         yield read(source, text, label=None).texts
     elif _names_files(source):
@@ -103,6 +107,7 @@ def source_files(source: str) -> list[Path]:
     Raises:
         DataError: no file matches, or one has an unsupported format.
     """
+    source = _expanded(source)
     found = [source] if os.path.isfile(source) else sorted(glob.glob(source))
     paths = [Path(path) for path in found if os.path.isfile(path)]
     if not paths and os.path.isdir(source):
@@ -112,6 +117,11 @@ def source_files(source: str) -> list[Path]:
     for path in paths:
         file_format(path)
     return paths
+
+
+def _expanded(source: str) -> str:
+    """The source with the home folder for `~`, unless a file has that very name."""
+    return source if not source.startswith("~") or os.path.exists(source) else os.path.expanduser(source)
 
 
 def _no_such_source(source: str) -> str:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from understudy.runtime.packages import versions
+from understudy.runtime.sharing import SharedLock
 from understudy.storage.files import file_sha256, fingerprint, write_file, write_text
 from understudy.storage.usage import note_use
 
@@ -24,6 +26,11 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 1024
 _COUNTED = 2**22
+
+# What `enable_truncation` sets besides the length.
+_TRUNCATION = {"stride": 0, "strategy": "longest_first", "direction": "right"}
+# A tokenizer holds the length to cut at, so only one thread at a time sets it and uses it.
+_TOKENISING = SharedLock()
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ def tokenise_cached(
         texts=hashlib.blake2b(ids.tobytes(), digest_size=16).hexdigest(),
         tokenizer=tokenizer_digest(tokenizer),
         max_length=max_length,
+        versions=versions(["tokenizers"]),
     )
     path = cache / "tokens" / f"{key}.arrow"
     if path.is_file():
@@ -146,18 +154,26 @@ def _tokenised(
     chunks: Iterable[Sequence[str]], tokenizer: PreTrainedTokenizerBase | Tokenizer, max_length: int
 ) -> Iterator[_Part]:
     backend: Any = getattr(tokenizer, "backend_tokenizer", tokenizer)
-    backend.enable_truncation(max_length)
-    backend.no_padding()
     special = backend.num_special_tokens_to_add(False)
     for texts in chunks:
         for start in range(0, len(texts), _CHUNK):
             chunk = [text.encode("utf-8", "replace").decode("utf-8") for text in texts[start : start + _CHUNK]]
-            encodings = backend.encode_batch_fast(chunk)
+            encodings = _encoded(backend, chunk, max_length)
             lengths = np.array([len(encoding) for encoding in encodings], dtype=np.int32)
             cut = [sum(len(piece) - special for piece in encoding.overflowing) for encoding in encodings]
             flat = chain.from_iterable(encoding.ids for encoding in encodings)
             ids = np.fromiter(flat, np.int32, count=int(lengths.sum()))
             yield _Part(ids, lengths, np.array(cut, dtype=np.int32))
+
+
+def _encoded(backend: Tokenizer, texts: list[str], max_length: int) -> list[Any]:
+    with _TOKENISING:
+        # Setting waits for other readers; in a forked process these may never end.
+        if backend.truncation != {**_TRUNCATION, "max_length": max_length}:
+            backend.enable_truncation(max_length)
+        if backend.padding is not None:
+            backend.no_padding()
+        return backend.encode_batch_fast(texts)
 
 
 def _joined(ids: np.ndarray, parts: list[_Part]) -> Tokens:
@@ -172,9 +188,11 @@ def _joined(ids: np.ndarray, parts: list[_Part]) -> Tokens:
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     """Digest of what determines the ids: the Rust tokenizer's JSON, without truncation and padding."""
     backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    return hashlib.blake2b(backend.to_str().encode(), digest_size=16).hexdigest()
+    with _TOKENISING:
+        backend.no_truncation()
+        backend.no_padding()
+        description = backend.to_str()
+    return hashlib.blake2b(description.encode(), digest_size=16).hexdigest()
 
 
 def length_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:

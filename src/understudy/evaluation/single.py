@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import numpy as np
 
 from understudy.data.frames import as_table, is_data
-from understudy.data.labels import number_labels
+from understudy.data.labels import has_names, number_labels
 from understudy.data.sources import read
 from understudy.data.tables import Table
 from understudy.errors import DataError
@@ -54,7 +54,7 @@ def evaluate(
     label: str = "label",
     **options: Unpack[OpenOptions],
 ) -> SingleEvaluation:
-    """Measures one model on labelled texts. Integer labels match its classes by number, strings by name.
+    """Measures one model on labelled texts. Strings match its classes by name; integers by name, else by index.
 
     Args:
         model: A run directory (its student), a Hugging Face folder, an export, or an open classifier.
@@ -67,7 +67,8 @@ def evaluate(
 
     Raises:
         ModelError: There is no single-label classifier at `model`.
-        DataError: The source cannot be read or has no rows, or a label is missing or is not one of the model's classes.
+        DataError: The source cannot be read or has no rows, or a label is missing or is not one of the
+            model's classes, or only some integers are class names.
         TypeError: The data has an unsupported type, or options were given for an open classifier.
     """
     if isinstance(model, Classifier) and options:
@@ -90,7 +91,8 @@ def evaluate_model(
         label: The source's label column.
 
     Raises:
-        DataError: the source cannot be read or has no rows, or a label is missing or is not one of the model's classes.
+        DataError: the source cannot be read or has no rows, or a label is missing or is not one of the
+            model's classes, or only some integers are class names.
     """
     table = data if isinstance(data, Table) else read(data, text, label)
     if not len(table):
@@ -120,23 +122,15 @@ def matched_labels(table: Table, source: str, classes: list[str], model: str) ->
         model: The model's name in messages.
 
     Raises:
-        DataError: a label is missing or is not one of the model's classes.
+        DataError: a label is missing or is not one of the model's classes, or only some
+            integers are class names.
     """
-    _, labels = number_labels({source: _in_order(table, classes)}, classes)
+    _, labels = number_labels({source: table}, classes)
     if unnamed(classes):
         log.warning("%s has no class names; labels are matched by number.", model)
-    elif table.classes and set(table.classes) != set(classes):
+    elif table.classes and not has_names(table, classes):
         log.warning(
             "The classes of %s are %s, those of %s are %s. They are matched by number; check that the order agrees.",
             *(source, ", ".join(table.classes), model, ", ".join(classes)),
         )
     return labels[source]
-
-
-def _in_order(table: Table, classes: list[str]) -> Table:
-    """The table with class names as labels if it numbers the model's classes in another order."""
-    if not table.classes or table.classes == classes or set(table.classes) != set(classes):
-        return table
-    own = table.classes
-    named = [own[label] if isinstance(label, int) and 0 <= label < len(own) else label for label in table.labels or []]
-    return replace(table, labels=named, classes=None)

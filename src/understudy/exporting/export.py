@@ -6,7 +6,6 @@ import logging
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ from understudy.inference.opening import open_classifier
 from understudy.inference.openvino_engine import openvino_dtype
 from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.loading import longest_input
+from understudy.runtime.packages import versions
 from understudy.storage.files import file_sha256, folder_digest, write_folder
 from understudy.storage.layout import RunDirectory
 
@@ -295,4 +295,4 @@ def _replaceable(out: Path) -> bool:
 
 def _versions(format: Format, precision: ExportPrecision) -> dict[str, str]:
     packages = ["understudy", "transformers", "torch", "openvino" if format == "openvino" else "onnx"]
-    return {package: version(package) for package in [*packages, *(["nncf"] if precision == "int8" else [])]}
+    return versions([*packages, *(["nncf"] if precision == "int8" else [])])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from understudy.data.files import FORMATS, Chunk, file_format
+from understudy.data.files import FORMATS, READING, Chunk, file_format
 from understudy.data.sources import source_files
 from understudy.errors import DataError, UserError
 from understudy.inference.answers import check_threshold, labels_of
 from understudy.inference.classifier import Classifier
 from understudy.inference.parts import Parts, parts_folder
-from understudy.inference.rows import STDIN, Window, chunks_of, windows
+from understudy.inference.rows import STDIN, Window, blocks_of, windows
 from understudy.inference.writers import Types, writer
+from understudy.runtime.packages import versions
 from understudy.runtime.progress import progress
 from understudy.storage.files import file_sha256, write_file
 
@@ -139,11 +140,11 @@ class _Rows:
         columns: dict[str, None] = {}
         files = source_files(self.source) if self.source != STDIN else []
         declared = {path: types.see_file(path) for path in files} if types else {}
-        for path, chunk, texts in chunks_of(self.source, self.text) if files else ():
+        for path, block, texts in blocks_of(self.source, self.text) if files else ():
             rows += len(texts)
-            columns |= dict.fromkeys(chunk)
+            columns |= dict.fromkeys(block.columns)
             if types and not declared[path]:
-                types.see(chunk, path)
+                types.see(block.columns, path)
         # Without rows, only files that declare their columns have any.
         columns = columns or dict.fromkeys(types.columns if types else ()) or {self.text: None}
         # A gold label keeps its name.
@@ -189,8 +190,8 @@ class _Output:
             nonlocal rows
             with writer(temporary, self.kind, columns, self.survey.schema) as put:
                 for window, probabilities in answered:
-                    for chunk in window.chunks_with(self._answers(probabilities)):
-                        put(chunk)
+                    for block, added in window.blocks_with(self._answers(probabilities)):
+                        put(block, added)
                     rows += len(window.texts)
 
         write_file(self.path, write, scratch)
@@ -213,6 +214,13 @@ def _output_kind(output: Path, source: str) -> str:
     above = next(place for place in output.absolute().parents if place.exists())
     if not above.is_dir():
         raise UserError(f"--output {output}: {above} is a file, not a folder. Give another name.")
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"--output {output}: no file can be created in {above} ({error.strerror}). Name another folder."
+        ) from None
     if source != STDIN and output.exists() and any(output.samefile(path) for path in source_files(source)):
         raise UserError(f"--output {output} is the input itself. Give another name.")
     return kind
@@ -225,20 +233,15 @@ def _work(classifier: Classifier, rows: _Rows) -> dict[str, Any]:
     another one, and an edit may have the same. Threads do not count either: they change last digits only, and a user
     may resume with more of them.
     """
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     files = [{"name": path.name, "sha256": file_sha256(path)} for path in source_files(rows.source)]
     return {
         "input": files,
+        "reading": READING,
         "text": rows.text,
         **classifier.identity,
         "classes": classifier.classes,
         "window": WINDOW,
-        "versions": versions,
+        "versions": versions(_PACKAGES),
     }
 
 

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from understudy.data.tokens import Tokens
+from understudy.errors import ModelError
 from understudy.inference.answers import check_threshold, labels_of
+from understudy.inference.opened import Opened, OpenOptions, model_files
+from understudy.inference.texts import named_labels, one_dimensional, strings
 from understudy.runtime.hardware import Dtype
 from understudy.storage.files import file_sha256, fingerprint
 
@@ -65,13 +68,17 @@ class Classifier(ABC):
     It can be given wherever the path of a model is expected. For scikit-learn it is a fitted estimator: in a
     `FrozenEstimator` it can be cross-validated or scored.
 
+    Threads may share it. A pickle or a copy opens the folder again, and so does a forked process where it must.
+
     Attributes:
         folder: Where the model is.
         dtype: Compute type.
+        opened: How it was opened.
     """
 
     folder: Path
     dtype: Dtype
+    opened: Opened
 
     def __fspath__(self) -> str:
         return str(self.folder)
@@ -88,9 +95,22 @@ class Classifier(ABC):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the predictions depend on, besides the texts and the versions of packages; fit for JSON."""
-        files = sorted(path for path in self.folder.iterdir() if path.is_file() and path.suffix != ".md")
-        return {"model": fingerprint(**{path.name: file_sha256(path) for path in files}), "dtype": self.dtype}
+        """What the predictions depend on, besides the texts and the versions of packages; fit for JSON.
+
+        Raises:
+            ModelError: the folder changed after the model was opened.
+        """
+        self.opened.check(self.folder)
+        files = {path.name: file_sha256(path) for path in model_files(self.folder)}
+        return {"model": fingerprint(**files), "dtype": self.dtype}
+
+    def __reduce__(self) -> tuple[Callable[..., Classifier], tuple[Any, ...]]:
+        """A pickle holds the folder's path, the options and the model's fingerprint, not the weights.
+
+        Raises:
+            ModelError: the folder changed after the model was opened.
+        """
+        return _opened_again, (str(self.folder.absolute()), self.opened.options, self.identity["model"])
 
     @abstractmethod
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
@@ -102,8 +122,19 @@ class Classifier(ABC):
         return np.array(self.classes)
 
     def score(self, texts: Iterable[str], labels: Iterable[str]) -> float:
-        """Accuracy: the share of the texts whose predicted class has the given name."""
-        return float(np.mean(np.array(self.predict(texts)) == np.array(list(labels))))
+        """Accuracy: the share of the texts whose predicted class has the given name.
+
+        Args:
+            texts: One string per text; at least one.
+            labels: One class name per text.
+
+        Raises:
+            TypeError: as `predict_proba`, also for the labels.
+            ValueError: as `predict_proba`; there are no texts, not one label per text, or a label is not a class.
+        """
+        given = strings(texts)
+        wanted = named_labels(labels, self.classes, len(given))
+        return float(np.mean(self.predict_proba(given).argmax(axis=-1) == wanted))
 
     def fit(self, texts: Any, labels: Any = None) -> Classifier:
         """Does nothing, because the model is trained; scikit-learn requires the method of every estimator."""
@@ -130,6 +161,7 @@ class Classifier(ABC):
 
         Raises:
             TypeError: as `predict_proba`.
+            ValueError: as `predict_proba`.
         """
         names = self.classes
         return [names[index] for index in self.predict_proba(texts).argmax(axis=-1)]
@@ -142,17 +174,10 @@ class Classifier(ABC):
             advance: Called with the number of texts that were just finished.
 
         Raises:
-            TypeError: `texts` is one string instead of several, or holds something that is not a string.
+            TypeError: `texts` is one string, a data frame, a mapping or a set, or holds something that is not a string.
+            ValueError: `texts` is an array that does not have one dimension.
         """
-        _refuse_one_string(texts)
-        texts = list(texts)
-        for place, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise TypeError(
-                    f"expected texts as strings, got {type(text).__name__} at position {place}; remove or fill "
-                    "missing values first"
-                )
-        return self._probabilities(texts, advance)
+        return self._probabilities(strings(texts), advance)
 
     def stream(self, texts: Iterable[str], chunk: int = CHUNK, threshold: float = 0.0) -> Iterator[Prediction]:
         """Yields predictions in the order of `texts`.
@@ -165,19 +190,31 @@ class Classifier(ABC):
         Raises:
             UserError: the threshold is not between 0 and 1.
             TypeError: as `predict_proba`.
+            ValueError: as `predict_proba`.
         """
         check_threshold(threshold)
-        _refuse_one_string(texts)
         names = self.classes
-        for part in chunks(texts, chunk):
+        for part in chunks(one_dimensional(texts, "texts"), chunk):
             probabilities = self.predict_proba(part)
             for label, row in zip(labels_of(probabilities, names, threshold), probabilities.tolist(), strict=True):
                 yield Prediction(label, dict(zip(names, row, strict=True)))
 
 
-def _refuse_one_string(texts: Iterable[str]) -> None:
-    if isinstance(texts, str):
-        raise TypeError("expected a sequence of texts, got one string; put it in a list: [text]")
+def _opened_again(folder: str, options: OpenOptions, model: str) -> Classifier:
+    """The classifier that was pickled."""
+    from understudy.inference.opening import open_classifier
+
+    if not Path(folder).is_dir():
+        raise ModelError(
+            f"The pickled classifier was opened from {folder}, which is not here. A pickle holds only the path of "
+            "the model; copy the folder there."
+        )
+    classifier = open_classifier(folder, **options)
+    if classifier.identity["model"] != model:
+        raise ModelError(
+            f"{folder} no longer holds the model that was pickled. Open it with understudy.load and pickle it again."
+        )
+    return classifier
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,9 @@ from understudy.inference.classifier import Classifier, CutTexts, Size
 from understudy.inference.engine import Engine
 from understudy.inference.engines import open_engine
 from understudy.inference.logits import predict_logits, softmax
-from understudy.runtime.hardware import Dtype, Hardware, detect
+from understudy.inference.opened import Opened
+from understudy.runtime.hardware import Dtype, Hardware, detect, limit_after_fork
+from understudy.runtime.sharing import per_process
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _LONGEST = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TransformersClassifier(Classifier):
     """An encoder with a classification head, in a Hugging Face folder.
 
@@ -35,6 +36,7 @@ class TransformersClassifier(Classifier):
         hardware: Where to compute.
         dtype: Compute type.
         max_length: Tokens after which a text is cut.
+        opened: How it was opened.
         cut: Warns once about texts that are cut.
     """
 
@@ -44,18 +46,11 @@ class TransformersClassifier(Classifier):
     hardware: Hardware
     dtype: Dtype
     max_length: int
+    opened: Opened
     cut: CutTexts = field(default_factory=CutTexts, repr=False, compare=False)
 
     @classmethod
-    def open(
-        cls,
-        folder: Path,
-        *,
-        device: str | None,
-        threads: int | None,
-        precision: str,
-        engine: str | None,
-    ) -> TransformersClassifier:
+    def open(cls, folder: Path, opened: Opened) -> TransformersClassifier:
         """As `open_classifier`."""
         try:
             from understudy.models.loading import load_classifier, load_config, load_tokenizer, longest_input, resolve
@@ -64,13 +59,14 @@ class TransformersClassifier(Classifier):
 
         origin = resolve(str(folder.absolute()))
         _require_classifier(load_config(origin.path), folder)
-        hardware = detect(device, threads, engine)
-        dtype = hardware.dtype(precision)
+        options = opened.options
+        hardware = detect(options.get("device"), options.get("threads"), options.get("engine"))
+        dtype = hardware.dtype(options.get("precision") or "fp32")
         model = load_classifier(origin.path)
         tokenizer = load_tokenizer(origin.path)
         # A tokenizer without a limit has 1e30.
         longest = min(tokenizer.model_max_length, longest_input(model.config) or _LONGEST)
-        return cls(folder, model, tokenizer, hardware, dtype, longest)
+        return cls(folder, model, tokenizer, hardware, dtype, longest, opened)
 
     @property
     def classes(self) -> list[str]:
@@ -94,8 +90,9 @@ class TransformersClassifier(Classifier):
         self.cut.look_at(tokens, self.max_length)
         return softmax(predict_logits(self._engine, tokens, self._pad_id, advance, self.max_length))
 
-    @cached_property
+    @per_process
     def _engine(self) -> Engine:
+        limit_after_fork(self.hardware.kind)
         return open_engine(self.model, self.hardware, self.dtype)
 
     @property

@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,8 +23,10 @@ from understudy.inference.classifier import Classifier, CutTexts, Size
 from understudy.inference.engine import Engine
 from understudy.inference.logits import predict_logits, softmax
 from understudy.inference.onnx_engine import OnnxEngine
+from understudy.inference.opened import Opened
 from understudy.inference.openvino_engine import OpenVinoEngine, openvino_dtype
 from understudy.runtime.hardware import Dtype
+from understudy.runtime.sharing import per_process
 from understudy.storage.files import file_sha256, write_json
 from understudy.storage.records import read_record
 
@@ -130,7 +131,7 @@ def is_exported(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExportedClassifier(Classifier):
     """An exported folder, run by OpenVINO or ONNX Runtime on the CPU.
 
@@ -140,6 +141,7 @@ class ExportedClassifier(Classifier):
         tokenizer: Its tokenizer.
         threads: CPU threads.
         dtype: Compute type of the operators that are not quantised.
+        opened: How it was opened.
         cut: Warns once about texts that are cut.
     """
 
@@ -148,18 +150,18 @@ class ExportedClassifier(Classifier):
     tokenizer: Tokenizer
     threads: int
     dtype: Dtype
+    opened: Opened
     cut: CutTexts = field(default_factory=CutTexts, repr=False, compare=False)
 
     @classmethod
-    def open(
-        cls, folder: Path, *, device: str | None, threads: int | None, precision: str | None, engine: str | None
-    ) -> ExportedClassifier:
+    def open(cls, folder: Path, opened: Opened) -> ExportedClassifier:
         """As `open_classifier`.
 
         Raises:
             ModelError: a file is damaged, was changed, or cannot be opened.
             UserError: the export does not support the device, precision or engine.
         """
+        device, engine = opened.options.get("device"), opened.options.get("engine")
         manifest = ExportManifest.read(folder)
         own = {"openvino": "openvino", "onnx": "onnxruntime"}[manifest.format]
         if device not in (None, "auto", "cpu"):
@@ -167,10 +169,9 @@ class ExportedClassifier(Classifier):
         if engine not in (None, "auto", own):
             raise UserError(f"--engine {engine}: {folder} was exported for {own}. Leave --engine out.")
         manifest.check_files(folder)
-        dtype = _dtype(manifest, precision)
-        return cls(
-            folder, manifest, _tokenizer(folder / TOKENIZER, manifest.max_length), threads or available_threads(), dtype
-        )
+        dtype = _dtype(manifest, opened.options.get("precision"))
+        threads = opened.options.get("threads") or available_threads()
+        return cls(folder, manifest, _tokenizer(folder / TOKENIZER, manifest.max_length), threads, dtype, opened)
 
     @property
     def classes(self) -> list[str]:
@@ -189,13 +190,15 @@ class ExportedClassifier(Classifier):
         self.cut.look_at(tokens, self.max_length)
         return softmax(predict_logits(self.engine, tokens, self.manifest.pad_id, advance, self.max_length))
 
-    @cached_property
+    @per_process
     def engine(self) -> Engine:
         """Computes the graph.
 
         Raises:
-            ModelError: the runtime cannot open the graph.
+            ModelError: the runtime cannot open the graph, or a file was changed after the folder was opened.
         """
+        if self.opened.has_changed(self.folder):
+            self.manifest.check_files(self.folder)
         return open_graph(self.folder, self.manifest.format, len(self.classes), self.threads, self.dtype)
 
 

@@ -9,22 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from understudy.inference.classifier import CHUNK, Classifier, Size, chunks
+from understudy.inference.opened import Opened
 from understudy.models.linear import LinearModel
 from understudy.runtime.hardware import Dtype
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearClassifier(Classifier):
     """A linear model on n-grams; it reads texts of any length.
 
     Attributes:
         model: The linear model.
         folder: Where the model is.
+        opened: How it was opened.
         dtype: Compute type.
     """
 
     model: LinearModel
     folder: Path
+    opened: Opened
     dtype: Dtype = "fp32"
 
     @property

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypedDict
 
 from understudy.errors import ModelError, UserError
 from understudy.inference.classifier import Classifier
 from understudy.inference.encoders import TransformersClassifier
 from understudy.inference.exported import ExportedClassifier, is_exported
 from understudy.inference.ngrams import LinearClassifier
+from understudy.inference.opened import Opened
+from understudy.inference.opened import OpenOptions as OpenOptions
 from understudy.models.linear import LinearModel, is_linear
 from understudy.storage.layout import RunDirectory
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-
-
-class OpenOptions(TypedDict, total=False):
-    """The keyword arguments of `open_classifier`."""
-
-    device: str | None
-    threads: int | None
-    precision: str | None
-    engine: str | None
 
 
 def open_classifier(
@@ -53,13 +45,12 @@ def open_classifier(
     if precision is not None and precision not in _PRECISIONS:
         raise UserError(f"precision = {precision!r}: expected one of {', '.join(_PRECISIONS)}.")
     folder = _model_folder(path)
+    opened = Opened.now(folder, {"device": device, "threads": threads, "precision": precision, "engine": engine})
     if is_exported(folder):
-        return ExportedClassifier.open(folder, device=device, threads=threads, precision=precision, engine=engine)
+        return ExportedClassifier.open(folder, opened)
     if is_linear(folder):
-        return LinearClassifier(LinearModel.load(folder), folder)
-    return TransformersClassifier.open(
-        folder, device=device, threads=threads, precision=precision or "fp32", engine=engine
-    )
+        return LinearClassifier(LinearModel.load(folder), folder, opened)
+    return TransformersClassifier.open(folder, opened)
 
 
 def _model_folder(path: str | os.PathLike[str]) -> Path:

@@ -7,7 +7,6 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from understudy.errors import MissingExtra, ModelError
 from understudy.inference.engine import CPU_BUDGET, Batch, Engine, made_up
 from understudy.runtime.environment import variables
 from understudy.runtime.hardware import Dtype, Hardware
+from understudy.runtime.sharing import per_process
 
 if TYPE_CHECKING:
     import openvino
@@ -48,7 +48,7 @@ class OpenVinoEngine(Engine):
         self._graph = graph
         self._threads = threads
         self._precision = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[dtype]
-        self._together = self._compiled(streams=1)
+        self._together = _Requests(self._compiled(streams=1))
         self.classes = classes
         self.budget = CPU_BUDGET
 
@@ -77,7 +77,7 @@ class OpenVinoEngine(Engine):
         return cls(_converted(model), int(model.config.num_labels or 0), hardware.threads, dtype)
 
     def forward(self, batch: Batch) -> np.ndarray:
-        return np.array(self._together(self._filled(batch))[0], dtype=np.float32)[: len(batch["input_ids"])]
+        return self._together(self._filled(batch))[: len(batch["input_ids"])]
 
     def forward_each(self, batches: Iterable[Batch], count: int) -> Iterator[np.ndarray]:
         if self._threads == 1 or count < _BATCHES_A_STREAM * self._threads:
@@ -103,7 +103,7 @@ class OpenVinoEngine(Engine):
         wanted = min(_rounded(count), max(count, self.budget // max(1, width)))
         return batch if wanted == count else {name: np.resize(each, (wanted, width)) for name, each in batch.items()}
 
-    @cached_property
+    @per_process
     def _apart(self) -> openvino.CompiledModel:
         """The graph, compiled for one batch a thread."""
         return self._compiled(streams=self._threads)
@@ -118,6 +118,27 @@ class OpenVinoEngine(Engine):
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         }
         return openvino.Core().compile_model(self._graph, "CPU", settings)
+
+
+class _Requests:
+    """Computes single batches, for any number of threads at once.
+
+    A request holds the inputs and the outputs of one batch, so each is in use by one thread at a time.
+    """
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._compiled = compiled
+        self._free: deque[openvino.InferRequest] = deque()
+
+    def __call__(self, batch: Batch) -> np.ndarray:
+        """Logits, float32 of shape (texts, classes)."""
+        try:
+            request = self._free.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        logits = np.array(request.infer(batch, share_inputs=True)[0], dtype=np.float32)
+        self._free.append(request)
+        return logits
 
 
 def _awaited(request: openvino.InferRequest, texts: int) -> np.ndarray:

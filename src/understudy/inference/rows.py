@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from understudy.data.files import Chunk, chunks
+from understudy.data.blocks import Block, is_arrow
+from understudy.data.files import Chunk, blocks, python_values
 from understudy.data.sources import source_files
 from understudy.data.tables import text_of
 from understudy.errors import DataError
@@ -23,37 +24,37 @@ class Window:
 
     Attributes:
         texts: One per row.
-        chunks: The rows; consecutive rows with the same columns share a chunk.
+        blocks: The rows; consecutive rows with the same columns share a block.
     """
 
     texts: list[str] = field(default_factory=list)
-    chunks: list[Chunk] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
 
-    def add(self, chunk: Chunk, texts: list[str]) -> None:
+    def add(self, block: Block, texts: list[str]) -> None:
         self.texts += texts
-        if self.chunks and list(self.chunks[-1]) == list(chunk):
-            for name, values in chunk.items():
-                self.chunks[-1][name] += values
+        joined = self.blocks[-1].joined(block) if self.blocks else None
+        if joined is None:
+            self.blocks.append(block)
         else:
-            self.chunks.append(chunk)
+            self.blocks[-1] = joined
 
-    def chunks_with(self, answers: Chunk) -> Iterator[Chunk]:
-        """The rows with their predictions added."""
+    def blocks_with(self, answers: Chunk) -> Iterator[tuple[Block, Chunk]]:
+        """The rows, each block with its predictions."""
         start = 0
-        for chunk in self.chunks:
-            end = start + len(next(iter(chunk.values())))
-            yield chunk | _rows(answers, start, end)
+        for block in self.blocks:
+            end = start + len(block)
+            yield block, {name: values[start:end] for name, values in answers.items()}
             start = end
 
 
 def windows(source: str, text: str, size: int) -> Iterator[Window]:
-    """The rows in groups of `size`, across files and the reader's chunks; the last group may be smaller."""
+    """The rows in groups of `size`, across files and the reader's blocks; the last group may be smaller."""
     window = Window()
-    for _, chunk, texts in chunks_of(source, text):
+    for _, block, texts in blocks_of(source, text):
         start = 0
         while start < len(texts):
             end = min(len(texts), start + size - len(window.texts))
-            window.add(_rows(chunk, start, end), texts[start:end])
+            window.add(block.slice(start, end), texts[start:end])
             start = end
             if len(window.texts) == size:
                 yield window
@@ -62,25 +63,28 @@ def windows(source: str, text: str, size: int) -> Iterator[Window]:
         yield window
 
 
-def chunks_of(source: str, text: str) -> Iterator[tuple[Path, Chunk, list[str]]]:
-    """Yields the file, rows by column, and the texts of the rows."""
+def blocks_of(source: str, text: str) -> Iterator[tuple[Path, Block, list[str]]]:
+    """Yields the file, rows, and the texts of the rows."""
     if source == STDIN:
         for lines in read_lines(sys.stdin):
-            yield Path(STDIN), {text: lines}, lines
+            yield Path(STDIN), Block({text: lines}), lines
         return
     for path in source_files(source):
         row = 0
-        for chunk in chunks(path):
-            if text not in chunk:
-                columns = ", ".join(chunk)
+        for block in blocks(path):
+            if text not in block.columns:
+                columns = ", ".join(block.columns)
                 raise DataError(f"{path} has no column '{text}'; its columns are: {columns}. Name one with --text.")
-            yield path, chunk, [text_of(value, path, number) for number, value in enumerate(chunk[text], row + 1)]
-            row += len(chunk[text])
+            values = block.columns[text]
+            if is_arrow(values):
+                values = python_values(values, path, text)
+            yield path, block, [text_of(value, path, number) for number, value in enumerate(values, row + 1)]
+            row += len(block)
 
 
 def stream_texts(source: str, text: str = "text") -> Iterator[str]:
     """The texts of a file, or the lines of stdin for `-`."""
-    for _, _, texts in chunks_of(source, text):
+    for _, _, texts in blocks_of(source, text):
         yield from texts
 
 
@@ -103,7 +107,3 @@ def read_lines(file: TextIO, size: int = _LINES) -> Iterator[list[str]]:
         raise DataError(f"stdin is not UTF-8 ({reason}). Convert it first, for example with iconv.") from None
     if lines:
         yield lines
-
-
-def _rows(chunk: Chunk, start: int, end: int) -> Chunk:
-    return {name: values[start:end] for name, values in chunk.items()}

@@ -11,20 +11,23 @@ import hashlib
 import io
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from understudy.data.tokens import Tokens
+from understudy.inference.engine import Engine
 from understudy.inference.engines import open_engine
 from understudy.inference.logits import predict_logits
 from understudy.inference.openvino_engine import OpenVinoEngine
 from understudy.runtime.hardware import Dtype, Hardware
+from understudy.runtime.packages import versions
 from understudy.runtime.progress import progress
 from understudy.storage.files import file_sha256, fingerprint, write_file, write_json
+from understudy.storage.records import load_record
 from understudy.storage.usage import note_use
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHARD_TEXTS = 2048
+_FALLBACK = "fallback.json"
+# Raise it when a change of our own code changes the logits of a finished model.
+_CODE = 1
 
 
 @dataclass(frozen=True)
@@ -132,11 +138,13 @@ class StoredLogits:
         logits: float32 of shape (texts, classes), in the order of the texts.
         computed: How many distinct texts the model ran on.
         reused: How many distinct texts were stored before.
+        engine: What computed them; None if no encoder did.
     """
 
     logits: np.ndarray
     computed: int
     reused: int
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -159,19 +167,22 @@ class Answering:
     hardware: Hardware
     dtype: Dtype
 
-    def key(self, tokens: int) -> dict[str, Any]:
+    def key(self, engine: str) -> dict[str, Any]:
         """What the logits of a text depend on, besides the text.
 
         Args:
-            tokens: Of all texts together; they decide the engine.
+            engine: What computes them.
         """
-        engine = self.hardware.engine_for(self.dtype, tokens)
+        packages = ("torch", "transformers", "tokenizers", *(["openvino"] if engine == "openvino" else []))
         return {
             "model": self.model_digest,
             "tokenizer": self.tokenizer_digest,
             "max_length": self.max_length,
+            "device": self.hardware.kind,
             "dtype": self.dtype,
             "engine": engine,
+            "code": _CODE,
+            "versions": versions(packages),
             "step": OpenVinoEngine.step if engine == "openvino" else 1,
         }
 
@@ -190,15 +201,47 @@ def stored_logits(
         description: Names the work in messages.
     """
 
-    def compute(missing: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    classes = int(model.config.num_labels or 0)
+    planned = answering.hardware.engine_for(answering.dtype, tokens.total)
+    plan = _folder(cache, answering.key(planned))
+    actual = _actual_engine(plan, planned)
+    folder = _folder(cache, answering.key(actual))
+    engine: Engine | None = None
+    if len(LogitsStore(folder, classes).missing(ids)):
         engine = open_engine(model, answering.hardware, answering.dtype, tokens.total)
+        if engine.name != actual:  # it was planned, and left aside because its logits differ
+            actual = engine.name
+            write_json(plan / _FALLBACK, {"engine": actual})
+
+    def compute(missing: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        opened = engine or open_engine(model, answering.hardware, answering.dtype, tokens.total)
         with progress(description, len(missing)) as advance:
             for start in range(0, len(missing), SHARD_TEXTS):
                 rows = missing[start : start + SHARD_TEXTS]
                 chosen = tokens.select(rows)
-                yield rows, predict_logits(engine, chosen, answering.pad_id, advance, answering.max_length)
+                yield rows, predict_logits(opened, chosen, answering.pad_id, advance, answering.max_length)
 
-    return kept_logits(answering.key(tokens.total), ids, int(model.config.num_labels or 0), compute, cache)
+    found = kept_logits(answering.key(actual), ids, classes, compute, cache)
+    return replace(found, engine=actual)
+
+
+def _folder(cache: Path, key: dict[str, Any]) -> Path:
+    return cache / "logits" / fingerprint(**key)
+
+
+@dataclass(frozen=True)
+class _Fallback:
+    """Says in the store of a planned engine which one computed instead."""
+
+    engine: Literal["pytorch", "openvino", "onnxruntime"]
+
+
+def _actual_engine(plan: Path, planned: str) -> str:
+    """The engine that computed when this one was planned before; else the planned one."""
+    try:
+        return load_record(_Fallback, plan / _FALLBACK).engine
+    except (OSError, ValueError):
+        return planned
 
 
 def kept_logits(
@@ -217,7 +260,7 @@ def kept_logits(
         compute: Takes the missing rows of `ids` and yields them, with their logits, in groups.
         cache: The cache folder.
     """
-    folder = cache / "logits" / fingerprint(**key)
+    folder = _folder(cache, key)
     store = LogitsStore(folder, classes)
     missing = store.missing(ids)
     if len(missing):

@@ -1,7 +1,11 @@
-"""Folds a temperature into a classifier's weights, so that the calibrated probabilities do not depend on the loader."""
+"""Changes a classifier's last layer, and so its logits, whatever the loader.
+
+A temperature is folded into the weights, so that the calibrated probabilities do not depend on the loader.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,12 +20,28 @@ _ROUNDING = 1e-4  # of the largest logit
 def fold_temperature(model: PreTrainedModel, temperature: float, batch: dict[str, Tensor]) -> bool:
     """Divides the weights and bias of a classifier's last layer, and so its logits, by a temperature.
 
-    A forward pass finds that layer, because each model family has another name for it. A second pass checks the new
-    logits. The predicted labels do not change.
+    The predicted labels do not change.
 
     Args:
         model: A sequence classifier in fp32, changed in place.
         temperature: Above 0.
+        batch: `input_ids` and `attention_mask` of a few texts, shape (texts, tokens), on the model's device.
+
+    Returns:
+        Whether it was done; see `change_last_layer`.
+    """
+    return change_last_layer(model, lambda rows: rows / temperature, batch)
+
+
+def change_last_layer(model: PreTrainedModel, change: Callable[[Tensor], Tensor], batch: dict[str, Tensor]) -> bool:
+    """Changes the weights and bias of a classifier's last layer, and so its logits.
+
+    A forward pass finds that layer, because each model family has another name for it. A second pass checks the new
+    logits.
+
+    Args:
+        model: A sequence classifier in fp32, changed in place.
+        change: Linear, for a tensor with one row per class.
         batch: `input_ids` and `attention_mask` of a few texts, shape (texts, tokens), on the model's device.
 
     Returns:
@@ -31,16 +51,16 @@ def fold_temperature(model: PreTrainedModel, temperature: float, batch: dict[str
     training = model.training
     model.eval()
     try:
-        logits, layer = _logits_and_their_layer(model, batch)
+        logits, layer = logits_and_their_layer(model, batch)
         if layer is None:
             return False
         parameters = [value for value in (layer.weight, layer.bias) if value is not None]
         before = [value.detach().clone() for value in parameters]
         with torch.no_grad():
-            for value in parameters:
-                value /= temperature
-        wanted = logits / temperature
-        found, _ = _logits_and_their_layer(model, batch)
+            for value, old in zip(parameters, before, strict=True):
+                value.copy_(change(old))
+        wanted = change(logits.T).T
+        found, _ = logits_and_their_layer(model, batch)
         close = (found - wanted).abs() <= _ROUNDING * wanted.abs().max()
         if bool(close.all()):
             return True
@@ -52,7 +72,7 @@ def fold_temperature(model: PreTrainedModel, temperature: float, batch: dict[str
         model.train(training)
 
 
-def _logits_and_their_layer(model: PreTrainedModel, batch: dict[str, Tensor]) -> tuple[Tensor, nn.Linear | None]:
+def logits_and_their_layer(model: PreTrainedModel, batch: dict[str, Tensor]) -> tuple[Tensor, nn.Linear | None]:
     """The logits, and the linear layer that outputs them; None instead of the layer if there is none, or several."""
     made: list[tuple[nn.Linear, Tensor]] = []
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]

@@ -146,16 +146,19 @@ def load_classifier(
     Args:
         folder: A Hugging Face folder with a classifier, or with an encoder, which gets a new head.
         classes: Class names for `id2label`. An encoder, or a classifier with another number of classes, gets a new
-            head. None keeps the folder's names; the folder must then be a classifier.
+            head. A classifier with the same names in another order has its head put in this order. None keeps the
+            folder's names; the folder must then be a classifier.
         seed: Seed of a new head's initialisation.
         attention_dropout: Dropout on the attention weights; None keeps the value in the folder's config.
 
     Raises:
-        ModelError: the folder is not an encoder, is damaged, or lacks weights.
+        ModelError: the folder is not an encoder, is damaged, lacks weights, or does not name its classes properly.
     """
     from transformers import set_seed
 
-    _register_own()
+    from understudy.models.heads import match_head
+
+    labels = classifier_labels(folder)
     config: dict[str, Any] = {}
     if attention_dropout is not None:
         own = load_config(folder)
@@ -165,18 +168,31 @@ def load_classifier(
             "num_labels": len(classes),
             "id2label": dict(enumerate(classes)),
             "label2id": {name: index for index, name in enumerate(classes)},
-            "ignore_mismatched_sizes": True,
         }
     set_seed(seed)
     model, absent = _opened(folder, config)
-    lacking = absent if classes is None else [key for key in absent if not _is_new_in_a_head(key, model)]
+    keeps_head = classes is None or (labels is not None and len(labels) == len(classes))
+    lacking = absent if keeps_head else [key for key in absent if not _is_new_in_a_head(key, model)]
     if lacking:
         raise ModelError(
             f"{folder} cannot be opened as a text classifier: weights are missing, or have the wrong shape, for "
             f"{lacking[0]}{f' and {len(lacking) - 1} more' if len(lacking) > 1 else ''}. Expected a "
-            f"{'fine-tuned classifier' if classes is None else 'complete encoder'}; download or train it again."
+            f"{_described(labels) if keeps_head else 'complete encoder'}; download or train it again."
+        )
+    if labels is None or classes is None:
+        return model
+    if keeps_head:
+        return match_head(model, folder, labels, classes, seed)
+    if not absent:  # the head has as many rows as there are `classes`
+        raise ModelError(
+            f"{folder}: id2label in config.json names {len(labels)} classes, but the head has {len(classes)} outputs. "
+            "Write one name per output."
         )
     return model
+
+
+def _described(labels: list[str] | None) -> str:
+    return "fine-tuned classifier" if labels is None else f"classifier with {len(labels)} classes, as id2label names"
 
 
 def _opened(folder: Path, config: dict[str, Any]) -> tuple[PreTrainedModel, list[str]]:
@@ -197,6 +213,7 @@ def _opened(folder: Path, config: dict[str, Any]) -> tuple[PreTrainedModel, list
             dtype=torch.float32,
             problem_type="single_label_classification",
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported below
             **config,
         )
     except Exception as error:  # readers of damaged files raise all kinds of errors
@@ -221,11 +238,40 @@ def _is_new_in_a_head(weight: str, model: PreTrainedModel) -> bool:
 
 
 def classifier_labels(folder: Path) -> list[str] | None:
-    """The class names of a folder with a sequence classifier, in order; None for an encoder."""
+    """The class names of a folder with a sequence classifier, in order; None for an encoder.
+
+    Raises:
+        ModelError: the config cannot be opened, or its id2label does not give each class a name of its own.
+    """
     config = load_config(folder)
     if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or []):
         return None
+    _check_names(folder)
     return [config.id2label[index] for index in range(config.num_labels)]
+
+
+def _check_names(folder: Path) -> None:
+    """Refuses a classifier whose config does not give each class a name of its own."""
+    # As it is written: transformers replaces names that do not fit num_labels by LABEL_0 and so on.
+    written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    names, number = written.get("id2label"), written.get("num_labels")
+    if names is None:
+        return
+    numbers = list(range(number if isinstance(number, int) else len(names)))
+    problem = None
+    if not names or sorted(map(int, names)) != numbers:
+        of = f" and num_labels = {number}" if isinstance(number, int) else ""
+        problem = f"has the numbers {', '.join(names) or 'none'}{of}; expected 0 to {max(1, len(numbers)) - 1}"
+    elif not all(isinstance(name, str) and name.strip() for name in names.values()):
+        wrong = next(name for name in names.values() if not (isinstance(name, str) and name.strip()))
+        problem = f"has the name {wrong!r}; expected a string that is not empty"
+    elif len(set(names.values())) < len(names):
+        twice = next(name for name in names.values() if list(names.values()).count(name) > 1)
+        problem = f"names two classes {twice!r}; expected different names"
+    if problem is not None:
+        raise ModelError(
+            f"{folder / 'config.json'}: id2label {problem}. Correct it there, in the order of the model's outputs."
+        )
 
 
 def unnamed(labels: list[str]) -> bool:

@@ -33,8 +33,8 @@ class DataOptions(Options):
     label: str = "label"
     """Column with the label, a string or an integer."""
     labels: Annotated[list[str] | None, Takes("two or more different names", "NAME,NAME,...")] = None
-    """Class names. Integer labels are indices of these names; string labels must be among them. By default the names
-    come from the dataset, or are the distinct labels, sorted."""
+    """Class names. String labels must be among them. Integer labels are indices of these names, or names themselves if
+    all of them are among the names. By default the names come from the dataset, or are the distinct labels, sorted."""
     unlabelled: str | None = None
     """Source of texts without labels. The teacher labels them, and the student learns from them, too. The source is
     streamed, so it may be far larger than the labelled one. Texts that are also in `train`, `validation` or `test` are

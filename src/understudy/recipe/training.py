@@ -126,8 +126,8 @@ class StudentOptions(Options):
         Takes("spread, first, last, or the numbers of the layers, from 0", "spread|first|last|N,N,..."),
     ] = "spread"
     """Which of the teacher's layers to take. `spread` takes every (n/k)-th from the first: for 3 of 6, the layers 0, 2
-    and 4 (Sanh et al. 2019, arXiv 1910.01108). `first` takes the lowest, `last` the highest. Or give the numbers of
-    `student.layers` layers."""
+    and 4 (Sanh et al. 2019, arXiv 1910.01108). `first` takes the lowest, `last` the highest. Or give layer numbers, as
+    many as `student.layers`."""
     vocabulary: PositiveInt | None = None
     """Keep at most this many tokens in tokenizer and embedding: those that the training and transfer texts use most.
     The embedding is half of MiniLM-L6, for example. By default all tokens are kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import platform
@@ -21,6 +20,7 @@ from understudy.reporting.render import render_run
 from understudy.run.contenders import line_up
 from understudy.runtime.environment import variables
 from understudy.runtime.hardware import detect, machine
+from understudy.runtime.packages import versions
 from understudy.storage.layout import RunDirectory, read_recipe
 from understudy.timing.figures import Benchmark, measurements
 from understudy.timing.speed import draw
@@ -81,7 +81,7 @@ def benchmark(
         machine=machine(),
         device=hardware.device,
         threads=hardware.threads,
-        versions=_versions(),
+        versions={"python": platform.python_version(), **versions(_PACKAGES)},
         max_length=recipe.data.max_length,
         texts=len(bulk),
         latency_texts=len(single),
@@ -142,13 +142,3 @@ def _tokenizers_limited_to(threads: int) -> Iterator[None]:
     wanted = {"RAYON_NUM_THREADS": str(threads), **({"TOKENIZERS_PARALLELISM": "false"} if threads == 1 else {})}
     with variables(wanted, keep=True):
         yield
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -6,7 +6,9 @@ They fail before anything is trained and before the run directory is touched. `b
 from __future__ import annotations
 
 import logging
+import platform
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 from understudy.errors import RunDirectoryError, UserError
@@ -17,6 +19,7 @@ from understudy.recipe.recipe import Recipe
 from understudy.run.inputs import Materials
 from understudy.run.settings import Settings
 from understudy.runtime.hardware import Hardware, machine
+from understudy.runtime.packages import DISTRIBUTION, versions
 from understudy.runtime.progress import duration
 from understudy.storage.files import write_text
 from understudy.storage.layout import RunDirectory, read_recipe
@@ -87,7 +90,7 @@ def check_fingerprints(run: RunDirectory, present: dict[str, str]) -> None:
     earlier = Manifest(run.manifest)
     for stage, fingerprint in present.items():
         if earlier.fingerprint(stage) not in (None, fingerprint):
-            behind = "texts or labels" if stage == "data" else "model, scores, machine or data"
+            behind = "texts or labels" if stage == "data" else "model, scores or data"
             raise RunDirectoryError(
                 f"{run.root} holds a run with another {stage}: the options are the same, but the {behind} "
                 "behind them changed. Give another --out, or --overwrite to replace the run."
@@ -201,7 +204,7 @@ def begin(recipe: Recipe, run: RunDirectory, hardware: Hardware, materials: Mate
     teachers = [member.record() for member in materials.members]
     start = materials.student or (materials.origin if recipe.teacher.scores is not None else None)
     manifest.maker = {
-        "understudy": _version(),
+        "understudy": version(DISTRIBUTION),
         "versions": _versions(),
         "machine": {**machine(), "device": hardware.device, "threads": hardware.threads},
     }
@@ -227,15 +230,6 @@ def _nearest(path: Path) -> Path:
     return next(place for place in (absolute, *absolute.parents) if place.exists())
 
 
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("understudy")
-
-
 def _versions() -> dict[str, str]:
-    import platform
-    from importlib.metadata import version
-
     packages = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "numpy")
-    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+    return {"python": platform.python_version(), **versions(packages)}

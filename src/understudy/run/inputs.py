@@ -159,8 +159,9 @@ class _Texts:
 
 
 def _check_input(name: str, origin: Origin, max_length: int) -> None:
-    """Refuses a model whose input is shorter than the recipe's maximum length."""
+    """Refuses a model that reads less than the recipe's maximum length, or does not name its classes properly."""
     load_tokenizer(origin.path)
+    classifier_labels(origin.path)
     limit = longest_input(load_config(origin.path))
     if limit is not None and max_length > limit:
         raise UserError(

@@ -1,71 +1,102 @@
-"""Fingerprints: what the result of every stage depends on. A stage is done again when its fingerprint changes."""
+"""Keys: what the result of every stage depends on, and with what it is computed.
+
+Caches of lower rooms (tokens, logits) name their entries themselves, by the same rule.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import tokenizer_digest
-from understudy.models.loading import Origin, load_tokenizer
+from understudy.models.attention import supports_per_text
+from understudy.models.loading import Origin, load_config, load_tokenizer
 from understudy.recipe.recipe import Recipe
+from understudy.recipe.training import TrainingOptions
 from understudy.runtime.hardware import Hardware
+from understudy.runtime.packages import versions
 from understudy.storage.files import file_sha256, fingerprint, folder_digest
 from understudy.training.student import Start
 from understudy.training.teacher import is_ready_made
 
-# Training options that no fingerprint names: attention kernels differ by rounding only, checkpoints change nothing, and
-# the compute type enters as what it turned out to be.
-_NO_INFLUENCE = {"checkpoint_steps", "precision", "attention"}
+# Raise a number when a change of our own code changes what is computed; cached results of the old code are then not
+# found any more. `tests/run/test_keys.py` holds a small result of each against this.
+CODE = {"training": 1, "linear": 1, "answers": 1}
+
+# Training options that change no result.
+_NO_INFLUENCE = {"checkpoint_steps"}
 # Of a teacher's options, those that its origin stands for.
 _ORIGIN = {"model", "revision", "scores"}
 # Of a student's options, those of the soft loss, which a control does not have.
 _SOFT_LOSS = {"objective", "temperature", "alpha"}
 
 
-def teacher_key(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardware, seed: int) -> str:
-    """The fingerprint of an encoder that is fine-tuned, or used as it is."""
+@dataclass(frozen=True)
+class Key:
+    """What a result depends on.
+
+    Attributes:
+        asked: Digest of data, options and models. A finished stage of a run stays as long as this is the same.
+        made_with: With what it is made: compute type, kernels, versions, our own code. Only the cache asks for the
+            same here; a finished stage stays, and the log says with what it was made.
+    """
+
+    asked: str
+    made_with: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def entry(self) -> str:
+        """The name of its entry in the cache."""
+        return fingerprint(asked=self.asked, **self.made_with)
+
+
+def teacher_key(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardware, seed: int) -> Key:
+    """The key of an encoder that is fine-tuned, or used as it is."""
     # The same weights with another config or tokenizer are another model.
     source = {
         "weights": origin.sha256,
         "config": file_sha256(origin.path / "config.json"),
         "tokenizer": tokenizer_digest(load_tokenizer(origin.path)),
     }
+    shared = {"classes": corpus.classes, "max_length": recipe.data.max_length}
     if is_ready_made(origin, corpus.classes):
-        return fingerprint(kind="teacher", ready_made=source, classes=corpus.classes, max_length=recipe.data.max_length)
-    return fingerprint(
+        return Key(fingerprint(kind="teacher", ready_made=source, **shared), {"versions": versions(["transformers"])})
+    asked = fingerprint(
         kind="teacher",
         origin=source,
         train=corpus.train.digest,
         validation=corpus.validation.digest,
-        classes=corpus.classes,
-        max_length=recipe.data.max_length,
         seed=seed,
-        options=recipe.teacher.model_dump(exclude=_NO_INFLUENCE | _ORIGIN),
-        dtype=hardware.dtype(recipe.teacher.precision),
+        options=_asked_options(recipe.teacher, _ORIGIN),
+        **shared,
     )
+    return Key(asked, _training(recipe.teacher, origin.path, hardware))
 
 
-def scores_key(scores: Scores, classes: list[str]) -> str:
-    """The fingerprint of given probabilities: those of the texts that need them, whichever file they were in."""
-    return fingerprint(kind="scores", scores=scores.digest, classes=classes)
+def scores_key(scores: Scores, classes: list[str]) -> Key:
+    """The key of given probabilities: those of the texts that need them, whichever file they were in."""
+    return Key(fingerprint(kind="scores", scores=scores.digest, classes=classes))
 
 
-def linear_key(corpus: Corpus) -> str:
-    """The fingerprint of a linear model on the labelled training texts."""
-    return fingerprint(kind="linear", train=corpus.train.digest, classes=corpus.classes)
+def linear_key(corpus: Corpus) -> Key:
+    """The key of a linear model on the labelled training texts."""
+    return Key(fingerprint(kind="linear", train=corpus.train.digest, classes=corpus.classes), _fitting())
 
 
-def soft_labels_key(folders: Sequence[Path], data: str, computed: dict[str, str]) -> str:
-    """The fingerprint of the soft labels.
+def soft_labels_key(folders: Sequence[Path], data: str, computed: dict[str, str]) -> Key:
+    """The key of the soft labels.
 
     Args:
         folders: The teacher's.
         data: Digest of the texts.
-        computed: Compute type and engine; empty where the answers were given.
+        computed: Compute type and engine; empty if the answers were given.
     """
-    return fingerprint(teacher=[folder_digest(folder) for folder in folders], data=data, **computed)
+    asked = fingerprint(teacher=[folder_digest(folder) for folder in folders], data=data)
+    return Key(asked, _answers(computed) if computed else {})
 
 
 def start_key(start: Start) -> str:
@@ -75,36 +106,37 @@ def start_key(start: Start) -> str:
     return fingerprint(**origin, kept=kept, static=start.static)
 
 
-def student_key(recipe: Recipe, data: str, hardware: Hardware, start: Start, soft_labels: str | None) -> str:
-    """The fingerprint of a student, or of a control where there are no soft labels.
+def student_key(recipe: Recipe, data: str, hardware: Hardware, start: Start, soft_labels: Key | None) -> Key:
+    """The key of a student, or of a control, which has no soft labels.
 
     Args:
         recipe: Says how it learns.
         data: Digest of the texts.
         hardware: Where it is trained.
         start: Where it starts.
-        soft_labels: Their fingerprint.
+        soft_labels: Their key.
     """
-    unused = _NO_INFLUENCE if soft_labels else _NO_INFLUENCE | _SOFT_LOSS
     options = recipe.distillation
-    return fingerprint(
+    asked = fingerprint(
         data=data,
         max_length=recipe.data.max_length,
         start=start_key(start),
-        soft_labels=soft_labels,
-        options=options.model_dump(exclude=unused),
+        soft_labels=soft_labels and soft_labels.asked,
+        options=_asked_options(options, set() if soft_labels else _SOFT_LOSS),
         seed=recipe.student_seed,
-        dtype=hardware.dtype(options.precision),
     )
+    taught = {"soft_labels": soft_labels.made_with} if soft_labels else {}
+    return Key(asked, _training(options, start.folder, hardware) | taught)
 
 
-def linear_student_key(soft_labels: str) -> str:
-    """The fingerprint of a linear model on the soft labels."""
-    return fingerprint(kind="linear student", soft_labels=soft_labels)
+def linear_student_key(soft_labels: Key) -> Key:
+    """The key of a linear model on the soft labels."""
+    asked = fingerprint(kind="linear student", soft_labels=soft_labels.asked)
+    return Key(asked, _fitting() | {"soft_labels": soft_labels.made_with})
 
 
-def evaluation_key(recipe: Recipe, data: str, folders: Mapping[str, Path], computed: dict[str, str]) -> str:
-    """The fingerprint of the figures.
+def evaluation_key(recipe: Recipe, data: str, folders: Mapping[str, Path], computed: dict[str, str]) -> Key:
+    """The key of the figures.
 
     Args:
         recipe: Its `evaluation` section.
@@ -113,4 +145,41 @@ def evaluation_key(recipe: Recipe, data: str, folders: Mapping[str, Path], compu
         computed: Compute type and engine.
     """
     models = {stage: folder_digest(folder) for stage, folder in folders.items()}
-    return fingerprint(models=models, data=data, options=recipe.evaluation.model_dump(), **computed)
+    return Key(fingerprint(models=models, data=data, options=recipe.evaluation.model_dump()), _answers(computed))
+
+
+def _asked_options(options: TrainingOptions, others: set[str]) -> dict[str, Any]:
+    """A section's options, as far as a result depends on them."""
+    unused = _NO_INFLUENCE | others | (set() if _draws_masks(options) else {"attention"})
+    return options.model_dump(exclude=unused)
+
+
+def _training(options: TrainingOptions, model: Path, hardware: Hardware) -> dict[str, Any]:
+    """With what a model is trained."""
+    dtype = hardware.dtype(options.precision)
+    computed: dict[str, Any] = {
+        "code": CODE["training"],
+        "device": hardware.kind,
+        "dtype": dtype,
+        "versions": versions(["torch", "transformers", "tokenizers"]),
+    }
+    if _draws_masks(options):
+        per_text = supports_per_text(load_config(model))
+        computed["attention"] = hardware.attention(options.attention, dtype, training=True, per_text=per_text)
+    return computed
+
+
+def _draws_masks(options: TrainingOptions) -> bool:
+    """Whether attention draws dropout masks: each kernel draws others. Without them kernels differ by rounding only."""
+    return options.attention_dropout != 0
+
+
+def _fitting() -> dict[str, Any]:
+    """With what a linear model is fitted."""
+    return {"code": CODE["linear"], "versions": versions(["numpy", "scikit-learn", "scipy"])}
+
+
+def _answers(computed: dict[str, str]) -> dict[str, Any]:
+    """With what finished models answer."""
+    packages = ["torch", "transformers", "tokenizers", *(["openvino"] if computed.get("engine") == "openvino" else [])]
+    return {"code": CODE["answers"], **computed, "versions": versions(packages)}

@@ -15,7 +15,7 @@ from understudy.data.scores import Scores
 from understudy.inference.store import StoredLogits
 from understudy.models.loading import load_config
 from understudy.recipe.recipe import Recipe
-from understudy.run.keys import linear_key, scores_key, teacher_key
+from understudy.run.keys import Key, linear_key, scores_key, teacher_key
 from understudy.run.labelling import Labeller
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.storage.files import copy_folder
@@ -70,16 +70,16 @@ class Member(ABC):
         return None
 
     @abstractmethod
-    def fingerprint(self, recipe: Recipe, corpus: Corpus, hardware: Hardware) -> str:
+    def key(self, recipe: Recipe, corpus: Corpus, hardware: Hardware) -> Key:
         """What decides its answers; see `understudy.run.keys`."""
 
     @abstractmethod
-    def make(self, place: Workplace, key: str, folder: Path) -> TrainedModel:
+    def make(self, place: Workplace, key: Key, folder: Path) -> TrainedModel:
         """Makes it, or finds it in the cache, and writes its folder.
 
         Args:
             place: What it is made with.
-            key: Its fingerprint.
+            key: Its key.
             folder: Where it goes.
         """
 
@@ -124,17 +124,17 @@ class EncoderMember(Member):
     def encoder(self) -> Encoder:
         return self.source
 
-    def fingerprint(self, recipe: Recipe, corpus: Corpus, hardware: Hardware) -> str:
+    def key(self, recipe: Recipe, corpus: Corpus, hardware: Hardware) -> Key:
         return teacher_key(recipe, corpus, self.source.origin, hardware, self.seed)
 
-    def make(self, place: Workplace, key: str, folder: Path) -> TrainedModel:
+    def make(self, place: Workplace, key: Key, folder: Path) -> TrainedModel:
         checkpoints = place.context.checkpoints / self.stage
         made = train_teacher(
             place.recipe,
             place.corpus,
             self.source,
             seed=self.seed,
-            entry=place.cache / "teachers" / key,
+            entry=place.cache / "teachers" / key.entry,
             context=replace(place.context, checkpoints=checkpoints, description=self.stage),
         )
         copy_folder(made.folder, folder)
@@ -163,11 +163,11 @@ class LinearMember(Member):
     def name(self) -> str:
         return LINEAR
 
-    def fingerprint(self, recipe: Recipe, corpus: Corpus, hardware: Hardware) -> str:
+    def key(self, recipe: Recipe, corpus: Corpus, hardware: Hardware) -> Key:
         return linear_key(corpus)
 
-    def make(self, place: Workplace, key: str, folder: Path) -> TrainedModel:
-        return train_linear(place.corpus, place.cache / "linear" / key, folder, self.stage)
+    def make(self, place: Workplace, key: Key, folder: Path) -> TrainedModel:
+        return train_linear(place.corpus, place.cache / "linear" / key.entry, folder, self.stage)
 
     def logits(self, labeller: Labeller, folder: Path, split: str, dtype: Dtype, description: str) -> StoredLogits:
         return labeller.linear(folder, split, description)
@@ -194,10 +194,10 @@ class ScoresMember(Member):
     def is_model(self) -> bool:
         return False
 
-    def fingerprint(self, recipe: Recipe, corpus: Corpus, hardware: Hardware) -> str:
+    def key(self, recipe: Recipe, corpus: Corpus, hardware: Hardware) -> Key:
         return scores_key(self.scores, corpus.classes)
 
-    def make(self, place: Workplace, key: str, folder: Path) -> TrainedModel:
+    def make(self, place: Workplace, key: Key, folder: Path) -> TrainedModel:
         return keep_scores(self.scores, place.corpus.classes, folder)
 
     def logits(self, labeller: Labeller, folder: Path, split: str, dtype: Dtype, description: str) -> StoredLogits:

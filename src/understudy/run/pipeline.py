@@ -30,6 +30,7 @@ from understudy.run.checks import (
     remove_run,
 )
 from understudy.run.inputs import Materials, gather, look_over
+from understudy.run.keys import Key
 from understudy.run.request import Arguments, DataArguments, Request, asked, settings_of
 from understudy.run.settings import Settings
 from understudy.run.stages import Stages
@@ -57,14 +58,17 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
+        """The recipe with all defaults."""
         return read_recipe(self._layout)
 
     @cached_property
     def metrics(self) -> Metrics:
+        """The figures of `metrics.json`."""
         return Metrics.load(self._layout.metrics)
 
     @cached_property
     def student(self) -> Classifier:
+        """The student, ready to predict."""
         return open_classifier(self._layout.student)
 
     @cached_property
@@ -194,7 +198,9 @@ def prepare(
         check_attention(recipe, materials, settings.hardware)
         keys = _teacher_keys(recipe, materials, settings)
         if not settings.overwrite:
-            check_fingerprints(run, {"data": materials.corpus.digest, **keys})
+            check_fingerprints(
+                run, {"data": materials.corpus.digest, **{stage: key.asked for stage, key in keys.items()}}
+            )
         check(recipe, run, materials, settings.cache)
         announce(recipe, materials, run, settings)
     if settings.overwrite:
@@ -205,7 +211,7 @@ def prepare(
     return Stages(recipe, run, settings, materials, manifest, keys)
 
 
-def _teacher_keys(recipe: Recipe, materials: Materials, settings: Settings) -> dict[str, str]:
-    """The fingerprints of the teacher's members, by stage."""
+def _teacher_keys(recipe: Recipe, materials: Materials, settings: Settings) -> dict[str, Key]:
+    """The keys of the teacher's members, by stage."""
     corpus, hardware = materials.corpus, settings.hardware
-    return {member.stage: member.fingerprint(recipe, corpus, hardware) for member in materials.members}
+    return {member.stage: member.key(recipe, corpus, hardware) for member in materials.members}

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from understudy.data.files import COMPRESSIONS, FORMATS
+from understudy.data.decoding import COMPRESSIONS
+from understudy.data.files import FORMATS
 from understudy.data.frames import is_data, write_source
 from understudy.data.sources import hub_dataset
 from understudy.errors import UserError

@@ -20,7 +20,7 @@ from understudy.reporting.evidence import Evidence
 from understudy.reporting.render import is_rendered, render_run
 from understudy.run.finished import Finished
 from understudy.run.inputs import Materials
-from understudy.run.keys import linear_key, linear_student_key, soft_labels_key, student_key
+from understudy.run.keys import Key, linear_key, linear_student_key, soft_labels_key, student_key
 from understudy.run.labelling import Labeller
 from understudy.run.members import Workplace
 from understudy.run.settings import Settings
@@ -77,7 +77,7 @@ class Stages:
         settings: What it is done with.
         materials: What it starts from.
         manifest: What is finished.
-        teacher_keys: The fingerprints of the teacher's members, by stage.
+        teacher_keys: The keys of the teacher's members, by stage.
     """
 
     recipe: Recipe
@@ -85,7 +85,7 @@ class Stages:
     settings: Settings
     materials: Materials
     manifest: Manifest
-    teacher_keys: dict[str, str]
+    teacher_keys: dict[str, Key]
 
     def execute(self) -> Teacher:
         """Runs what is not finished; returns the teacher."""
@@ -168,15 +168,22 @@ class Stages:
         found = teacher.logits("transfer", teacher.dtype, "soft labels")
         if teacher.models:
             log.info("soft labels: %d computed, %d from the cache", found.computed, found.reused)
-            details = {"computed": found.computed, "reused": found.reused, "dtype": teacher.dtype}
+            details = {
+                "computed": found.computed,
+                "reused": found.reused,
+                "dtype": teacher.dtype,
+                "engine": found.engine,
+            }
         else:
             details = {"given": found.reused}
-        if self.manifest.fingerprint(_SOFT_LABELS) != key or found.computed:
-            self.manifest.finish(_SOFT_LABELS, key, time.monotonic() - start, details)
+        if self.manifest.fingerprint(_SOFT_LABELS) != key.asked or found.computed:
+            self.manifest.finish(
+                _SOFT_LABELS, key.asked, time.monotonic() - start, {**details, "made_with": key.made_with}
+            )
         return found
 
-    def soft_labels_key(self, teacher: Teacher) -> str:
-        """Their fingerprint."""
+    def soft_labels_key(self, teacher: Teacher) -> Key:
+        """Their key."""
         computed: dict[str, str] = {}
         if teacher.models:
             engine = self.hardware.engine_for(teacher.dtype, self.materials.encoder.tokens["transfer"].total)
@@ -212,19 +219,19 @@ class Stages:
         make = partial(self._trained, variant, key, start, None)
         return self.finished.folder(variant.stage, key, variant.folder, make)
 
-    def _student_key(self, variant: Variant, start: Start, soft_labels: str | None) -> str:
+    def _student_key(self, variant: Variant, start: Start, soft_labels: Key | None) -> Key:
         return student_key(variant.recipe, variant.materials.corpus.digest, self.hardware, start, soft_labels)
 
-    def _trained(self, variant: Variant, key: str, start: Start, soft: StoredLogits | None) -> TrainedModel:
+    def _trained(self, variant: Variant, key: Key, start: Start, soft: StoredLogits | None) -> TrainedModel:
         lesson = Lesson(self.materials.corpus, variant.materials.student_tokens, soft.logits if soft else None)
-        context = self._context(variant.stage, self.run.checkpoints / f"{variant.stage}-{key}")
+        context = self._context(variant.stage, self.run.checkpoints / f"{variant.stage}-{key.entry}")
         return train_student(variant.recipe, lesson, start, variant.folder, context)
 
     def _linear(self) -> Path:
         """Fits the linear control, unless it is finished."""
         corpus, folder = self.materials.corpus, self.run.control(_LINEAR)
         key = linear_key(corpus)
-        make = partial(train_linear, corpus, self.settings.cache / "linear" / key, folder, _LINEAR)
+        make = partial(train_linear, corpus, self.settings.cache / "linear" / key.entry, folder, _LINEAR)
         return self.finished.folder(_LINEAR, key, folder, make)
 
     def _context(self, stage: str, checkpoints: Path) -> TrainingContext:

@@ -46,7 +46,6 @@ class Testing:
         run, finished = self.finished.run, self.finished
         key = evaluation_key(self.recipe, self.materials.corpus.digest, self._models, self._computed)
         if finished.is_evaluated(key):
-            log.info("evaluation: already finished")
             if not run.card.is_file():  # it is no figure: made again alone, and left as it is where it was edited
                 write_card(run)
             return

@@ -6,11 +6,12 @@ import importlib.util
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from understudy.errors import UserError
+from understudy.runtime.sharing import SharedLock
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,7 @@ ENGINES = ("auto", *get_args(EngineName))
 # With this many tokens OpenVINO saves more time than opening it takes.
 _MANY_TOKENS = 250_000
 _threads_before: list[int] = []
+_processes_with_pytorch: list[int] = []
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,39 @@ def detect(device: str | None = None, threads: int | None = None, engine: str | 
         raise UserError(f"--engine {engine}: no such engine; expected one of {', '.join(ENGINES)}.")
     if engine == "openvino" and kind != "cpu":
         raise UserError(f"--engine openvino runs on the CPU, not on {device}. Add --device cpu, or leave --engine out.")
+    limit_after_fork(kind)
     return Hardware(str(device), torch.get_num_threads(), engine)
+
+
+def limit_after_fork(kind: str) -> None:
+    """Keeps PyTorch from waiting forever in a process that was forked from one that used PyTorch.
+
+    The threads and the GPU's context of the parent do not exist here, but PyTorch counts on them.
+
+    Args:
+        kind: Kind of the device.
+
+    Raises:
+        UserError: the device is not a CPU.
+    """
+    import torch
+
+    process = os.getpid()
+    if not _processes_with_pytorch:
+        _processes_with_pytorch.append(process)
+    if _processes_with_pytorch[0] == process:
+        return
+    if kind != "cpu":
+        raise UserError(
+            f"This process was forked after PyTorch was used, so PyTorch cannot use {kind} here. Start processes with "
+            "multiprocessing's method 'spawn', or pass device='cpu'."
+        )
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+        log.warning(
+            "This process was forked after PyTorch was used, so PyTorch computes with one thread here. Start "
+            "processes with multiprocessing's method 'spawn' to use more."
+        )
 
 
 def _set_threads(threads: int | None) -> None:
@@ -168,10 +202,35 @@ def fused_attention(kind: str) -> Iterator[None]:
     if kind != "cuda":
         yield
         return
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+    with _FUSED_ATTENTION:
         yield
+
+
+class _FusedAttention:
+    """PyTorch's choice of kernels belongs to the whole process: the first thread sets it, the last one restores it."""
+
+    def __init__(self) -> None:
+        self._lock = SharedLock()
+        self._users = 0
+        self._chosen = ExitStack()
+
+    def __enter__(self) -> None:
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        with self._lock:
+            if not self._users:
+                kernels = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+                self._chosen.enter_context(sdpa_kernel(kernels))
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._chosen.close()
+
+
+_FUSED_ATTENTION = _FusedAttention()
 
 
 def torch_dtype(dtype: Dtype) -> torch.dtype:

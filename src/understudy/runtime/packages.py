@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, version
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-DISTRIBUTION = "understudy"
+DISTRIBUTION = "understudy-distill"
 """What pip calls understudy."""
 
 
@@ -37,6 +38,12 @@ def installed(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed. `understudy` is this project, whatever pip calls it."""
+    found = {name: installed(DISTRIBUTION if name == "understudy" else name) for name in packages}
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def needs(distribution: str = DISTRIBUTION) -> tuple[Need, ...]:

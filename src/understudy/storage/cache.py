@@ -39,7 +39,7 @@ _MODEL = re.compile(rf"model|training\.json|\.[0-9a-f]{{8}}-.+|{re.escape(MARKER
 _CONTENTS = {
     "teachers": _MODEL,
     "linear": _MODEL,
-    "logits": re.compile(rf"[0-9a-f]{{64}}\.npy|key\.json|\.[0-9a-f]{{8}}-.+|{re.escape(MARKER)}"),
+    "logits": re.compile(rf"[0-9a-f]{{64}}\.npy|key\.json|fallback\.json|\.[0-9a-f]{{8}}-.+|{re.escape(MARKER)}"),
 }
 _TOKENS = re.compile(rf"({_KEY})\.(arrow|sha256|{re.escape(MARKER)})")
 # What `storage.files` leaves if it is killed while it writes, and `prune` if it is killed while it removes.

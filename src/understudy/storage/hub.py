@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from understudy.errors import HubUnreachable, ModelError
 from understudy.runtime.environment import variables
@@ -183,7 +183,7 @@ def asked_once(name: str) -> Iterator[None]:
             ) from None
 
     session.timeout = _PATIENCE
-    session.send = send_once  # type: ignore[method-assign]
+    cast(Any, session).send = send_once
     # Large files have another client, which reads the environment only.
     limits = {"READ_TIMEOUT": f"{_PATIENCE * 1000:.0f}ms", "RETRY_MAX_ATTEMPTS": "1"}
     try:

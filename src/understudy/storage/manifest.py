@@ -63,6 +63,11 @@ class Manifest:
         found: dict[str, Any] = self.content["stages"].get(stage, {}).get("details", {})
         return found
 
+    def threads(self, stage: str) -> int | None:
+        """With how many threads a stage was done; None if that is not known."""
+        found: int | None = self.content["stages"].get(stage, {}).get("machine", {}).get("threads")
+        return found
+
     def machines(self, stages: Iterable[str]) -> list[tuple[dict[str, Any], list[str]]]:
         """The machines on which stages were done, each with those that were; a run can go on on another machine."""
         found: list[tuple[dict[str, Any], list[str]]] = []

@@ -7,13 +7,21 @@ import logging
 import shutil
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens
-from understudy.models.loading import Origin, classifier_labels, load_classifier, load_tokenizer, unnamed
+from understudy.models.heads import can_be_ordered
+from understudy.models.loading import (
+    Origin,
+    classifier_labels,
+    load_classifier,
+    load_tokenizer,
+    unnamed,
+)
 from understudy.recipe.recipe import Recipe
 from understudy.storage.files import folder_digest, write_folder, write_json
 from understudy.storage.records import load_record
@@ -71,11 +79,21 @@ def keep_scores(scores: Scores, classes: list[str], folder: Path) -> TrainedMode
 
 
 def is_ready_made(origin: Origin, classes: list[str]) -> bool:
-    """Whether a model already is a classifier for these classes: by their names or, if unnamed, by their number."""
+    """Whether a model already is a classifier for these classes: by their names or, if unnamed, by their number.
+
+    If the names are in another order, it is one if its outputs can be put in this order.
+    """
     labels = classifier_labels(origin.path)
     if labels is None or len(labels) != len(classes):
         return False
+    if labels != classes and set(labels) == set(classes):
+        return _can_be_ordered(origin)
     return labels == classes or unnamed(labels)
+
+
+@lru_cache
+def _can_be_ordered(origin: Origin) -> bool:
+    return can_be_ordered(origin.path)
 
 
 def train_teacher(
@@ -129,13 +147,13 @@ def train_teacher(
 
 def _as_it_is(corpus: Corpus, origin: Origin, description: str) -> PreTrainedModel:
     """A ready-made classifier, which is not trained."""
-    labels = classifier_labels(origin.path)
-    if labels != corpus.classes:
+    labels = classifier_labels(origin.path) or []
+    if set(labels) != set(corpus.classes):
         log.warning(
             "%s: %s names its classes %s; matching them by index with %s. Check that the order is right.",
-            *(description, origin.name, ", ".join(labels or []), ", ".join(corpus.classes)),
+            *(description, origin.name, ", ".join(labels), ", ".join(corpus.classes)),
         )
-    log.info("%s: %s is a classifier with these classes and is used unchanged", description, origin.name)
+    log.info("%s: %s is a classifier with these classes and is not trained", description, origin.name)
     return load_classifier(origin.path, corpus.classes)
 
 

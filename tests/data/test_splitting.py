@@ -1,0 +1,156 @@
+"""Which rows become validation texts, and that equal and nearly equal texts stay together."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+import numpy as np
+import pytest
+
+from understudy.data.splitting import choose_validation, stratified_share
+
+WORDS = [f"word{number}" for number in range(5000)]
+
+
+def prose(seed: int, words: int = 40) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=words))
+
+
+@pytest.mark.parametrize(
+    ("counts", "share", "chosen"),
+    [
+        ([12500, 12500], 1000 / 25000, [500, 500]),
+        ([100, 100], 0.1, [10, 10]),
+        ([90, 10], 0.1, [9, 1]),
+        ([95, 5], 0.1, [10, 0]),  # 9.5 and 0.5: round(10.0) in all, the first of equal remainders
+        ([50, 30, 20], 0.25, [13, 7, 5]),  # 12.5, 7.5 and 5: 25 in all
+        ([7, 7, 7], 0.5, [4, 3, 3]),  # 3.5 each: round(10.5) = 10 in all
+        ([1, 1, 98], 0.5, [0, 0, 49]),  # each single text stays in training
+        ([2, 98], 0.9, [1, 88]),
+        ([10], 0.3, [3]),
+        ([3, 3], 0.01, [0, 0]),
+    ],
+)
+def test_how_many_of_each_class(counts: list[int], share: float, chosen: list[int]) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    found = stratified_share(labels, share, seed=0)
+    assert found.dtype == bool and found.shape == labels.shape
+    assert np.bincount(labels[found], minlength=len(counts)).tolist() == chosen
+
+
+@pytest.mark.parametrize("size", range(1, 200))
+def test_every_count_is_met_exactly(size: int) -> None:
+    labels = np.arange(1000) % 3
+    assert stratified_share(labels, size / 1000, seed=1).sum() == size
+
+
+def test_the_seed_decides_and_nothing_else() -> None:
+    labels = np.arange(200) % 2
+    first, same, other = (stratified_share(labels, 0.2, seed) for seed in (3, 3, 4))
+    assert (first == same).all()
+    assert (first != other).any()
+
+
+def test_rows_are_drawn_from_everywhere() -> None:
+    chosen = np.flatnonzero(stratified_share(np.zeros(1000, dtype=int), 0.2, seed=0))
+    assert 400 < chosen.mean() < 600
+    assert len(set(np.diff(chosen))) > 2
+
+
+def test_class_numbers_may_have_gaps() -> None:
+    labels = np.array([0] * 10 + [7] * 10)
+    assert stratified_share(labels, 0.5, seed=0).sum() == 10
+
+
+# Groups
+
+
+def apart(chosen: np.ndarray, groups: np.ndarray) -> bool:
+    return not set(groups[chosen].tolist()) & set(groups[~chosen].tolist())
+
+
+def test_groups_of_one_change_nothing() -> None:
+    labels = np.arange(300) % 3
+    groups = np.random.default_rng(0).permutation(300)
+    assert (stratified_share(labels, 0.13, 5) == stratified_share(labels, 0.13, 5, groups)).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_groups_stay_whole_and_the_share_is_met(size: int, seed: int) -> None:
+    random_labels = np.random.default_rng(seed)
+    groups = random_labels.permutation(np.arange(600) // size)
+    labels = groups % 2  # a group has one label
+    chosen = stratified_share(labels, 0.2, seed, groups)
+    assert apart(chosen, groups)
+    assert abs(np.bincount(labels[chosen], minlength=2) - 60).max() <= size / 2
+
+
+def test_groups_with_several_labels() -> None:
+    groups = np.arange(400) // 4
+    labels = np.arange(400) % 4 // 2
+    chosen = stratified_share(labels, 0.1, 0, groups)
+    assert apart(chosen, groups)
+    assert np.bincount(labels[chosen]).tolist() == [20, 20]
+
+
+def test_each_class_keeps_a_training_text() -> None:
+    groups = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1])
+    labels = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1])
+    assert not stratified_share(labels, 0.9, 0, groups).any()
+
+
+def test_groups_larger_than_the_share() -> None:
+    """Of each class three texts come out, the smallest possible number, although one is asked for."""
+    groups, labels = np.arange(30) // 3, np.arange(30) // 15
+    chosen = stratified_share(labels, 1 / 15, 0, groups)
+    assert apart(chosen, groups)
+    assert np.bincount(labels[chosen]).tolist() == [3, 3]
+
+
+# Texts
+
+
+def repeated(alter: str = "") -> tuple[list[str], np.ndarray]:
+    """One hundred texts three times each; the third is altered."""
+    texts = [prose(seed) for seed in range(100)]
+    return [*texts, *texts, *(text + alter for text in texts)], np.arange(300) % 2
+
+
+@pytest.mark.parametrize("alter", ["", " ", " Indeed.", "!!!"])
+def test_equal_and_nearly_equal_texts_stay_on_one_side(alter: str, caplog: pytest.LogCaptureFixture) -> None:
+    texts, labels = repeated(alter)
+    with caplog.at_level(logging.INFO, "understudy"):
+        chosen = choose_validation(texts, labels, 0.1, seed=0)
+    assert apart(chosen, np.arange(300) % 100)
+    assert np.bincount(labels[chosen]).tolist() == [15, 15]
+    assert "validation: 30 texts of 300; 30 asked for; equal and nearly equal texts stay on one side" in caplog.text
+
+
+def test_different_texts_are_chosen_as_ever() -> None:
+    texts, labels = [prose(seed) for seed in range(200)], np.arange(200) % 2
+    assert (choose_validation(texts, labels, 0.1, seed=3) == stratified_share(labels, 0.1, seed=3)).all()
+
+
+def test_empty_texts_and_texts_without_words_are_not_copies() -> None:
+    texts, labels = ["", " ", ":)", ":(", ";)", "?"], np.zeros(6, dtype=int)
+    assert choose_validation(texts, labels, 0.5, seed=0).sum() == 3
+
+
+def test_where_all_texts_are_alike_only_equal_ones_stay_together(caplog: pytest.LogCaptureFixture) -> None:
+    form = prose(0)
+    texts, labels = [f"{form} {row // 2}" for row in range(60)], np.arange(60) // 2 % 2
+    with caplog.at_level(logging.INFO, "understudy"):
+        chosen = choose_validation(texts, labels, 0.2, seed=0)
+    assert apart(chosen, np.arange(60) // 2)
+    assert chosen.sum() == 12
+    assert "; equal texts stay on one side" in caplog.text
+
+
+def test_too_few_different_texts(caplog: pytest.LogCaptureFixture) -> None:
+    texts, labels = ["good"] * 20 + ["bad"] * 20, np.arange(40) // 20
+    with caplog.at_level(logging.INFO, "understudy"):
+        chosen = choose_validation(texts, labels, 0.1, seed=0)
+    assert (chosen == stratified_share(labels, 0.1, seed=0)).all()
+    assert "too few texts differ" in caplog.text
