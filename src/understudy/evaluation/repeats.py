@@ -7,11 +7,10 @@ The intervals cover other texts and other seeds. Each combines two parts as inde
 of squares):
 
 - texts: the mean distance from each seed's estimate to its own limit;
-- seeds: the t interval of the mean over the seeds, with the part of their variance that the texts do not explain. That
-  part is the variance component of a two-way analysis of variance (Searle, Casella and McCulloch 1992, "Variance
-  Components"), or 0 if it would be negative.
+- seeds: the t interval of the mean over the seeds (Student 1908, Biometrika 6).
 
-With two seeds the t interval is wide as soon as they differ by more than the texts explain.
+Part of the difference between seeds comes from the texts and counts twice, so the intervals are rather too wide than
+too narrow. With two seeds the t interval is very wide unless they agree.
 """
 
 from __future__ import annotations
@@ -123,7 +122,7 @@ def pooled_gain(students: np.ndarray, controls: np.ndarray, labels: np.ndarray) 
 
     def limits(alpha: float) -> Interval:
         ends = intervals.score_difference(table, alpha)
-        return _combined(difference.astype(np.float64), difference.mean(axis=1), ends, alpha)
+        return _combined(difference.mean(axis=1), ends, alpha)
 
     exact = sign_flip(difference.sum(axis=0))
     low, high = limits(intervals.ALPHA)
@@ -152,16 +151,14 @@ def pooled_retention(teacher: np.ndarray, students: np.ndarray, labels: np.ndarr
     accuracy = float(by_teacher.mean())
     kept = ratio(right.mean(axis=1), accuracy, len(labels))
     lows, highs = intervals.ratio_limits(intervals.Table.of(right, by_teacher))
-    scores = right / max(accuracy, 1 / len(labels))
-    low, high = _combined(scores, kept, (np.minimum(lows, kept), np.maximum(highs, kept)), intervals.ALPHA)
+    low, high = _combined(kept, (np.minimum(lows, kept), np.maximum(highs, kept)), intervals.ALPHA)
     return max(low, 0.0), high
 
 
-def _combined(scores: np.ndarray, estimates: np.ndarray, limits: intervals.Limits, alpha: float) -> Interval:
+def _combined(estimates: np.ndarray, limits: intervals.Limits, alpha: float) -> Interval:
     """Interval of the mean estimate.
 
     Args:
-        scores: What each text contributes to each seed's figure, shape (seeds, texts).
         estimates: The seeds' figures, shape (seeds,).
         limits: Each seed's limits over texts.
         alpha: One minus the confidence.
@@ -171,10 +168,7 @@ def _combined(scores: np.ndarray, estimates: np.ndarray, limits: intervals.Limit
     seeds = len(estimates)
     by_seeds = 0.0
     if seeds > 1:
-        residuals = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
-        by_texts = float((residuals**2).sum()) / ((seeds - 1) * max(scores.shape[1] - 1, 1)) / scores.shape[1]
-        variance = max(0.0, float(scores.mean(axis=1).var(ddof=1)) - by_texts)
-        by_seeds = float(t.isf(alpha / 2, seeds - 1)) * float(np.sqrt(variance / seeds))
+        by_seeds = float(t.isf(alpha / 2, seeds - 1)) * float(estimates.std(ddof=1) / np.sqrt(seeds))
     mean, (low, high) = float(estimates.mean()), limits
     return (
         mean - float(np.hypot((estimates - low).mean(), by_seeds)),
