@@ -10,11 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, permutation_test
+from scipy.stats import binomtest, permutation_test, t
 
-from understudy.evaluation.repeats import SeedPredictions, compare_seeds, pooled_gain, repeat_name, sign_flip
+from understudy.evaluation.repeats import (
+    SeedPredictions,
+    compare_seeds,
+    pooled_gain,
+    pooled_retention,
+    repeat_name,
+    sign_flip,
+)
 from understudy.evaluation.results import Spread
-from understudy.evaluation.significance import Resampling, gain
+from understudy.evaluation.significance import accuracy_retention, gain
 
 # Two seeds and ten texts of class 0. The students get 8 and 6 right, the controls 5 and 5, the teacher 9.
 LABELS = np.zeros(10, dtype=int)
@@ -23,9 +30,9 @@ STUDENTS = np.array([[0] * 8 + [1] * 2, [0] * 6 + [1] * 4])
 CONTROLS = np.array([[0] * 5 + [1] * 5, [1] * 5 + [0] * 5])
 
 
-def compared(controls: np.ndarray | None = CONTROLS, bootstrap_seed: int = 0) -> Any:
+def compared(controls: np.ndarray | None = CONTROLS) -> Any:
     predicted = SeedPredictions([4, 5], TEACHER, STUDENTS, controls)
-    return compare_seeds(predicted, LABELS, 2, Resampling(500, bootstrap_seed))
+    return compare_seeds(predicted, LABELS, 2)
 
 
 def noisy(labels: np.ndarray, chances: list[float], seed: int) -> np.ndarray:
@@ -53,13 +60,14 @@ def test_figures_of_hand_counted_predictions() -> None:
     assert [each.gain.p_value for each in found.repeats] == pytest.approx(
         [binomtest(3, 3).pvalue, binomtest(5, 9).pvalue]
     )
-    assert found.gain.p_value == pytest.approx(brute_force(np.array([1, 1, 1, 1, 1, 1, 0, 0, -1, -1])))
+    # No text makes p smaller than the sign-flip test's, and the seeds differ too.
+    assert found.gain.p_value >= brute_force(np.array([1, 1, 1, 1, 1, 1, 0, 0, -1, -1]))
 
 
 def test_f1_is_that_of_each_seed() -> None:
     labels = np.array([1, 1, 1, 0, 0])
     students = np.array([[1, 1, 0, 0, 1], [1, 1, 1, 0, 0]])  # F1 2/3 and 1
-    found = compare_seeds(SeedPredictions([0, 1], labels, students, None), labels, 2, Resampling(50))
+    found = compare_seeds(SeedPredictions([0, 1], labels, students, None), labels, 2)
     assert [each.f1 for each in found.repeats] == pytest.approx([2 / 3, 1])
     assert found.f1.mean == pytest.approx(5 / 6)
 
@@ -72,13 +80,12 @@ def test_without_controls_there_is_no_gain() -> None:
     assert found.retention_ci95 == compared().retention_ci95
 
 
-def test_the_bootstrap_seed_decides() -> None:
+def test_the_figures_are_deterministic() -> None:
     assert compared() == compared()
-    assert compared(bootstrap_seed=1) != compared()
 
 
 def test_a_teacher_that_is_never_right_gives_finite_figures() -> None:
-    found = compare_seeds(SeedPredictions([0, 1], 1 - LABELS, STUDENTS, None), LABELS, 2, Resampling(100))
+    found = compare_seeds(SeedPredictions([0, 1], 1 - LABELS, STUDENTS, None), LABELS, 2)
     assert np.isfinite([found.retention.mean, *found.retention_ci95]).all()
 
 
@@ -94,12 +101,12 @@ def test_a_teacher_that_is_never_right_gives_finite_figures() -> None:
 )
 def test_what_does_not_fit_is_refused(seeds: Any, students: Any, controls: Any) -> None:
     with pytest.raises(ValueError, match=r"expected two seeds or more, and predictions of shape \("):
-        compare_seeds(SeedPredictions(seeds, TEACHER, students, controls), LABELS, 2, Resampling(100))
+        compare_seeds(SeedPredictions(seeds, TEACHER, students, controls), LABELS, 2)
 
 
 def test_a_pooled_gain_of_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="2 students and 1 controls"):
-        pooled_gain(STUDENTS, CONTROLS[:1], LABELS, Resampling(100))
+        pooled_gain(STUDENTS, CONTROLS[:1], LABELS)
 
 
 def test_names_of_repeats() -> None:
@@ -109,53 +116,66 @@ def test_names_of_repeats() -> None:
 # The pooled gain
 
 
-def test_one_seed_gives_the_gain_of_one_student() -> None:
-    labels = np.arange(300) % 2
-    student, control = noisy(labels, [0.9], 1), noisy(labels, [0.85], 2)
-    resampling = Resampling(500, seed=3)
-    pooled = pooled_gain(student, control, labels, resampling)
-    single = gain(student[0], control[0], labels, resampling)
-    assert (pooled.accuracy, pooled.ci95) == (single.accuracy, single.ci95)
-    assert pooled.p_value == pytest.approx(single.p_value, rel=1e-12)
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=60))
+@settings(max_examples=10, deadline=None)
+def test_one_seed_gives_the_figures_of_one_student(right: list[tuple[bool, bool, bool]]) -> None:
+    teacher, student, control = np.array(right, dtype=int).T
+    labels = np.ones(len(right), dtype=int)
+    pooled, single = pooled_gain(student[None], control[None], labels), gain(student, control, labels)
+    assert pooled.accuracy == single.accuracy
+    assert pooled.ci95 == pytest.approx(single.ci95, abs=1e-9)
+    assert pooled.p_value == pytest.approx(single.p_value, rel=1e-9)
+    expected = accuracy_retention(teacher, student, labels)[1]
+    assert pooled_retention(teacher, student[None], labels) == pytest.approx(expected, abs=1e-9)
 
 
 def test_equal_models_have_no_gain() -> None:
-    found = pooled_gain(STUDENTS, STUDENTS, LABELS, Resampling(100))
-    assert (found.accuracy, found.ci95, found.p_value) == (0.0, (0.0, 0.0), 1.0)
+    found = pooled_gain(STUDENTS, STUDENTS, LABELS)
+    assert (found.accuracy, found.p_value) == (0.0, 1.0)
+    assert found.ci95[0] < 0 < found.ci95[1]
 
 
-def test_the_interval_is_that_of_a_plain_loop_over_texts_and_seeds() -> None:
-    labels = np.arange(200) % 2
-    students, controls = noisy(labels, [0.86, 0.9, 0.9, 0.93], 1), noisy(labels, [0.8] * 4, 2)
-    rng = np.random.default_rng(5)
-    gains, kept = [], []
-    for _ in range(4000):
-        texts, seeds = rng.integers(0, 200, 200), rng.integers(0, 4, 3)  # one seed fewer than there are
-        right, other = (side[seeds][:, texts] == labels[texts] for side in (students, controls))
-        gains.append(right.mean() - other.mean())
-        kept.append(right.mean() / (controls[0, texts] == labels[texts]).mean())
-    predicted = SeedPredictions([0, 1, 2, 3], controls[0], students, controls)
-    found = compare_seeds(predicted, labels, 2, Resampling(20_000))
-    assert found.gain is not None
-    assert found.gain.ci95 == pytest.approx(np.percentile(gains, [2.5, 97.5]), abs=0.005)
-    assert found.retention_ci95 == pytest.approx(np.percentile(kept, [2.5, 97.5]), abs=0.01)
+@given(st.integers(0, 10_000), st.sampled_from([2, 3, 5]), st.floats(-0.15, 0.15))
+@settings(max_examples=5, deadline=None)
+def test_p_and_interval_agree_over_seeds(seed: int, seeds: int, advantage: float) -> None:
+    labels = np.arange(150) % 2
+    students, controls = (
+        noisy(labels, [chance] * seeds, seed + own) for own, chance in ((0, 0.8 + advantage), (1, 0.8))
+    )
+    found, back = pooled_gain(students, controls, labels), pooled_gain(controls, students, labels)
+    assert (found.p_value < 0.05) == (not found.ci95[0] <= 0 <= found.ci95[1])
+    assert back.accuracy == pytest.approx(-found.accuracy)
+    assert back.p_value == pytest.approx(found.p_value)
+    assert back.ci95 == pytest.approx((-found.ci95[1], -found.ci95[0]))
 
 
-def test_the_interval_counts_the_variance_between_seeds_once() -> None:
+def test_seeds_that_agree_have_the_interval_of_the_texts() -> None:
+    labels = np.zeros(200, dtype=int)
+    student, control = noisy(labels, [0.9], 1), noisy(labels, [0.8], 2)
+    pooled = pooled_gain(np.repeat(student, 3, axis=0), np.repeat(control, 3, axis=0), labels)
+    assert pooled.ci95 == pytest.approx(gain(student[0], control[0], labels).ci95)
+
+
+def test_twelve_texts_that_are_all_right_prove_little_over_seeds_too() -> None:
+    labels = np.zeros(12, dtype=int)
+    low, high = pooled_retention(labels, np.zeros((3, 12), dtype=int), labels)
+    assert low < 0.75 and high > 1.3
+
+
+def test_seeds_that_differ_widen_the_interval_as_the_t_interval_says() -> None:
     """Each seed is right on all texts or on none, so only the seeds vary, by a known amount."""
-    labels = np.zeros(50, dtype=int)
-    students = np.repeat([[0], [1], [0], [1], [0], [1], [0], [1], [0], [1]], 50, axis=1)
-    controls = np.ones((10, 50), dtype=int)
-    low, high = pooled_gain(students, controls, labels, Resampling(20_000)).ci95
-    half = 1.96 * math.sqrt(np.var([0, 1] * 5, ddof=1) / 10)  # 0.327; nine draws move in steps of 1/9
-    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=0.06)
+    labels = np.zeros(5000, dtype=int)
+    students = np.repeat([[0], [1], [0], [1], [0], [1], [0], [1], [0], [1]], 5000, axis=1)
+    low, high = pooled_gain(students, np.ones((10, 5000), dtype=int), labels).ci95
+    half = t.isf(0.025, 9) * math.sqrt(np.var([0, 1] * 5, ddof=1) / 10)
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=0.001)
 
 
 def test_seeds_that_differ_widen_the_interval() -> None:
     labels = np.arange(2000) % 2
     controls = noisy(labels, [0.8] * 3, 2)
     alike, different = (noisy(labels, chances, 1) for chances in ([0.85] * 3, [0.75, 0.85, 0.95]))
-    narrow, wide = (pooled_gain(side, controls, labels, Resampling(2000)).ci95 for side in (alike, different))
+    narrow, wide = (pooled_gain(side, controls, labels).ci95 for side in (alike, different))
     assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
 
 

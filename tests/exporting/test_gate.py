@@ -63,7 +63,7 @@ def by_number(sure: float, wrong: Set[int] = frozenset()) -> FakeEngine:
 
 def referee(count: int = 40, limits: Limits = LIMITS, source: Engine | None = None) -> Referee:
     labels = np.arange(count) % 2
-    return Referee(source or by_number(4.0), texts(count), labels, pad_id=0, max_length=1, limits=limits, resamples=200)
+    return Referee(source or by_number(4.0), texts(count), labels, pad_id=0, max_length=1, limits=limits)
 
 
 def test_an_export_at_the_limits_passes() -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from drawn_evidence import evidence
 from understudy.data.tokens import text_ids
 from understudy.evaluation.results import Metrics
-from understudy.evaluation.significance import Resampling, gain
+from understudy.evaluation.significance import gain
 from understudy.reporting.comparison import compare_runs, write_comparison
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.terminal import show_comparison
@@ -37,7 +37,7 @@ def pair(metrics: Metrics, folder: Path) -> tuple[Evidence, Evidence]:
 def test_students_are_compared_text_by_text(imdb: Metrics, tmp_path: Path) -> None:
     first, second = pair(imdb, tmp_path)
     found = compare_runs([first, second])
-    expected = gain(first.predicted["teacher"], first.predicted["student"], first.labels, Resampling(100, 7))
+    expected = gain(first.predicted["teacher"], first.predicted["student"], first.labels)
     assert found.runs[0].difference is None
     assert found.runs[1].difference is not None
     assert found.runs[1].difference.accuracy == expected.accuracy > 0

@@ -11,7 +11,7 @@ import pytest
 
 from drawn_evidence import evidence
 from understudy.evaluation.results import Metrics
-from understudy.evaluation.significance import Resampling, gain
+from understudy.evaluation.significance import gain
 from understudy.inference.exported import ExportManifest
 from understudy.reporting.page import MOST_DISAGREEMENTS, disagreements, render, write_report
 from understudy.timing.figures import Benchmark, Cost, Measurement, Percentiles, Side
@@ -70,7 +70,7 @@ def test_three_questions_are_answered_before_anything_else(imdb: Metrics, tmp_pa
     assert places == sorted(places)
     assert "Yes" in text[places[0] : places[1]] and "98.9 %" in text[places[0] : places[1]]
     found = evidence(imdb, tmp_path)
-    lost = gain(found.predicted["student"], found.predicted["teacher"], found.labels, Resampling(100, 0))
+    lost = gain(found.predicted["student"], found.predicted["teacher"], found.labels)
     assert lost.accuracy < 0
     assert f"{-lost.accuracy * 100:.2f} points" in text[places[1] : places[2]]
     assert f"[{lost.ci95[0] * 100:+.2f}, {lost.ci95[1] * 100:+.2f}]" in text[places[1] : places[2]]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from understudy.data.corpus import Split
+from understudy.evaluation.cautions import Answers, find_cautions
 from understudy.evaluation.metrics import agreement, quality
 from understudy.evaluation.repeats import SeedPredictions, compare_seeds, repeat_name
-from understudy.evaluation.results import Abstention, Controls, Gain, Metrics, ModelMetrics, Seeds, Speed
-from understudy.evaluation.significance import Resampling, gain, mcnemar, retention
+from understudy.evaluation.results import Abstention, Controls, Gain, Metrics, ModelMetrics, Retention, Seeds, Speed
+from understudy.evaluation.significance import FEW_TEXTS, Resampling, gain, mcnemar, retention
 from understudy.evaluation.verdict import Case, Comparisons, judge
 from understudy.recipe.evidence import EvaluationOptions
 from understudy.storage.files import write_file
+
+log = logging.getLogger(__name__)
 
 _REPORTED = ("teacher", "student", "no_distillation", "linear")
 
@@ -58,12 +62,16 @@ class Plan:
         classes: Number of classes.
         seed: The bootstrap's seed.
         student_seeds: The shipped student's seed, then those of its repeats.
+        names: Class names, for the verdict's words.
+        training_share: Share of the test texts that are also training texts; None if unknown.
     """
 
     options: EvaluationOptions
     classes: int
     seed: int
     student_seeds: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    training_share: float | None = None
 
     @property
     def resampling(self) -> Resampling:
@@ -90,23 +98,29 @@ def assemble_metrics(
         seconds: Seconds spent, by stage.
         abstention: The student's threshold, if the recipe asks for one.
     """
+    if len(test) < FEW_TEXTS:
+        log.warning(
+            "The test set has %d texts. With fewer than %d, the interval of F1 is too narrow; rely on the accuracy's.",
+            *(len(test), FEW_TEXTS),
+        )
     teacher, student = candidates["teacher"], candidates["student"]
     figures = {name: candidate.metrics(test.labels) for name, candidate in candidates.items() if name in _REPORTED}
     kept = retention(teacher.predicted, student.predicted, test.labels, plan.classes, plan.resampling)
     fraction = _parameter_fraction(teacher, student)
-    gained = _gain(candidates, test.labels, plan.resampling)
+    gained = _gain(candidates, test.labels)
     seeds = _over_seeds(candidates, test.labels, plan) if len(plan.student_seeds) > 1 else None
     majority = int(np.bincount(test.labels).argmax())
     case = Case(
         teacher=figures["teacher"],
         student=figures["student"],
         linear=figures.get("linear"),
-        retention=kept,
+        retention=_judged_retention(kept, seeds),
         gain=gained if seeds is None else seeds.gain,
         comparisons=_comparisons(candidates, test.labels, majority),
         majority=float((test.labels == majority).mean()),
         texts=len(test),
         seeds=max(1, len(plan.student_seeds)),
+        cautions=find_cautions(_answers(candidates, test.labels, plan)),
     )
     return Metrics(
         teacher=case.teacher,
@@ -131,10 +145,29 @@ def _parameter_fraction(teacher: Candidate, student: Candidate) -> float | None:
     return student.parameters / teacher.parameters
 
 
-def _gain(candidates: dict[str, Candidate], labels: np.ndarray, resampling: Resampling) -> Gain | None:
+def _gain(candidates: dict[str, Candidate], labels: np.ndarray) -> Gain | None:
     if "no_distillation" not in candidates:
         return None
-    return gain(candidates["student"].predicted, candidates["no_distillation"].predicted, labels, resampling)
+    return gain(candidates["student"].predicted, candidates["no_distillation"].predicted, labels)
+
+
+def _judged_retention(kept: Retention, seeds: Seeds | None) -> Retention:
+    """The shipped student's retention; with several seeds, accuracy's is that over all seeds."""
+    if seeds is None:
+        return kept
+    return replace(kept, accuracy=seeds.retention.mean, accuracy_ci95=seeds.retention_ci95)
+
+
+def _answers(candidates: dict[str, Candidate], labels: np.ndarray, plan: Plan) -> Answers:
+    names = ["no_distillation", *(repeat_name("no_distillation", seed) for seed in plan.student_seeds[1:])]
+    return Answers(
+        labels=labels,
+        teacher=candidates["teacher"].predicted,
+        student=candidates["student"].predicted,
+        controls=[candidates[name].predicted for name in names if name in candidates],
+        classes=plan.names,
+        training_share=plan.training_share,
+    )
 
 
 def _over_seeds(candidates: dict[str, Candidate], labels: np.ndarray, plan: Plan) -> Seeds:
@@ -148,7 +181,7 @@ def _over_seeds(candidates: dict[str, Candidate], labels: np.ndarray, plan: Plan
         students=with_every_seed("student"),
         controls=with_every_seed("no_distillation") if "no_distillation" in candidates else None,
     )
-    return compare_seeds(predicted, labels, plan.classes, plan.resampling)
+    return compare_seeds(predicted, labels, plan.classes)
 
 
 def _comparisons(candidates: dict[str, Candidate], labels: np.ndarray, majority: int) -> Comparisons:

@@ -2,18 +2,31 @@
 
 One seed cannot separate the effect of distilling from a lucky initialisation. Predictions are class indices; those of
 several seeds have the shape (seeds, texts).
+
+The intervals cover other texts and other seeds. Each combines two parts as independent errors (square root of the sum
+of squares):
+
+- texts: the mean distance from each seed's estimate to its own limit;
+- seeds: the t interval of the mean over the seeds (Student 1908, Biometrika 6).
+
+Part of the difference between seeds comes from the texts and counts twice, so the intervals are rather too wide than
+too narrow. With two seeds the t interval is very wide unless they agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from understudy.evaluation import intervals
 from understudy.evaluation.metrics import agreement, f1_score
 from understudy.evaluation.results import Gain, Interval, SeedResult, Seeds, Spread
-from understudy.evaluation.significance import Resampling, checked, gain, percentiles, ratio
+from understudy.evaluation.significance import accuracy_retention, checked, gain, ratio
+
+_LARGEST_Z = 37.0
+"""Beyond this normal quantile, a p-value is 0 in double precision."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +46,13 @@ class SeedPredictions:
     controls: np.ndarray | None
 
 
-def compare_seeds(predicted: SeedPredictions, labels: np.ndarray, classes: int, resampling: Resampling) -> Seeds:
+def compare_seeds(predicted: SeedPredictions, labels: np.ndarray, classes: int) -> Seeds:
     """Each seed's figures, their spread, and the figures over all seeds.
 
     Args:
         predicted: The predictions.
         labels: True class indices, shape (texts,).
         classes: Number of classes. F1 is binary (positive: index 1) for two, macro for more.
-        resampling: The bootstrap's settings.
 
     Raises:
         ValueError: there are fewer than two seeds, the shapes disagree, or there is no text.
@@ -54,18 +66,16 @@ def compare_seeds(predicted: SeedPredictions, labels: np.ndarray, classes: int, 
             f"Got {len(predicted.seeds)} seeds and predictions of shapes {shapes}; expected two seeds or more, and "
             f"predictions of shape {expected}."
         )
-    accuracy = agreement(teacher, labels)
 
     def one(row: int) -> SeedResult:
         student, control = students[row], None if controls is None else controls[row]
-        right = agreement(student, labels)
         return SeedResult(
             seed=predicted.seeds[row],
-            accuracy=right,
+            accuracy=agreement(student, labels),
             f1=f1_score(student, labels, classes),
-            retention=float(ratio(right, accuracy, len(labels))),
+            retention=accuracy_retention(teacher, student, labels)[0],
             control_accuracy=None if control is None else agreement(control, labels),
-            gain=None if control is None else gain(student, control, labels, resampling),
+            gain=None if control is None else gain(student, control, labels),
         )
 
     results = tuple(map(one, range(len(predicted.seeds))))
@@ -75,9 +85,9 @@ def compare_seeds(predicted: SeedPredictions, labels: np.ndarray, classes: int, 
         accuracy=_spread([each.accuracy for each in results]),
         f1=_spread([each.f1 for each in results]),
         retention=_spread([each.retention for each in results]),
-        retention_ci95=_retention_interval(teacher, students, labels, resampling),
+        retention_ci95=pooled_retention(teacher, students, labels),
         control_accuracy=_spread(by_control) if by_control else None,
-        gain=None if controls is None else pooled_gain(students, controls, labels, resampling),
+        gain=None if controls is None else pooled_gain(students, controls, labels),
     )
 
 
@@ -86,22 +96,18 @@ def repeat_name(model: str, seed: int) -> str:
     return f"{model}_seed_{seed}"
 
 
-def pooled_gain(students: np.ndarray, controls: np.ndarray, labels: np.ndarray, resampling: Resampling) -> Gain:
+def pooled_gain(students: np.ndarray, controls: np.ndarray, labels: np.ndarray) -> Gain:
     """Accuracy of the student minus that of the control with the same seed, averaged over the seeds.
 
-    The interval resamples texts and, independently, seeds (Owen 2007, "The pigeonhole bootstrap", Annals of Applied
-    Statistics 1). Of k seeds it draws k - 1, which makes the variance between seeds unbiased (Rao and Wu 1988, JASA
-    83). Drawing k would understate it by a factor of (k - 1) / k. A few seeds still say little about all seeds. If the
-    seeds differ more than the texts alone explain, the interval of two or three seeds is too narrow.
-
-    The p-value is `sign_flip` of the number of students minus controls that get each text right. It is about these
-    models on other texts, not about other seeds.
+    The interval is about other texts and other seeds (see the module). It leaves out 0 if and only if p is below 0.05.
+    p is the larger of two: that of the same combination of texts and seeds, and `sign_flip` of the number of students
+    minus controls that get each text right. The second is exact, but only about these models on other texts. With one
+    seed it is McNemar's exact test.
 
     Args:
         students: Shape (seeds, texts).
         controls: Shape (seeds, texts), in the same order.
         labels: True class indices, shape (texts,).
-        resampling: The bootstrap's settings.
 
     Raises:
         ValueError: the shapes disagree, or there is no text.
@@ -109,15 +115,77 @@ def pooled_gain(students: np.ndarray, controls: np.ndarray, labels: np.ndarray, 
     labels, *rows = checked(labels, *students, *controls)
     if len(students) != len(controls):
         raise ValueError(f"Got {len(students)} students and {len(controls)} controls; expected the same number.")
-    right = (np.stack(rows) == labels).astype(np.int64)
-    difference = right[: len(students)] - right[len(students) :]
-    means = _means_of_resamples(difference, resampling)
-    weights = _seed_weights(len(students), resampling)
+    right = np.stack(rows) == labels
+    ours, theirs = right[: len(students)], right[len(students) :]
+    table = intervals.Table.of(ours, theirs)
+    difference = ours.astype(np.int64) - theirs
+
+    def limits(alpha: float) -> Interval:
+        ends = intervals.score_difference(table, alpha)
+        return _combined(difference.mean(axis=1), ends, alpha)
+
+    exact = sign_flip(difference.sum(axis=0))
+    low, high = limits(intervals.ALPHA)
+    if exact >= intervals.ALPHA:
+        low, high = min(low, 0.0), max(high, 0.0)
     return Gain(
         accuracy=float(difference.mean()),
-        ci95=percentiles((means * weights).sum(axis=1)),
-        p_value=sign_flip(difference.sum(axis=0)),
+        ci95=(max(low, -1.0), min(high, 1.0)),
+        p_value=max(exact, _p_value(limits)),
     )
+
+
+def pooled_retention(teacher: np.ndarray, students: np.ndarray, labels: np.ndarray) -> Interval:
+    """Interval of the students' mean accuracy / the teacher's, about other texts and other seeds (see the module).
+
+    Args:
+        teacher: Shape (texts,).
+        students: Shape (seeds, texts).
+        labels: True class indices, shape (texts,).
+
+    Raises:
+        ValueError: the shapes disagree, or there is no text.
+    """
+    labels, teacher, *rows = checked(labels, teacher, *students)
+    right, by_teacher = np.stack(rows) == labels, teacher == labels
+    accuracy = float(by_teacher.mean())
+    kept = ratio(right.mean(axis=1), accuracy, len(labels))
+    lows, highs = intervals.ratio_limits(intervals.Table.of(right, by_teacher))
+    low, high = _combined(kept, (np.minimum(lows, kept), np.maximum(highs, kept)), intervals.ALPHA)
+    return max(low, 0.0), high
+
+
+def _combined(estimates: np.ndarray, limits: intervals.Limits, alpha: float) -> Interval:
+    """Interval of the mean estimate.
+
+    Args:
+        estimates: The seeds' figures, shape (seeds,).
+        limits: Each seed's limits over texts.
+        alpha: One minus the confidence.
+    """
+    from scipy.stats import t
+
+    seeds = len(estimates)
+    by_seeds = 0.0
+    if seeds > 1:
+        by_seeds = float(t.isf(alpha / 2, seeds - 1)) * float(estimates.std(ddof=1) / np.sqrt(seeds))
+    mean, (low, high) = float(estimates.mean()), limits
+    return (
+        mean - float(np.hypot((estimates - low).mean(), by_seeds)),
+        mean + float(np.hypot((high - estimates).mean(), by_seeds)),
+    )
+
+
+def _p_value(limits: Callable[[float], Interval]) -> float:
+    """The largest alpha for which the interval contains 0, by bisection over the normal quantile."""
+    from scipy.special import ndtr
+
+    inside, outside = _LARGEST_Z, 0.0
+    for _ in range(35):
+        middle = (inside + outside) / 2
+        low, high = limits(2 * float(ndtr(-middle)))
+        inside, outside = (middle, outside) if low <= 0 <= high else (inside, middle)
+    return 2 * float(ndtr(-inside))
 
 
 def sign_flip(differences: np.ndarray) -> float:
@@ -155,30 +223,6 @@ def _add_binomial(chances: np.ndarray, size: int, binomial: np.ndarray) -> np.nd
     for remainder in range(min(size, len(chances))):
         total[remainder::size] = np.convolve(chances[remainder::size], binomial)
     return total
-
-
-def _retention_interval(
-    teacher: np.ndarray, students: np.ndarray, labels: np.ndarray, resampling: Resampling
-) -> Interval:
-    """Interval of the students' mean accuracy / the teacher's, resampled as in `pooled_gain`."""
-    means = _means_of_resamples(np.stack([teacher, *students]) == labels, resampling)
-    weights = _seed_weights(len(students), resampling)
-    return percentiles(ratio((means[:, 1:] * weights).sum(axis=1), means[:, 0], len(labels)))
-
-
-def _means_of_resamples(values: np.ndarray, resampling: Resampling) -> np.ndarray:
-    """Means over resampled texts, shape (resamples, rows), of values of shape (rows, texts)."""
-    cells, counts = np.unique(values.T.astype(np.int64), axis=0, return_counts=True)
-    means: np.ndarray = np.concatenate([drawn @ cells for drawn in resampling.draw(counts)]) / counts.sum()
-    return means
-
-
-def _seed_weights(seeds: int, resampling: Resampling) -> np.ndarray:
-    """Weight of each seed in each resample, shape (resamples, seeds)."""
-    draws = max(1, seeds - 1)
-    # A random stream of its own, independent of the texts'.
-    rng = np.random.default_rng([resampling.seed, 1])
-    return rng.multinomial(draws, np.full(seeds, 1 / seeds), size=resampling.resamples) / draws
 
 
 def _spread(values: Sequence[float]) -> Spread:

@@ -49,7 +49,7 @@ class Controls:
 
 @dataclass(frozen=True)
 class Retention:
-    """Student / teacher, with paired bootstrap intervals over the test texts."""
+    """Student / teacher on the same test texts: a score interval for accuracy, a bootstrap interval for F1."""
 
     accuracy: float
     accuracy_ci95: Interval
@@ -63,8 +63,8 @@ class Gain:
 
     Attributes:
         accuracy: Difference of the accuracies.
-        ci95: Its paired bootstrap interval.
-        p_value: Two-sided p of McNemar's exact test; over several seeds, of the sign-flip test, which extends it.
+        ci95: Its 95 % interval. It leaves out 0 if and only if p is below 0.05.
+        p_value: Two-sided p of McNemar's exact test; over several seeds see `understudy.evaluation.repeats`.
     """
 
     accuracy: float
@@ -112,7 +112,7 @@ class Seeds:
         accuracy: The students' accuracy.
         f1: The students' F1.
         retention: The students' accuracy / the teacher's.
-        retention_ci95: Bootstrap interval of the mean retention, over test texts and seeds.
+        retention_ci95: 95 % interval of the mean retention, over test texts and seeds.
         control_accuracy: The controls' accuracy; None if the recipe leaves them out.
         gain: Mean over the seeds of student minus control with the same seed; None if the recipe leaves the controls
             out.

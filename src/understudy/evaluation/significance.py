@@ -1,9 +1,11 @@
-"""How certain the figures are: bootstrap intervals and McNemar's test.
+"""How certain the figures are, from labels and predictions.
 
-Intervals are percentile intervals of the paired bootstrap over test texts (Efron 1979, "Bootstrap Methods: Another Look
-at the Jackknife"). A resample that draws a text takes every model's prediction for it. Only a text's combination of
-label and predictions matters. Texts with the same combination form a cell, and a resample is a multinomial draw over
-the cells.
+The intervals of accuracies, of their difference and of their ratio are those of `understudy.evaluation.intervals`.
+
+F1 has no such method. Its interval is the percentile interval of the paired bootstrap over test texts (Efron 1979,
+"Bootstrap Methods: Another Look at the Jackknife"). A resample that draws a text takes every model's prediction for it.
+Only a text's combination of label and predictions matters. Texts with the same combination form a cell, and a resample
+is a multinomial draw over the cells. With fewer than `FEW_TEXTS` texts this interval is too narrow.
 """
 
 from __future__ import annotations
@@ -13,8 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from understudy.evaluation import intervals
 from understudy.evaluation.metrics import agreement, f1_score
 from understudy.evaluation.results import Gain, Interval, Retention
+
+FEW_TEXTS = 200
+"""With fewer test texts, a bootstrap interval contains the truth less often than it says."""
 
 _COUNTS_AT_ONCE = 2_000_000
 """Cell counts held in memory at a time, for any number of resamples."""
@@ -55,7 +61,7 @@ class Resampling:
 def retention(
     teacher: np.ndarray, student: np.ndarray, labels: np.ndarray, classes: int, resampling: Resampling
 ) -> Retention:
-    """Student / teacher for accuracy and F1, with paired bootstrap intervals.
+    """Student / teacher: a score interval for accuracy, a paired bootstrap interval for F1.
 
     If the teacher's figure is 0, on the test set or in a resample, one text's share is added to both figures. Then an
     equally bad student keeps 1, a better one keeps more, and no ratio is infinite.
@@ -77,60 +83,70 @@ def retention(
     cells, counts = np.unique((labels * classes + teacher) * classes + student, return_counts=True)
     label, teacher_cell, student_cell = cells // classes**2, cells // classes % classes, cells % classes
 
-    accuracies, f1s = [], []
+    f1s = []
     for drawn in resampling.draw(counts):
-        by_teacher, by_student = (_figures(drawn, side, label, classes) for side in (teacher_cell, student_cell))
-        accuracies.append(ratio(by_student[0], by_teacher[0], len(labels)))
-        f1s.append(ratio(by_student[1], by_teacher[1], len(labels)))
-    accuracy = ratio(agreement(student, labels), agreement(teacher, labels), len(labels))
+        by_teacher, by_student = (_f1(drawn, side, label, classes) for side in (teacher_cell, student_cell))
+        f1s.append(ratio(by_student, by_teacher, len(labels)))
     f1 = ratio(f1_score(student, labels, classes), f1_score(teacher, labels, classes), len(labels))
+    accuracy, accuracy_ci95 = accuracy_retention(teacher, student, labels)
     return Retention(
-        accuracy=float(accuracy),
-        accuracy_ci95=percentiles(np.concatenate(accuracies)),
-        f1=float(f1),
-        f1_ci95=percentiles(np.concatenate(f1s)),
+        accuracy=accuracy, accuracy_ci95=accuracy_ci95, f1=float(f1), f1_ci95=percentiles(np.concatenate(f1s))
     )
 
 
-def gain(student: np.ndarray, control: np.ndarray, labels: np.ndarray, resampling: Resampling) -> Gain:
-    """Accuracy of the student minus that of the control, with a paired bootstrap interval and McNemar's p.
+def accuracy_retention(teacher: np.ndarray, student: np.ndarray, labels: np.ndarray) -> tuple[float, Interval]:
+    """The student's accuracy / the teacher's, and its interval.
+
+    Args:
+        teacher: Predicted class indices, shape (texts,).
+        student: Predicted class indices, shape (texts,).
+        labels: True class indices, shape (texts,).
+
+    Raises:
+        ValueError: the shapes disagree, or there is no text.
+    """
+    labels, teacher, student = checked(labels, teacher, student)
+    kept = float(ratio(agreement(student, labels), agreement(teacher, labels), len(labels)))
+    low, high = intervals.ratio_limits(intervals.Table.of(student == labels, teacher == labels))
+    return kept, (min(float(low), kept), max(float(high), kept))
+
+
+def gain(student: np.ndarray, control: np.ndarray, labels: np.ndarray) -> Gain:
+    """Accuracy of the student minus that of the control, with a paired score interval and McNemar's exact p.
+
+    The interval leaves out 0 if and only if p is below 0.05.
 
     Args:
         student: Predicted class indices, shape (texts,).
         control: Predicted class indices, shape (texts,).
         labels: True class indices, shape (texts,).
-        resampling: The bootstrap's settings.
 
     Raises:
         ValueError: the shapes disagree, or there is no text.
     """
     labels, student, control = checked(labels, student, control)
-    difference = (student == labels).astype(np.int64) - (control == labels)
-    outcomes, counts = np.unique(difference, return_counts=True)
-    means = [drawn @ outcomes / len(labels) for drawn in resampling.draw(counts)]
+    table = intervals.Table.of(student == labels, control == labels)
+    low, high = intervals.difference_limits(table)
     return Gain(
-        accuracy=float(difference.mean()),
-        ci95=percentiles(np.concatenate(means)),
-        p_value=mcnemar(int((difference == 1).sum()), int((difference == -1).sum())),
+        accuracy=float((table.first - table.second) / len(labels)),
+        ci95=(float(low), float(high)),
+        p_value=float(intervals.mcnemar_p(table.first, table.second)),
     )
 
 
-def accuracy_interval(predicted: np.ndarray, labels: np.ndarray, resampling: Resampling) -> Interval:
-    """Bootstrap interval of one model's accuracy.
+def accuracy_interval(predicted: np.ndarray, labels: np.ndarray) -> Interval:
+    """Exact binomial interval of one model's accuracy (Clopper and Pearson 1934).
 
     Args:
         predicted: Predicted class indices, shape (texts,).
         labels: True class indices, shape (texts,).
-        resampling: The bootstrap's settings.
 
     Raises:
         ValueError: the shapes disagree, or there is no text.
     """
     labels, predicted = checked(labels, predicted)
-    right = int((predicted == labels).sum())
-    rng = np.random.default_rng(resampling.seed)
-    drawn = rng.binomial(len(labels), right / len(labels), size=resampling.resamples)
-    return percentiles(drawn / len(labels))
+    low, high = intervals.exact_limits((predicted == labels).sum(), len(labels))
+    return float(low), float(high)
 
 
 def mcnemar(only_first_right: int, only_second_right: int) -> float:
@@ -142,22 +158,17 @@ def mcnemar(only_first_right: int, only_second_right: int) -> float:
         only_first_right: Number of texts that only the first model gets right.
         only_second_right: Number of texts that only the second model gets right.
     """
-    from scipy.stats import binomtest
-
-    discordant = only_first_right + only_second_right
-    return float(binomtest(only_first_right, discordant, 0.5).pvalue) if discordant else 1.0
+    return float(intervals.mcnemar_p(np.asarray(only_first_right), np.asarray(only_second_right)))
 
 
-def _figures(
-    counts: np.ndarray, predicted: np.ndarray, labels: np.ndarray, classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy and F1 of each resample, both of shape (resamples,), from counts of shape (resamples, cells)."""
+def _f1(counts: np.ndarray, predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """F1 of each resample, shape (resamples,), from counts of shape (resamples, cells)."""
     right = counts * (predicted == labels)
     hits, claimed, present = (
         _by_class(amounts, of, classes) for amounts, of in ((right, labels), (counts, predicted), (counts, labels))
     )
     f1 = 2 * hits / np.maximum(claimed + present, 1)
-    return right.sum(axis=1) / counts.sum(axis=1), f1[1] if classes == 2 else f1.mean(axis=0)
+    return np.asarray(f1[1] if classes == 2 else f1.mean(axis=0))
 
 
 def _by_class(counts: np.ndarray, of: np.ndarray, classes: int) -> np.ndarray:

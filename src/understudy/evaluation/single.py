@@ -16,7 +16,7 @@ from understudy.data.tables import Table
 from understudy.errors import DataError
 from understudy.evaluation.metrics import quality
 from understudy.evaluation.results import Interval, ModelMetrics
-from understudy.evaluation.significance import Resampling, accuracy_interval
+from understudy.evaluation.significance import accuracy_interval
 from understudy.inference.classifier import Classifier
 from understudy.inference.opening import OpenOptions, open_classifier
 from understudy.models.loading import unnamed
@@ -35,7 +35,7 @@ class SingleEvaluation:
         texts: Number of texts.
         dtype: Compute type.
         metrics: The figures.
-        accuracy_ci95: Bootstrap interval of the accuracy.
+        accuracy_ci95: 95 % interval of the accuracy.
     """
 
     model: str
@@ -108,7 +108,7 @@ def evaluate_model(
         texts=len(table),
         dtype=classifier.dtype,
         metrics=ModelMetrics(figures.accuracy, figures.f1, figures.auc, figures.ece, size.parameters, size.bytes),
-        accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels, Resampling()),
+        accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels),
     )
 
 

@@ -26,7 +26,7 @@ class Point:
         role: Teacher, student or control.
         folder: Its folder, relative to the run directory.
         metrics: Figures on the test set.
-        accuracy_ci95: Bootstrap interval of the accuracy.
+        accuracy_ci95: 95 % interval of the accuracy.
         speed: Speed on this machine; None for a teacher whose scores were given.
         gain: Its accuracy minus the linear control's; None without that control.
         p_value: McNemar's exact p of that difference; None without that control.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from understudy.evaluation.cautions import SIGNIFICANT, Caution
 from understudy.evaluation.results import DistillationEffect, Gain, ModelMetrics, Retention, Verdict, VerdictCode
-
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,13 @@ class Case:
         teacher: Its figures.
         student: Its figures.
         linear: The linear control's figures; None if it was left out.
-        retention: Student / teacher.
+        retention: Student / teacher, over all seeds.
         gain: Student minus the control without a teacher, over all seeds; None if that control was left out.
         comparisons: How certain the comparisons are.
         majority: Share of the most frequent class of the test set.
         texts: Number of test texts.
-        seeds: Number of seeds behind the gain.
+        seeds: Number of seeds behind retention and gain.
+        cautions: Why a claim cannot be built on the figures.
     """
 
     teacher: ModelMetrics
@@ -49,37 +49,60 @@ class Case:
     majority: float
     texts: int
     seeds: int = 1
+    cautions: tuple[Caution, ...] = ()
 
 
 def judge(case: Case, required: float) -> Verdict:
     """Decides, and gives the reasons.
 
     `replace` needs the whole interval of the accuracy retention at or above the required share; `keep_teacher` needs
-    the whole interval below it. Otherwise the verdict is `inconclusive`. It is also `inconclusive` if the teacher is
-    not significantly better than always answering the most frequent class, because then there is nothing to retain.
+    the whole interval below it. Otherwise the verdict is `inconclusive`. Distilling helped or hurt if p is below
+    `SIGNIFICANT`.
 
-    Distilling helped or hurt if p is below `SIGNIFICANT`. With several seeds the interval must also exclude 0, because
-    p says nothing about other seeds.
+    No claim is built on a teacher that is not significantly better than always answering the most frequent class, nor
+    against a caution. The text then begins with that reason. The verdict is `inconclusive`, and distilling is
+    `unproven`; a caution about the control concerns distilling alone.
 
     Args:
         case: The figures.
         required: Share of the teacher's accuracy that the student must keep.
     """
-    code, swap = _swap(case, required)
-    distillation, effect = _distillation(case.gain, case.seeds)
-    return Verdict(code, distillation, f"{swap} {effect} {_linear(case)}")
+    reasons = _reasons(case)
+    code, swap = (
+        _swap(case, required) if not reasons else ("inconclusive", f"{reasons} The student keeps {_kept(case)}.")
+    )
+    control = next((caution.text for caution in case.cautions if caution.about == "control"), "")
+    distillation, effect = _distillation(case, bool(reasons or control))
+    first = f"The gain from distilling is unproven: {control} " if control and not reasons else ""
+    # On such a test set, a comparison with the linear model says nothing either.
+    linear = "" if any(caution.about == "test_set" for caution in case.cautions) else f" {_linear(case)}"
+    return Verdict(code, distillation, f"{first}{swap} {effect}{linear}")
+
+
+def _reasons(case: Case) -> str:
+    """Why the student cannot be judged; empty if it can."""
+    p = case.comparisons.teacher_majority
+    by_test_set = [caution.text for caution in case.cautions if caution.about == "test_set"]
+    by_model = [caution.text for caution in case.cautions if caution.about == "model"]
+    if by_test_set:
+        return " ".join(f"Inconclusive: {text}" for text in by_test_set)
+    if case.teacher.accuracy <= case.majority or p >= SIGNIFICANT:
+        return (
+            "Inconclusive: the teacher has not learned the task. "
+            f"Its accuracy on {case.texts:,} test texts ({case.teacher.accuracy:.4f}) is not significantly better than "
+            f"always answering the most frequent class ({case.majority:.4f}, p = {p:.2g})."
+        )
+    return " ".join(f"Inconclusive: {text}" for text in by_model)
+
+
+def _kept(case: Case) -> str:
+    low, high = case.retention.accuracy_ci95
+    seeds = f" over {case.seeds} seeds" if case.seeds > 1 else ""
+    return f"{case.retention.accuracy:.1%} [{low:.1%}, {high:.1%}] of the teacher's accuracy{seeds}"
 
 
 def _swap(case: Case, required: float) -> tuple[VerdictCode, str]:
-    low, high = case.retention.accuracy_ci95
-    kept = f"{case.retention.accuracy:.1%} [{low:.1%}, {high:.1%}] of the teacher's accuracy"
-    p = case.comparisons.teacher_majority
-    if case.teacher.accuracy <= case.majority or p >= SIGNIFICANT:
-        return "inconclusive", (
-            "Inconclusive: the teacher has not learned the task. "
-            f"Its accuracy on {case.texts:,} test texts ({case.teacher.accuracy:.4f}) is not significantly better than "
-            f"always answering the most frequent class ({case.majority:.4f}, p = {p:.2g}). The student keeps {kept}."
-        )
+    (low, high), kept = case.retention.accuracy_ci95, _kept(case)
     if low >= required:
         return "replace", f"The student can replace the teacher: it keeps {kept} (required: {required:.1%})."
     if high < required:
@@ -90,19 +113,21 @@ def _swap(case: Case, required: float) -> tuple[VerdictCode, str]:
     )
 
 
-def _distillation(gain: Gain | None, seeds: int) -> tuple[DistillationEffect, str]:
+def _distillation(case: Case, blocked: bool) -> tuple[DistillationEffect, str]:
+    gain = case.gain
     if gain is None:
         return (
             "unproven",
             "It is unknown whether distilling helped, because the recipe leaves out the no_distillation control.",
         )
     p = f"p = {gain.p_value:.2g}"
-    significant = gain.p_value < SIGNIFICANT
-    if seeds > 1:
+    if case.seeds > 1:
         low, high = gain.ci95
-        p = f"over {seeds} seeds [{low * 100:+.2f}, {high * 100:+.2f}], {p}"
-        significant = significant and not low <= 0 <= high
+        p = f"over {case.seeds} seeds [{low * 100:+.2f}, {high * 100:+.2f}], {p}"
     difference = f"{gain.accuracy * 100:+.2f} points compared with the same student without a teacher ({p})"
+    if blocked:
+        return "unproven", f"The measured gain from distilling proves nothing: {difference}."
+    significant = gain.p_value < SIGNIFICANT
     if significant and gain.accuracy > 0:
         return "helped", f"Distilling helped: {difference}."
     if significant and gain.accuracy < 0:

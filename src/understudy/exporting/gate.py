@@ -12,7 +12,7 @@ import numpy as np
 from understudy.data.tokens import Tokens, pad
 from understudy.evaluation.metrics import expected_calibration_error
 from understudy.evaluation.results import Gain
-from understudy.evaluation.significance import Resampling, gain
+from understudy.evaluation.significance import gain
 from understudy.exporting.limits import Limits
 from understudy.inference.engine import Batch, Engine
 from understudy.inference.logits import predict_logits, softmax
@@ -92,7 +92,6 @@ class Referee:
         pad_id: The padding token.
         max_length: Tokens after which a text is cut.
         limits: How much worse an export may be.
-        resamples: Bootstrap samples for the interval of the accuracy's change.
     """
 
     source: Engine
@@ -101,7 +100,6 @@ class Referee:
     pad_id: int
     max_length: int
     limits: Limits
-    resamples: int = 10_000
 
     def compare(self, engine: Engine) -> Comparison:
         """Computes all figures of one export."""
@@ -114,7 +112,7 @@ class Referee:
             flips=float((predicted != source).mean()),
             accuracy=float((predicted == self.labels).mean()),
             source_accuracy=float((source == self.labels).mean()),
-            change=gain(predicted, source, self.labels, Resampling(self.resamples)),
+            change=gain(predicted, source, self.labels),
             ece=expected_calibration_error(softmax(logits), self.labels),
             source_ece=expected_calibration_error(softmax(self._logits), self.labels),
             batch_texts=batch_texts,

@@ -30,7 +30,7 @@ class EvaluationOptions(Options):
     validation texts. `metrics.json` says how many texts get no answer at that threshold. `understudy predict` takes
     the threshold as --threshold."""
     resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
-    """Number of bootstrap resamples for each interval."""
+    """Number of bootstrap resamples for the interval of F1's retention."""
     precision: Precision = "fp32"
     """Compute type of the test predictions."""
     speed_texts: Annotated[int, Field(ge=1)] = 256

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from understudy.evaluation.results import Gain, Interval, Metrics
-from understudy.evaluation.significance import Resampling, accuracy_interval, gain
+from understudy.evaluation.significance import accuracy_interval, gain
 from understudy.reporting import formats
 from understudy.reporting.charts import (
     Chart,
@@ -38,7 +38,7 @@ class ComparedRun:
         name: The end of its directory's path that no other run shares.
         folder: Its directory.
         metrics: `metrics.json`.
-        accuracy_ci95: Bootstrap interval of the student's accuracy.
+        accuracy_ci95: 95 % interval of the student's accuracy.
         difference: The student's accuracy minus that of the first run's student, on the same texts. None for the first
             run and for runs with different test texts or labels.
     """
@@ -73,8 +73,7 @@ def compare_runs(found: Sequence[Evidence]) -> RunComparison:
     names = _names([evidence.run.root for evidence in found])
     runs = []
     for name, evidence in zip(names, found, strict=True):
-        resampling = Resampling(evidence.recipe.evaluation.resamples, evidence.recipe.seed)
-        interval = accuracy_interval(evidence.predicted["student"], evidence.labels, resampling)
+        interval = accuracy_interval(evidence.predicted["student"], evidence.labels)
         difference = None if evidence is first else _difference(evidence, first)
         runs.append(ComparedRun(name, evidence.run.root, evidence.metrics, interval, difference))
     differing = {name for evidence in found for name in evidence.recipe.differences(first.recipe)}
@@ -193,7 +192,7 @@ def _difference(evidence: Evidence, first: Evidence) -> Gain | None:
     if not (np.array_equal(evidence.ids[mine], first.ids[theirs]) and np.array_equal(labels, first_labels[theirs])):
         return None
     own, other = evidence.predicted["student"][mine], first_predicted[theirs]
-    return gain(own, other, labels, Resampling(evidence.recipe.evaluation.resamples, evidence.recipe.seed))
+    return gain(own, other, labels)
 
 
 def _written(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from understudy.errors import ModelError
-from understudy.evaluation.significance import Resampling, accuracy_interval, gain
+from understudy.evaluation.significance import FEW_TEXTS, accuracy_interval, gain
 from understudy.inference.exported import ExportManifest
 from understudy.reporting import charts, formats, sections, slices
 from understudy.reporting.evidence import Evidence
@@ -75,11 +75,7 @@ def write_report(evidence: Evidence, path: Path) -> None:
 
 def render(evidence: Evidence) -> str:
     """The page as HTML; the same evidence gives the same page."""
-    options = evidence.recipe.evaluation
-    intervals = {
-        name: accuracy_interval(predicted, evidence.labels, Resampling(options.resamples, evidence.recipe.seed))
-        for name, predicted in evidence.predicted.items()
-    }
+    intervals = {name: accuracy_interval(each, evidence.labels) for name, each in evidence.predicted.items()}
     compared = [name for name in ("teacher", "student") if name in evidence.probabilities]
     return (
         environment()
@@ -92,6 +88,7 @@ def render(evidence: Evidence) -> str:
             gained=_gained(evidence),
             dashboard=sections.picture(evidence.run.dashboard),
             quality_table=sections.quality_table(evidence, intervals),
+            few_texts=FEW_TEXTS,
             quality=charts.quality_chart(evidence, intervals),
             seeds=sections.seeds_table(evidence.metrics.seeds),
             confusions=[slices.confusion_chart(evidence, name) for name in compared],
@@ -159,8 +156,7 @@ def _why_no_texts(evidence: Evidence) -> str | None:
 
 def _lost(evidence: Evidence) -> _Answer:
     """What a swap costs."""
-    resampling = Resampling(evidence.recipe.evaluation.resamples, evidence.recipe.seed)
-    change = gain(evidence.predicted["student"], evidence.predicted["teacher"], evidence.labels, resampling)
+    change = gain(evidence.predicted["student"], evidence.predicted["teacher"], evidence.labels)
     before, after = evidence.metrics.teacher.accuracy, evidence.metrics.student.accuracy
     return _Answer(
         "Nothing" if change.accuracy >= 0 else f"{formats.points(-change.accuracy).removeprefix('+')} points",

@@ -12,7 +12,7 @@ import numpy as np
 
 from understudy.errors import ModelError
 from understudy.evaluation.evaluation import Candidate
-from understudy.evaluation.significance import Resampling, accuracy_interval, gain
+from understudy.evaluation.significance import accuracy_interval, gain
 from understudy.evaluation.tradeoff import Point, Role, Tradeoff
 from understudy.models.loading import load_config
 from understudy.recipe.recipe import Recipe
@@ -182,18 +182,18 @@ def _compared(
         stages.hardware,
         dtype,
     )
-    linear, resampling = found.get(("control", "linear")), Resampling(options.resamples, stages.recipe.seed)
+    linear = found.get(("control", "linear"))
 
     def point(role: Role, name: str, folders: list[Path], candidate: Candidate) -> Point:
         predicted, labels = candidate.predicted, test.labels
-        against = None if linear is None else gain(predicted, linear[1].predicted, labels, resampling)
+        against = None if linear is None else gain(predicted, linear[1].predicted, labels)
         folder = stages.run.teacher if role == "teacher" else folders[0]
         return Point(
             name,
             role,
             folder.relative_to(stages.run.root).as_posix(),
             candidate.metrics(np.asarray(labels)),
-            accuracy_interval(predicted, labels, resampling),
+            accuracy_interval(predicted, labels),
             speeds.get(f"{role}:{name}"),
             None if against is None else against.accuracy,
             None if against is None else against.p_value,

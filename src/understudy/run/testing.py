@@ -105,11 +105,11 @@ class Testing:
         # A control that an earlier recipe asked for keeps its place in the manifest; here it has none.
         spent = self.finished.manifest.seconds().items()
         by_stage = {stage: value for stage, value in spent if stage in {"data", "soft_labels", *self._models}}
-        classes = len(self.materials.corpus.classes)
+        names, seeds = tuple(self.materials.corpus.classes), tuple(self.recipe.student_seeds)
         return assemble_metrics(
             self.materials.corpus.test,
             candidates,
-            Plan(self.recipe.evaluation, classes, self.recipe.seed, tuple(self.recipe.student_seeds)),
+            Plan(self.recipe.evaluation, len(names), self.recipe.seed, seeds, names),
             speed=speed,
             seconds={**by_stage, EVALUATION: seconds},
             abstention=abstention,
