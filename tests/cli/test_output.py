@@ -17,6 +17,7 @@ from understudy.cli.main import COMMANDS, main, parsed
 from understudy.errors import UserError
 
 
+@pytest.mark.acceptance
 def test_utf8_in_and_out_whatever_the_locale(make_model: Callable[..., Path]) -> None:
     model = make_model("model", ["🙂", "🙁"])
     done = subprocess.run(

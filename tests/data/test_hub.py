@@ -78,6 +78,7 @@ def test_what_is_cached_needs_no_hub(hub: FakeHub, imdb: Path, read: Read) -> No
     assert first == again == offline == alone
 
 
+@pytest.mark.acceptance
 def test_what_is_not_there(hub: FakeHub, imdb: Path, read: Read) -> None:
     hub.add("owner/imdb", imdb, kind="datasets")
     split, configuration, text, label, dataset = read(

@@ -102,6 +102,7 @@ def test_texts_left_out_by_the_recipe_stay_out_after_a_report_with_them(finished
         assert [text for text in found.texts if text in page.read_text(encoding="utf-8")]
 
 
+@pytest.mark.acceptance
 def test_private_texts_are_nowhere_in_a_run_that_leaves_them_out(make_recipe: Any, tmp_path: Path) -> None:
     recipe = make_recipe(report={"texts": False}, evaluation={"controls": []})
     train, test = Path(recipe.data.train), tmp_path / "test.csv"

@@ -43,6 +43,7 @@ def evidence(out: Path) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name not in ("speed", "seconds")}
 
 
+@pytest.mark.acceptance
 def test_more_seeds_for_a_finished_run_and_fewer_again(
     finished_copy: Any, make_recipe: MakeRecipe, trained: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -191,6 +191,7 @@ def test_few_labels_and_the_rest_without(run: Callable[..., Run]) -> None:
     assert texts == {"train": 36, "validation": 4, "test": 60, "unlabelled": 80}
 
 
+@pytest.mark.acceptance
 def test_a_student_with_a_smaller_vocabulary(run: Callable[..., Run]) -> None:
     found = run(
         student={"layers": 2, "from_layers": [1, 3], "vocabulary": 15}, evaluation={"controls": ["no_distillation"]}

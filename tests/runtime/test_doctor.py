@@ -87,6 +87,7 @@ def test_the_command_in_the_base_install_and_without_a_network(tmp_path: Path) -
     assert {"name": "understudy", "path": str(tmp_path), "bytes": 0} in answer["caches"]
 
 
+@pytest.mark.acceptance
 def test_the_command_with_all_packages_needs_no_network() -> None:
     found = run(["doctor"], ())
     assert found.returncode == 0, found.stderr
