@@ -106,10 +106,11 @@ class Testing:
         spent = self.finished.manifest.seconds().items()
         by_stage = {stage: value for stage, value in spent if stage in {"data", "soft_labels", *self._models}}
         names, seeds = tuple(self.materials.corpus.classes), tuple(self.recipe.student_seeds)
+        copied = self.materials.findings.test_in_train
         return assemble_metrics(
             self.materials.corpus.test,
             candidates,
-            Plan(self.recipe.evaluation, len(names), self.recipe.seed, seeds, names),
+            Plan(self.recipe.evaluation, len(names), self.recipe.seed, seeds, names, copied),
             speed=speed,
             seconds={**by_stage, EVALUATION: seconds},
             abstention=abstention,
