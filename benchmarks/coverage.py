@@ -19,7 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from understudy.evaluation.intervals import ALPHA, Table, difference_limits, exact_limits, mcnemar_p, ratio_limits
+from understudy.evaluation.intervals import (
+    ALPHA,
+    PairedCounts,
+    difference_limits,
+    exact_limits,
+    mcnemar_p,
+    ratio_limits,
+)
 from understudy.evaluation.repeats import pooled_retention
 from understudy.evaluation.significance import Resampling, retention
 
@@ -52,7 +59,7 @@ class Cell:
     correlation: float
     truth: float
 
-    def draw(self, simulations: int, rng: np.random.Generator) -> tuple[Table, np.ndarray]:
+    def draw(self, simulations: int, rng: np.random.Generator) -> tuple[PairedCounts, np.ndarray]:
         """The distinct tables, and how often each was drawn."""
         a, b = self.first, self.accuracy
         both = a * b + self.correlation * float(np.sqrt(a * (1 - a) * b * (1 - b)))
@@ -60,7 +67,7 @@ class Cell:
         chances = np.maximum([both, a - both, b - both, 1 - a - b + both], 0)
         drawn = rng.multinomial(self.texts, chances / chances.sum(), size=simulations)
         tables, times = np.unique(drawn, axis=0, return_counts=True)
-        return Table(*tables.T.astype(np.float64)), times
+        return PairedCounts(*tables.T.astype(np.float64)), times
 
 
 def retention_cells() -> Iterator[Cell]:

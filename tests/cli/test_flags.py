@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from understudy.cli.flags import age, byte_count, settings_of
+from understudy.cli.flags import age, byte_count, settings_from
 from understudy.cli.main import COMMANDS, main, parsed
 from understudy.cli.recipe_flags import chosen_recipe
 from understudy.recipe.recipe import Recipe
@@ -152,12 +152,12 @@ def test_only_the_chosen_commands_flags_are_built(monkeypatch: pytest.MonkeyPatc
 
 def test_settings_are_those_of_the_flags() -> None:
     flags = ["--device", "cuda:1", "--threads", "3", "--engine", "openvino", "--cache-dir", "c", "--overwrite"]
-    found = settings_of(parsed(["run", *flags, "--report-to", "mlflow"]))
+    found = settings_from(parsed(["run", *flags, "--report-to", "mlflow"]))
     assert found == Settings("cuda:1", 3, "openvino", Path("c"), True, "mlflow")
 
 
 def test_settings_of_a_command_without_such_flags_are_the_defaults() -> None:
-    assert settings_of(parsed(["recipes"])) == Settings()
+    assert settings_from(parsed(["recipes"])) == Settings()
 
 
 # Ages and sizes

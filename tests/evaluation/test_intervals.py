@@ -14,7 +14,7 @@ from scipy.stats import binom, binomtest, multinomial, norm
 
 from understudy.evaluation.intervals import (
     Limits,
-    Table,
+    PairedCounts,
     difference_limits,
     exact_limits,
     mcnemar_p,
@@ -26,8 +26,8 @@ COUNTS = st.tuples(*[st.integers(0, 40)] * 4).filter(lambda counts: sum(counts) 
 BOTH = pytest.mark.parametrize("limits", [difference_limits, ratio_limits])
 
 
-def table(both: float, first: float, second: float, neither: float) -> Table:
-    return Table(*(np.array(float(count)) for count in (both, first, second, neither)))
+def table(both: float, first: float, second: float, neither: float) -> PairedCounts:
+    return PairedCounts(*(np.array(float(count)) for count in (both, first, second, neither)))
 
 
 def ends(limits: Limits) -> tuple[float, float]:
@@ -155,7 +155,7 @@ def test_the_truth_is_covered_by_counting_all_outcomes(texts: int, both: float, 
     every = np.column_stack([every, texts - every.sum(axis=1)])
     chances = multinomial.pmf(every, texts, [both, first, second, max(0.0, 1 - both - first - second)])
     possible = chances > 1e-12
-    counts, chances = Table(*every[possible].T.astype(float)), chances[possible]
+    counts, chances = PairedCounts(*every[possible].T.astype(float)), chances[possible]
     for limits, truth in ((difference_limits, first - second), (ratio_limits, (both + first) / (both + second))):
         low, high = limits(counts)
         assert ((low > truth + 1e-9) @ chances) <= 0.027
@@ -165,7 +165,7 @@ def test_the_truth_is_covered_by_counting_all_outcomes(texts: int, both: float, 
 def test_tables_are_counted() -> None:
     first = np.array([[1, 1, 0, 0], [1, 1, 1, 1]], dtype=bool)
     second = np.array([1, 0, 1, 0], dtype=bool)
-    found = Table.of(first, second)
+    found = PairedCounts.of(first, second)
     assert [found.both.tolist(), found.first.tolist(), found.second.tolist(), found.neither.tolist()] == [
         [1, 2],
         [1, 2],

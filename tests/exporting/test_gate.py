@@ -79,7 +79,7 @@ def test_an_export_at_the_limits_passes() -> None:
             "accuracy changes by -6.00 points [-10.00, -1.00] (a loss of at most 5.00",
         ),
         ({"ece": 0.35}, "the expected calibration error rises from 0.100 to 0.350 (at most 0.200 more is allowed)"),
-        ({"batch_flips": 1}, "1 of 64 texts get another label among 31 others than alone (at most 0 may)"),
+        ({"batch_flips": 1}, "1 of 64 texts change their label in a batch with 31 other texts (at most 0 may)"),
     ],
 )
 def test_each_limit_is_named(changes: dict[str, Any], words: str) -> None:

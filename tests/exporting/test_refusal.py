@@ -52,7 +52,7 @@ def test_no_operator_is_blamed_for_flips_within_a_batch(
 ) -> None:
     called = refusing(monkeypatch, [False, False])
     monkeypatch.setattr(Referee, "_batch_flips", lambda self, engine: (64, 3))
-    with pytest.raises(GateRefused, match="3 of 64 texts get another label among 31 others"):
+    with pytest.raises(GateRefused, match="3 of 64 texts change their label in a batch with 31 other texts"):
         export(finished.out, "int8", out=tmp_path / "out")
     assert called == ["quantised"]
 

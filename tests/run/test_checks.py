@@ -237,7 +237,7 @@ def test_fp16_on_a_cpu(section: str, make_recipe: MakeRecipe, tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
-# The data doctor and what is ahead
+# The data audit and what is ahead
 
 
 def test_the_doctor_reports_errors_without_raising(make_recipe: MakeRecipe, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from understudy.inference import store
 from understudy.recipe.recipe import Recipe
 from understudy.run import keys
 from understudy.run.finished import Finished, differences
@@ -38,7 +39,10 @@ def test_what_differs_is_said_in_words() -> None:
 def other_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if PyTorch had been upgraded."""
     found = keys.versions
-    monkeypatch.setattr(keys, "versions", lambda names: found(names) | ({"torch": "9.9"} if "torch" in names else {}))
+    for module in (keys, store):
+        monkeypatch.setattr(
+            module, "versions", lambda names: found(names) | ({"torch": "9.9"} if "torch" in names else {})
+        )
 
 
 def test_a_finished_run_stays_with_other_versions_and_says_so(

@@ -13,7 +13,7 @@ import pytest
 import understudy
 from understudy.errors import RecipeError, RunDirectoryError, UserError
 from understudy.recipe.recipe import Recipe
-from understudy.run.checks import remove_run
+from understudy.run.checks import check_place, remove_run
 from understudy.run.pipeline import distill, examine
 from understudy.run.request import Arguments, asked, settings_of
 from understudy.run.settings import Settings, SettingsArguments
@@ -52,8 +52,11 @@ def test_a_file_is_run_with_the_settings_of_the_quickstart() -> None:
 
 def test_a_hub_name_is_data_and_a_preset_is_none() -> None:
     assert asked("owner/tickets:train", {"test": "owner/tickets:test"}).recipe.name == "tickets"
+    assert asked("reviews:train", {"test": "reviews:test"}).recipe.data.train == "reviews:train"
     with pytest.raises(RecipeError, match="No recipe 'nosuch'"):
         asked("nosuch", {})
+    with pytest.raises(TypeError, match="got 5; pass a recipe"):
+        asked(5, {})
 
 
 @pytest.mark.parametrize("given", ["tickets.csv", {"text": ["a"], "label": ["b"]}])
@@ -153,3 +156,13 @@ def test_the_doctor_refuses_arguments_that_it_would_ignore(make_recipe: MakeReci
         examine(make_recipe(), device="cpu")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="got settings and cache_dir"):
         examine(make_recipe(), "cache", settings=Settings())
+
+
+def test_a_call_that_was_killed_after_it_wrote_its_data_can_be_repeated(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.data.mkdir(parents=True)
+    (run.data / "train-0123456789abcdef.parquet").write_bytes(b"")
+    check_place(run)
+    (run.data / "mine.csv").write_bytes(b"")
+    with pytest.raises(RunDirectoryError, match="is not empty"):
+        check_place(run)

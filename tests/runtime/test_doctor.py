@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +94,18 @@ def test_the_command_with_all_packages_needs_no_network() -> None:
     assert found.returncode == 0, found.stderr
     for words in ("understudy", "python", "torch", "openvino", "cores", "memory", "Hugging Face Hub", "distill"):
         assert words in found.stdout
+
+
+def test_a_broken_driver_is_shown_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("CUDA driver version is insufficient\nmore")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", broken)
+    monkeypatch.setattr(torch.cuda, "is_available", broken)
+    found = diagnose({})
+    assert [device.name for device in found.devices] == ["cpu", "gpu"]
+    assert found.devices[1].model == "RuntimeError: CUDA driver version is insufficient"
+    assert (found.engines[0].usable, found.engines[0].details) == (False, found.devices[1].model)

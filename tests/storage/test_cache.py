@@ -61,10 +61,9 @@ def test_what_the_code_writes_is_known(cache: Path, tmp_path: Path) -> None:
     (run / "manifest.json").write_text("{}")
     ids = text_ids(texts)
     for _ in range(2):  # made, and found
-        with used_by(run) as uses:
+        with used_by(run):
             tokenise_cached([texts], ids, tokenizer, 8, cache)
             kept_logits({"model": "m"}, ids, 2, lambda rows: [(rows, np.zeros((len(rows), 2), np.float32))], cache)
-        assert [name.partition("/")[0] for name in uses.entries] == ["tokens", "logits"]
     listing = list_cache(cache)
     assert sorted(entry.kind for entry in listing.entries) == ["logits", "tokens"]
     assert all(entry.runs == (str(run),) for entry in listing.entries)

@@ -89,7 +89,7 @@ def add_finished_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="the directory of a finished run")
 
 
-def settings_of(options: argparse.Namespace) -> Settings:
+def settings_from(options: argparse.Namespace) -> Settings:
     """What a call runs with, from the flags that the command has."""
     from understudy.run.settings import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from understudy.cli.command import Command, console, print_json
-from understudy.cli.flags import add_cache_dir, age, byte_count, settings_of
+from understudy.cli.flags import add_cache_dir, age, byte_count, settings_from
 from understudy.errors import UserError
 
 
@@ -21,7 +21,7 @@ class Doctor(Command):
         from understudy.runtime.doctor import diagnose
         from understudy.storage.cache import cache_folders
 
-        found = diagnose(cache_folders(settings_of(options).cache))
+        found = diagnose(cache_folders(settings_from(options).cache))
         if options.json:
             print_json(found.to_json())
         else:
@@ -55,7 +55,7 @@ class Cache(Command):
         from understudy.reporting.machine_table import show_cache, show_pruned
         from understudy.storage.cache import list_cache, prune
 
-        folder = settings_of(options).cache
+        folder = settings_from(options).cache
         if options.prune:
             pruned = prune(folder, older_than=options.older_than, larger_than=options.larger_than, force=options.force)
             if options.json:

@@ -138,7 +138,7 @@ class Export(Command):
             type=whole,
             default=allowed.batch_flips,
             metavar="COUNT",
-            help="of 64 texts, how many get another label in a batch with 31 others than alone "
+            help="how many of 64 texts may change their label in a batch with 31 other texts "
             f"(default: {allowed.batch_flips})",
         )
 

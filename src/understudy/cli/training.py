@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 
 from understudy.cli.command import Command, console, print_json
-from understudy.cli.flags import add_cache_dir, positive, settings_of, share
+from understudy.cli.flags import add_cache_dir, positive, settings_from, share
 from understudy.cli.recipe_flags import add_recipe, chosen_recipe
 from understudy.errors import GateRefused, UserError
 
@@ -30,7 +30,7 @@ class Run(Command):
         from understudy.reporting.terminal import show_metrics
         from understudy.run.pipeline import distill
 
-        run = distill(recipe, options.out, settings=settings_of(options))
+        run = distill(recipe, options.out, settings=settings_from(options))
         show_metrics(run.metrics, console(), str(run.directory))
         log.info("report: %s", run.page)
         if options.json:
@@ -62,7 +62,7 @@ class Frontier(Command):
         from understudy.reporting.terminal import show_tradeoff
         from understudy.run.frontier import frontier
 
-        found = frontier(recipe, options.out, settings=settings_of(options))
+        found = frontier(recipe, options.out, settings=settings_from(options))
         show_tradeoff(found.tradeoff, console(), str(found.directory))
         log.info("plot: %s", found.plot)
         asked = options.at_least is not None or options.at_most_ms is not None
@@ -90,7 +90,7 @@ class Check(Command):
 
         from understudy.run.pipeline import examine
 
-        found = examine(recipe, settings=settings_of(options))
+        found = examine(recipe, settings=settings_from(options))
         if options.json:
             print_json({"findings": found.to_json()})
         for finding in found.findings:

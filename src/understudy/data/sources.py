@@ -48,6 +48,14 @@ def hub_dataset(source: str) -> HubDataset | None:
     return HubDataset(name, configuration[0] if configuration else None, split)
 
 
+def is_source(name: str) -> bool:
+    """Whether a name has the form of a source: a data file or glob, a Hub dataset with its split, or our reviews."""
+    name = _expanded(name)
+    by_suffix = Path(name).suffix.lower() in {*FORMATS, *COMPRESSIONS}
+    own = name.startswith("reviews:") or _is_acl_imdb(name)
+    return own or by_suffix or glob.has_magic(name) or _HUB_NAME.match(name) is not None
+
+
 def read(source: str, text: str = "text", label: str | None = "label") -> Table:
     """Reads a whole source.
 

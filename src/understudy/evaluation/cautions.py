@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from understudy.data.findings import enumerated
+from understudy.evaluation.intervals import ALPHA
 from understudy.evaluation.significance import mcnemar
 
-SIGNIFICANT = 0.05
 MOSTLY = 0.5
 """With this share of its texts in train, a test set counts as the training set."""
 
@@ -78,7 +79,7 @@ def _never_answered(answers: Answers, models: Mapping[str, np.ndarray]) -> list[
     for model, predicted in models.items():
         missing = np.setdiff1d(answers.labels, predicted)
         if len(missing):
-            names = _listed([_name(answers.classes, int(index)) for index in missing])
+            names = enumerated((_name(answers.classes, int(index)) for index in missing), _NAMES_SHOWN, str)
             texts = int(np.isin(answers.labels, missing).sum())
             text = f"the {model} never answers {names}, the label of {texts:,} of {len(answers.labels):,} test texts."
             found.append(Caution("model", text))
@@ -92,7 +93,7 @@ def _about_the_control(answers: Answers) -> list[Caution]:
     for predicted in answers.controls:
         right = predicted == labels
         p = mcnemar(int((right & ~majority).sum()), int((~right & majority).sum()))
-        if right.mean() <= majority.mean() or p >= SIGNIFICANT:
+        if right.mean() <= majority.mean() or p >= ALPHA:
             text = (
                 "the control without a teacher has not learned the task. "
                 f"Its accuracy ({right.mean():.4f}) is not significantly better than always answering the most "
@@ -104,8 +105,3 @@ def _about_the_control(answers: Answers) -> list[Caution]:
 
 def _name(classes: Sequence[str], index: int) -> str:
     return repr(classes[index]) if index < len(classes) else f"class {index}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -30,7 +30,7 @@ Limits = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Table:
+class PairedCounts:
     """How many texts two models get right.
 
     Attributes:
@@ -46,7 +46,7 @@ class Table:
     neither: np.ndarray
 
     @classmethod
-    def of(cls, first: np.ndarray, second: np.ndarray) -> Table:
+    def of(cls, first: np.ndarray, second: np.ndarray) -> PairedCounts:
         """Counts right answers.
 
         Args:
@@ -84,7 +84,7 @@ def mcnemar_p(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asarray(np.minimum(1.0, 2 * binom.cdf(np.minimum(first, second), np.asarray(first) + second, 0.5)))
 
 
-def difference_limits(table: Table, alpha: float = ALPHA) -> Limits:
+def difference_limits(table: PairedCounts, alpha: float = ALPHA) -> Limits:
     """Limits of the first model's accuracy minus the second's.
 
     Args:
@@ -94,7 +94,7 @@ def difference_limits(table: Table, alpha: float = ALPHA) -> Limits:
     return _with_equality(score_difference(table, alpha), table, 0.0, alpha)
 
 
-def ratio_limits(table: Table, alpha: float = ALPHA) -> Limits:
+def ratio_limits(table: PairedCounts, alpha: float = ALPHA) -> Limits:
     """Limits of the first model's accuracy / the second's, from 0 to the number of texts plus 1.
 
     Nothing is known about a larger ratio: it cannot be told from a second model that is never right.
@@ -106,7 +106,7 @@ def ratio_limits(table: Table, alpha: float = ALPHA) -> Limits:
     return _with_equality(_score_ratio(table, alpha), table, 1.0, alpha)
 
 
-def score_difference(table: Table, alpha: float = ALPHA) -> Limits:
+def score_difference(table: PairedCounts, alpha: float = ALPHA) -> Limits:
     """The differences that the score test alone does not reject; arguments are those of `difference_limits`."""
     z, pair = _quantile(alpha), _both_ways(table)
     estimate = (pair.first - pair.second) / pair.texts
@@ -118,7 +118,7 @@ def score_difference(table: Table, alpha: float = ALPHA) -> Limits:
     return low[0], -low[1]
 
 
-def _score_ratio(table: Table, alpha: float) -> Limits:
+def _score_ratio(table: PairedCounts, alpha: float) -> Limits:
     z, pair = _quantile(alpha), _both_ways(table)
     # Texts that both models get wrong say nothing about a ratio.
     texts, largest = pair.both + pair.first + pair.second, table.texts + 1
@@ -133,7 +133,7 @@ def _score_ratio(table: Table, alpha: float) -> Limits:
     return np.where(low[0] <= _SMALLEST, 0.0, low[0]), 1 / low[1]
 
 
-def _excess(table: Table, texts: np.ndarray, weight: np.ndarray, offset: np.ndarray, z: float) -> np.ndarray:
+def _excess(table: PairedCounts, texts: np.ndarray, weight: np.ndarray, offset: np.ndarray, z: float) -> np.ndarray:
     """How far the first model exceeds what chance explains if weight * P(first) - P(second) = offset.
 
     P(first) and P(second) are the chances that only that model is right. The score test's variance takes their most
@@ -157,10 +157,12 @@ def _excess(table: Table, texts: np.ndarray, weight: np.ndarray, offset: np.ndar
     return np.asarray(weight * first - second - texts * offset - half_a_text - z * np.sqrt(variance))
 
 
-def _both_ways(table: Table) -> Table:
+def _both_ways(table: PairedCounts) -> PairedCounts:
     """The table and the one with swapped models, so that one search finds the lower limits of both."""
     both, first, second, neither = table.both, table.first, table.second, table.neither
-    return Table(*(np.stack(pair) for pair in ((both, both), (first, second), (second, first), (neither, neither))))
+    return PairedCounts(
+        *(np.stack(pair) for pair in ((both, both), (first, second), (second, first), (neither, neither)))
+    )
 
 
 def _search(inside: Callable[[np.ndarray], np.ndarray], near: np.ndarray, far: np.ndarray) -> np.ndarray:
@@ -173,7 +175,7 @@ def _search(inside: Callable[[np.ndarray], np.ndarray], near: np.ndarray, far: n
     return near
 
 
-def _with_equality(limits: Limits, table: Table, equal: float, alpha: float) -> Limits:
+def _with_equality(limits: Limits, table: PairedCounts, equal: float, alpha: float) -> Limits:
     """The limits, widened to the value of equal accuracies unless McNemar's exact test rejects it."""
     low, high = limits
     kept = mcnemar_p(table.first, table.second) >= alpha

@@ -117,7 +117,7 @@ def pooled_gain(students: np.ndarray, controls: np.ndarray, labels: np.ndarray) 
         raise ValueError(f"Got {len(students)} students and {len(controls)} controls; expected the same number.")
     right = np.stack(rows) == labels
     ours, theirs = right[: len(students)], right[len(students) :]
-    table = intervals.Table.of(ours, theirs)
+    table = intervals.PairedCounts.of(ours, theirs)
     difference = ours.astype(np.int64) - theirs
 
     def limits(alpha: float) -> Interval:
@@ -150,7 +150,7 @@ def pooled_retention(teacher: np.ndarray, students: np.ndarray, labels: np.ndarr
     right, by_teacher = np.stack(rows) == labels, teacher == labels
     accuracy = float(by_teacher.mean())
     kept = ratio(right.mean(axis=1), accuracy, len(labels))
-    lows, highs = intervals.ratio_limits(intervals.Table.of(right, by_teacher))
+    lows, highs = intervals.ratio_limits(intervals.PairedCounts.of(right, by_teacher))
     low, high = _combined(kept, (np.minimum(lows, kept), np.maximum(highs, kept)), intervals.ALPHA)
     return max(low, 0.0), high
 

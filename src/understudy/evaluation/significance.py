@@ -107,7 +107,7 @@ def accuracy_retention(teacher: np.ndarray, student: np.ndarray, labels: np.ndar
     """
     labels, teacher, student = checked(labels, teacher, student)
     kept = float(ratio(agreement(student, labels), agreement(teacher, labels), len(labels)))
-    low, high = intervals.ratio_limits(intervals.Table.of(student == labels, teacher == labels))
+    low, high = intervals.ratio_limits(intervals.PairedCounts.of(student == labels, teacher == labels))
     return kept, (min(float(low), kept), max(float(high), kept))
 
 
@@ -125,7 +125,7 @@ def gain(student: np.ndarray, control: np.ndarray, labels: np.ndarray) -> Gain:
         ValueError: the shapes disagree, or there is no text.
     """
     labels, student, control = checked(labels, student, control)
-    table = intervals.Table.of(student == labels, control == labels)
+    table = intervals.PairedCounts.of(student == labels, control == labels)
     low, high = intervals.difference_limits(table)
     return Gain(
         accuracy=float((table.first - table.second) / len(labels)),

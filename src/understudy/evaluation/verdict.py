@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from understudy.evaluation.cautions import SIGNIFICANT, Caution
+from understudy.evaluation.cautions import Caution
+from understudy.evaluation.intervals import ALPHA
 from understudy.evaluation.results import DistillationEffect, Gain, ModelMetrics, Retention, Verdict, VerdictCode
 
 
@@ -57,7 +58,7 @@ def judge(case: Case, required: float) -> Verdict:
 
     `replace` needs the whole interval of the accuracy retention at or above the required share; `keep_teacher` needs
     the whole interval below it. Otherwise the verdict is `inconclusive`. Distilling helped or hurt if p is below
-    `SIGNIFICANT`.
+    0.05.
 
     No claim is built on a teacher that is not significantly better than always answering the most frequent class, nor
     against a caution. The text then begins with that reason. The verdict is `inconclusive`, and distilling is
@@ -86,7 +87,7 @@ def _reasons(case: Case) -> str:
     by_model = [caution.text for caution in case.cautions if caution.about == "model"]
     if by_test_set:
         return " ".join(f"Inconclusive: {text}" for text in by_test_set)
-    if case.teacher.accuracy <= case.majority or p >= SIGNIFICANT:
+    if case.teacher.accuracy <= case.majority or p >= ALPHA:
         return (
             "Inconclusive: the teacher has not learned the task. "
             f"Its accuracy on {case.texts:,} test texts ({case.teacher.accuracy:.4f}) is not significantly better than "
@@ -127,7 +128,7 @@ def _distillation(case: Case, blocked: bool) -> tuple[DistillationEffect, str]:
     difference = f"{gain.accuracy * 100:+.2f} points compared with the same student without a teacher ({p})"
     if blocked:
         return "unproven", f"The measured gain from distilling proves nothing: {difference}."
-    significant = gain.p_value < SIGNIFICANT
+    significant = gain.p_value < ALPHA
     if significant and gain.accuracy > 0:
         return "helped", f"Distilling helped: {difference}."
     if significant and gain.accuracy < 0:
@@ -141,15 +142,15 @@ def _linear(case: Case) -> str:
     if linear is None or over_student is None or over_teacher is None:
         return "It is unknown how a linear model performs, because the recipe leaves out the linear control."
     by_teacher = ""
-    if over_teacher < SIGNIFICANT and linear.accuracy > teacher:
+    if over_teacher < ALPHA and linear.accuracy > teacher:
         by_teacher = f"the teacher ({linear.accuracy:.4f} against {teacher:.4f}, p = {over_teacher:.2g})"
     p = f"p = {over_student:.2g}"
-    if over_student < SIGNIFICANT and linear.accuracy > student:
+    if over_student < ALPHA and linear.accuracy > student:
         return (
             "Consider the linear n-gram model first: it needs no neural network and beats the student "
             f"({linear.accuracy:.4f} against {student:.4f}, {p}){by_teacher and f' and {by_teacher}'}."
         )
-    if over_student < SIGNIFICANT:
+    if over_student < ALPHA:
         found = f"The student beats the linear n-gram model ({student:.4f} against {linear.accuracy:.4f}, {p})."
     else:
         found = _undecided(student, linear.accuracy, p, case.texts)

@@ -72,8 +72,8 @@ class Comparison:
             )
         if self.batch_flips > limits.batch_flips:
             found.append(
-                f"{self.batch_flips} of {self.batch_texts} texts get another label among {COMPANIONS} others than "
-                f"alone (at most {limits.batch_flips} may)"
+                f"{self.batch_flips} of {self.batch_texts} texts change their label in a batch with {COMPANIONS} other "
+                f"texts (at most {limits.batch_flips} may)"
             )
         return found
 

@@ -13,7 +13,7 @@ class Limits:
         flips: Share of the validation texts that may get another label.
         accuracy_loss: How much accuracy may be lost, as a share of the texts.
         ece_rise: How much the expected calibration error may rise.
-        batch_flips: How many of 64 texts may get another label among 31 others than alone.
+        batch_flips: How many of 64 texts may change their label in a batch with 31 other texts.
     """
 
     flips: float = 0.01

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from understudy.inference.onnx_engine import OnnxEngine
 from understudy.inference.opened import Opened
 from understudy.inference.openvino_engine import OpenVinoEngine, openvino_dtype
 from understudy.runtime.hardware import Dtype
+from understudy.runtime.limits import cores
 from understudy.runtime.sharing import per_process
 from understudy.storage.files import file_sha256, write_json
 from understudy.storage.records import read_record
@@ -228,10 +228,8 @@ def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: 
 
 
 def available_threads() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """CPU cores that this process may use, by affinity and cgroup; at least 1."""
+    return max(1, int(cores().usable))
 
 
 def _dtype(manifest: ExportManifest, precision: str | None) -> Dtype:

@@ -1,8 +1,8 @@
 """Logits that are computed once and stored by text id.
 
-A store is a folder of shards in the cache, one store for each combination of model weights, tokenizer, maximum length,
-compute type and engine. A shard is a NumPy structured array of (text id, logits), named by its own SHA-256. It is
-memory-mapped once its checksum is verified. Rows are found by text id and never by position; new texts add shards.
+A store is a folder of shards in the cache. `Answering.key` says what it depends on, besides the texts. A shard is a
+NumPy structured array of (text id, logits), named by its own SHA-256. It is memory-mapped once its checksum is
+verified. Rows are found by text id and never by position; new texts add shards.
 """
 
 from __future__ import annotations
@@ -37,8 +37,14 @@ log = logging.getLogger(__name__)
 
 SHARD_TEXTS = 2048
 _FALLBACK = "fallback.json"
-# Raise it when a change of our own code changes the logits of a finished model.
-_CODE = 1
+CODE = 1
+"""Raise it when a change of our own code changes the logits of a finished model."""
+
+
+def answered_with(engine: str) -> dict[str, Any]:
+    """With what finished encoders answer, besides device and compute type: our own code and versions."""
+    packages = ["torch", "transformers", "tokenizers", *(["openvino"] if engine == "openvino" else [])]
+    return {"code": CODE, "versions": versions(packages)}
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,6 @@ class Answering:
         Args:
             engine: What computes them.
         """
-        packages = ("torch", "transformers", "tokenizers", *(["openvino"] if engine == "openvino" else []))
         return {
             "model": self.model_digest,
             "tokenizer": self.tokenizer_digest,
@@ -181,8 +186,7 @@ class Answering:
             "device": self.hardware.kind,
             "dtype": self.dtype,
             "engine": engine,
-            "code": _CODE,
-            "versions": versions(packages),
+            **answered_with(engine),
             "step": OpenVinoEngine.step if engine == "openvino" else 1,
         }
 
@@ -200,21 +204,21 @@ def stored_logits(
         cache: The cache folder.
         description: Names the work in messages.
     """
-
-    classes = int(model.config.num_labels or 0)
-    planned = answering.hardware.engine_for(answering.dtype, tokens.total)
+    classes, hardware = int(model.config.num_labels or 0), answering.hardware
+    planned = hardware.engine_for(answering.dtype, tokens.total)
     plan = _folder(cache, answering.key(planned))
-    actual = _actual_engine(plan, planned)
-    folder = _folder(cache, answering.key(actual))
+    # An engine that the user named computes or fails; only a choice of ours may fall back.
+    chosen_by_us = hardware.engine == "auto"
+    actual = _actual_engine(plan, planned) if chosen_by_us else planned
     engine: Engine | None = None
-    if len(LogitsStore(folder, classes).missing(ids)):
-        engine = open_engine(model, answering.hardware, answering.dtype, tokens.total)
-        if engine.name != actual:  # it was planned, and left aside because its logits differ
+    if chosen_by_us and actual == "openvino" and len(LogitsStore(plan, classes).missing(ids)):
+        engine = open_engine(model, hardware, answering.dtype, tokens.total)
+        if engine.name != actual:  # it was left aside because its logits differ
             actual = engine.name
             write_json(plan / _FALLBACK, {"engine": actual})
 
     def compute(missing: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        opened = engine or open_engine(model, answering.hardware, answering.dtype, tokens.total)
+        opened = engine or open_engine(model, hardware, answering.dtype, tokens.total)
         with progress(description, len(missing)) as advance:
             for start in range(0, len(missing), SHARD_TEXTS):
                 rows = missing[start : start + SHARD_TEXTS]

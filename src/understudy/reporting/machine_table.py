@@ -133,11 +133,11 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 def _cores(cores: Cores) -> str:
     quota = "no quota" if cores.quota is None else f"a quota of {cores.quota:g}"
-    return f"{cores.usable:g} usable ({cores.machine} in the machine, affinity to {cores.affinity}, {quota})"
+    return f"{cores.usable:g} usable ({cores.machine} in the machine, {cores.affinity} by affinity, {quota})"
 
 
 def _memory(memory: Memory) -> str:
-    limit = "no limit" if memory.limit is None else f"limit {formats.size(memory.limit)}"
+    limit = "no cgroup limit" if memory.limit is None else f"limit {formats.size(memory.limit)}"
     return f"{_bytes(memory.total)}, {_bytes(memory.available)} available, {limit}"
 
 
@@ -148,7 +148,7 @@ def _device(device: Device) -> str:
 
 
 def _size(cache: CacheFolder) -> str:
-    return "not there" if cache.bytes is None else formats.size(cache.bytes)
+    return "does not exist" if cache.bytes is None else formats.size(cache.bytes)
 
 
 def _bytes(count: int | None) -> str:

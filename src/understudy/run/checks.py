@@ -47,16 +47,22 @@ def check_place(run: RunDirectory) -> None:
     """Refuses a run directory that is a file, or a folder that holds something else.
 
     Raises:
-        RunDirectoryError: The path is no folder, or holds something other than a run.
+        RunDirectoryError: The path is not a folder, or holds something other than a run.
     """
     place = _nearest(run.root)
     if not place.is_dir():
         raise RunDirectoryError(f"--out {run.root}: {place} is a file; expected a folder or a new name.")
-    foreign = [] if run.is_run() or not run.root.is_dir() else sorted(path.name for path in run.root.iterdir())
+    there = [] if run.is_run() or not run.root.is_dir() else sorted(run.root.iterdir())
+    foreign = [path.name for path in there if path != run.data or not _holds_our_data(path)]
     if foreign:
         raise RunDirectoryError(
             f"--out {run.root} is not empty ({', '.join(foreign[:3])}) and is not a run directory. Give another folder."
         )
+
+
+def _holds_our_data(folder: Path) -> bool:
+    """Whether a folder has only data that a call wrote before it was killed."""
+    return folder.is_dir() and all(_WRITTEN.fullmatch(path.name) for path in folder.iterdir())
 
 
 def check_recipe(run: RunDirectory, recipe: Recipe, overwrite: bool) -> list[str]:

@@ -1,6 +1,6 @@
 """Keys: what the result of every stage depends on, and with what it is computed.
 
-Caches of lower rooms (tokens, logits) name their entries themselves, by the same rule.
+The caches of tokens and logits name their entries in `data.tokens` and `inference.store`, by the same rule.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import tokenizer_digest
+from understudy.inference.store import answered_with
 from understudy.models.attention import supports_per_text
 from understudy.models.loading import Origin, load_config, load_tokenizer
 from understudy.recipe.recipe import Recipe
@@ -23,9 +24,10 @@ from understudy.storage.files import file_sha256, fingerprint, folder_digest
 from understudy.training.student import Start
 from understudy.training.teacher import is_ready_made
 
-# Raise a number when a change of our own code changes what is computed; cached results of the old code are then not
-# found any more. `tests/run/test_keys.py` holds a small result of each against this.
-CODE = {"training": 2, "linear": 2, "answers": 1}
+# Raise a number when a change of our own code changes what is computed: no cache then mixes old and new results.
+# `tests/training/test_trainer.py` compares a small training with kept figures. `inference.store.CODE` does the same
+# for the answers of finished encoders.
+CODE = {"training": 2, "linear": 2, "figures": 2}
 
 # Training options that change no result.
 _NO_INFLUENCE = {"checkpoint_steps"}
@@ -84,7 +86,7 @@ def scores_key(scores: Scores, classes: list[str]) -> Key:
 
 def linear_key(corpus: Corpus) -> Key:
     """The key of a linear model on the labelled training texts."""
-    return Key(fingerprint(kind="linear", train=corpus.train.digest, classes=corpus.classes), _fitting())
+    return Key(fingerprint(kind="linear", train=corpus.train.digest, classes=corpus.classes), fitted_with())
 
 
 def soft_labels_key(folders: Sequence[Path], data: str, computed: dict[str, str]) -> Key:
@@ -96,7 +98,7 @@ def soft_labels_key(folders: Sequence[Path], data: str, computed: dict[str, str]
         computed: Compute type and engine; empty if the answers were given.
     """
     asked = fingerprint(teacher=[folder_digest(folder) for folder in folders], data=data)
-    return Key(asked, _answers(computed) if computed else {})
+    return Key(asked, _answered(computed) if computed else {})
 
 
 def start_key(start: Start) -> str:
@@ -132,7 +134,7 @@ def student_key(recipe: Recipe, data: str, hardware: Hardware, start: Start, sof
 def linear_student_key(soft_labels: Key) -> Key:
     """The key of a linear model on the soft labels."""
     asked = fingerprint(kind="linear student", soft_labels=soft_labels.asked)
-    return Key(asked, _fitting() | {"soft_labels": soft_labels.made_with})
+    return Key(asked, fitted_with() | {"soft_labels": soft_labels.made_with})
 
 
 def evaluation_key(recipe: Recipe, data: str, folders: Mapping[str, Path], computed: dict[str, str]) -> Key:
@@ -145,7 +147,8 @@ def evaluation_key(recipe: Recipe, data: str, folders: Mapping[str, Path], compu
         computed: Compute type and engine.
     """
     models = {stage: folder_digest(folder) for stage, folder in folders.items()}
-    return Key(fingerprint(models=models, data=data, options=recipe.evaluation.model_dump()), _answers(computed))
+    asked = fingerprint(models=models, data=data, options=recipe.evaluation.model_dump())
+    return Key(asked, {"figures": CODE["figures"], **_answered(computed)})
 
 
 def _asked_options(options: TrainingOptions, others: set[str]) -> dict[str, Any]:
@@ -174,12 +177,10 @@ def _draws_masks(options: TrainingOptions) -> bool:
     return options.attention_dropout != 0
 
 
-def _fitting() -> dict[str, Any]:
+def fitted_with() -> dict[str, Any]:
     """With what a linear model is fitted."""
     return {"code": CODE["linear"], "versions": versions(["numpy", "scikit-learn", "scipy"])}
 
 
-def _answers(computed: dict[str, str]) -> dict[str, Any]:
-    """With what finished models answer."""
-    packages = ["torch", "transformers", "tokenizers", *(["openvino"] if computed.get("engine") == "openvino" else [])]
-    return {"code": CODE["answers"], **computed, "versions": versions(packages)}
+def _answered(computed: dict[str, str]) -> dict[str, Any]:
+    return {**computed, **answered_with(computed["engine"])}

@@ -15,6 +15,7 @@ from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.inference.store import Answering, StoredLogits, kept_logits, stored_logits
 from understudy.models.linear import LinearModel
 from understudy.models.loading import load_classifier, load_tokenizer
+from understudy.run.keys import fitted_with
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.runtime.progress import progress
 from understudy.storage.files import folder_digest
@@ -76,7 +77,7 @@ class Labeller:
             split: Which texts.
             description: Names the work in messages.
         """
-        key: dict[str, Any] = {"linear": folder_digest(folder)}
+        key: dict[str, Any] = {"linear": folder_digest(folder), **fitted_with()}
         if split == "transfer":
             key |= {"folds": _FOLDS, "seed": self.seed, "train": self.corpus.train.digest}
         ids = self._ids(split)

@@ -31,7 +31,7 @@ from understudy.run.checks import (
 )
 from understudy.run.inputs import Materials, gather, look_over
 from understudy.run.keys import Key
-from understudy.run.request import Arguments, DataArguments, Request, asked, settings_of
+from understudy.run.request import Arguments, DataArguments, Request, asked, refuse_unknown, settings_of
 from understudy.run.settings import Settings
 from understudy.run.stages import Stages
 from understudy.storage.layout import RunDirectory, read_recipe
@@ -165,10 +165,7 @@ def examine(
     """
     if settings is not None and cache_dir is not None:
         raise TypeError("got settings and cache_dir; give one or the other")
-    unknown = sorted(set(arguments) - set(DataArguments.__annotations__))
-    if unknown:
-        known = ", ".join(DataArguments.__annotations__)
-        raise TypeError(f"unexpected argument {', '.join(unknown)}; expected cache_dir, settings or some of {known}")
+    refuse_unknown(arguments, DataArguments.__annotations__)
     cache = settings or Settings(cache_dir=None if cache_dir is None else Path(cache_dir))
     with tempfile.TemporaryDirectory() as folder, asked(recipe, arguments).written_to(Path(folder)) as written:
         return look_over(written, cache.cache)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from understudy.data.decoding import COMPRESSIONS
-from understudy.data.files import FORMATS
 from understudy.data.frames import is_data, write_source
-from understudy.data.sources import hub_dataset
+from understudy.data.sources import is_source
 from understudy.errors import UserError
 from understudy.recipe.files import packaged_files
 from understudy.recipe.recipe import Recipe
@@ -89,7 +87,7 @@ def asked(given: Any, arguments: Mapping[str, Any]) -> Request:
 
     Raises:
         UserError: There is training data, but no test data.
-        TypeError: Training data was given twice.
+        TypeError: Training data was given twice, or `given` is something else.
         RecipeError: There is no such recipe.
     """
     sources = {name: arguments[name] for name in _SOURCES if arguments.get(name) is not None}
@@ -123,10 +121,7 @@ def settings_of(settings: Settings | None, arguments: Mapping[str, Any]) -> Sett
         TypeError: Both were given, or an argument is unknown.
     """
     own = {name: value for name, value in arguments.items() if name in SettingsArguments.__annotations__}
-    unknown = sorted(set(arguments) - set(own) - set(DataArguments.__annotations__))
-    if unknown:
-        known = [*DataArguments.__annotations__, *SettingsArguments.__annotations__]
-        raise TypeError(f"unexpected argument {', '.join(unknown)}; expected some of {', '.join(known)}")
+    refuse_unknown(arguments, [*DataArguments.__annotations__, *SettingsArguments.__annotations__])
     if settings is None:
         return Settings(**own)
     if own:
@@ -134,13 +129,23 @@ def settings_of(settings: Settings | None, arguments: Mapping[str, Any]) -> Sett
     return settings
 
 
+def refuse_unknown(arguments: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Refuses arguments that would be ignored.
+
+    Raises:
+        TypeError: An argument is not among the known ones.
+    """
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise TypeError(f"unexpected argument {', '.join(unknown)}; expected some of {', '.join(known)}")
+
+
 def _is_training_data(given: Any) -> bool:
     if is_data(given):
         return True
-    name = os.fspath(given)
-    if isinstance(given, str) and (given in packaged_files()):
-        return False
-    return Path(name).suffix.lower() in {*FORMATS, *COMPRESSIONS} or hub_dataset(name) is not None
+    if not isinstance(given, str | os.PathLike):
+        raise TypeError(f"got {given!r}; pass a recipe, a preset's name, a file, or data such as a data frame")
+    return given not in packaged_files() and is_source(os.fspath(given))
 
 
 def _name(given: Any) -> str:

@@ -22,7 +22,7 @@ from understudy.run.finished import Finished
 from understudy.run.inputs import Materials
 from understudy.run.keys import Key, linear_key, linear_student_key, soft_labels_key, student_key
 from understudy.run.labelling import Labeller
-from understudy.run.members import Workplace
+from understudy.run.members import LINEAR, Workplace
 from understudy.run.settings import Settings
 from understudy.run.teacher import Teacher
 from understudy.run.testing import Testing
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 _SOFT_LABELS = "soft_labels"
 _CONTROL = "no_distillation"
-_LINEAR = "linear"
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ class Stages:
         students, controls = self._students, self._controls
         folders = {variant.stage: self.student(teacher, variant) for variant in students[:1]}
         folders |= {variant.stage: self._no_distillation(variant) for variant in controls[:1]}
-        if _LINEAR in self.recipe.evaluation.controls:
-            folders[_LINEAR] = self._linear()
+        if LINEAR in self.recipe.evaluation.controls:
+            folders[LINEAR] = self._linear()
         folders |= {variant.stage: self.student(teacher, variant) for variant in students[1:]}
         folders |= {variant.stage: self._no_distillation(variant) for variant in controls[1:]}
         Testing(self.recipe, self.materials, teacher, folders, self.finished).execute()
@@ -229,10 +228,10 @@ class Stages:
 
     def _linear(self) -> Path:
         """Fits the linear control, unless it is finished."""
-        corpus, folder = self.materials.corpus, self.run.control(_LINEAR)
+        corpus, folder = self.materials.corpus, self.run.control(LINEAR)
         key = linear_key(corpus)
-        make = partial(train_linear, corpus, self.settings.cache / "linear" / key.entry, folder, _LINEAR)
-        return self.finished.folder(_LINEAR, key, folder, make)
+        make = partial(train_linear, corpus, self.settings.cache / "linear" / key.entry, folder, LINEAR)
+        return self.finished.folder(LINEAR, key, folder, make)
 
     def _context(self, stage: str, checkpoints: Path) -> TrainingContext:
         return TrainingContext(self.hardware, checkpoints, stage, self._tracking)

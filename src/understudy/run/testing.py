@@ -46,7 +46,7 @@ class Testing:
         run, finished = self.finished.run, self.finished
         key = evaluation_key(self.recipe, self.materials.corpus.digest, self._models, self._computed)
         if finished.is_evaluated(key):
-            if not run.card.is_file():  # it is no figure: made again alone, and left as it is where it was edited
+            if not run.card.is_file():  # the card is not a figure: only a missing one is written again
                 write_card(run)
             return
         finished.forget_frontier()

@@ -124,7 +124,7 @@ def diagnose(caches: Mapping[str, Path]) -> Diagnosis:
 
 def folder_bytes(folder: Path) -> int | None:
     """The size of all files in a folder, links not followed; None if there is no such folder."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # pathlib raises where a folder above may not be read
         return None
     total = 0
     for place, _, names in os.walk(folder):
@@ -136,7 +136,7 @@ def folder_bytes(folder: Path) -> int | None:
     return total
 
 
-# A broken package may raise anything when it is imported; that is what a diagnosis has to show.
+# A broken package or driver may raise anything; that is what a diagnosis has to show.
 
 
 def _devices(processor: str) -> tuple[Device, ...]:
@@ -145,19 +145,26 @@ def _devices(processor: str) -> tuple[Device, ...]:
     except Exception:
         return (Device("cpu", processor, None, _openvino_types()),)
     found = [Device("cpu", processor, None, _types("cpu"))]
-    for number in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(number)
-        name = f"cuda:{number}"
-        found.append(Device(name, properties.name, int(properties.total_memory), _types(name)))
-    if torch.backends.mps.is_available():
-        found.append(Device("mps", "Apple GPU", None, _types("mps")))
+    try:
+        for number in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(number)
+            name = f"cuda:{number}"
+            found.append(Device(name, properties.name, int(properties.total_memory), _types(name)))
+        if torch.backends.mps.is_available():
+            found.append(Device("mps", "Apple GPU", None, _types("mps")))
+    except Exception as error:
+        found.append(Device("gpu", _said(error), None, ()))
     return tuple(found)
 
 
 def _types(device: str) -> tuple[str, ...]:
     hardware = Hardware(device, 1)
+    try:
+        native = hardware.dtype()
+    except Exception:
+        return ()
     half = () if hardware.kind == "cpu" else ("fp16",)
-    return tuple(dict.fromkeys((hardware.dtype(), *half, "fp32")))
+    return tuple(dict.fromkeys((native, *half, "fp32")))
 
 
 def _openvino_types() -> tuple[str, ...]:
@@ -173,9 +180,10 @@ def _openvino_types() -> tuple[str, ...]:
 def _pytorch() -> Engine:
     try:
         import torch
+
+        return Engine("pytorch", True, f"CUDA {torch.version.cuda}" if torch.cuda.is_available() else "CPU")
     except Exception as error:
         return _unusable("pytorch", error)
-    return Engine("pytorch", True, f"CUDA {torch.version.cuda}" if torch.cuda.is_available() else "CPU")
 
 
 def _openvino() -> Engine:
@@ -201,4 +209,8 @@ def _onnxruntime() -> Engine:
 def _unusable(name: str, error: Exception) -> Engine:
     if isinstance(error, ModuleNotFoundError):
         return Engine(name, False, f"not installed: {error.name}")
-    return Engine(name, False, f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}")
+    return Engine(name, False, _said(error))
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from understudy.storage.files import write_json
@@ -24,36 +24,19 @@ class _Marker:
     runs: list[str]
 
 
-@dataclass(frozen=True)
-class Uses:
-    """What one run used.
-
-    Attributes:
-        run: Its directory.
-        entries: The cache entries as `kind/name`, in the order of their first use.
-    """
-
-    run: Path
-    entries: list[str] = field(default_factory=list)
-
-
-_user: ContextVar[Uses | None] = ContextVar("understudy_cache_user", default=None)
+_user: ContextVar[Path | None] = ContextVar("understudy_cache_user", default=None)
 
 
 @contextmanager
-def used_by(run: Path) -> Iterator[Uses]:
+def used_by(run: Path) -> Iterator[None]:
     """Within the block `note_use` names this run.
 
     Args:
         run: The run directory.
-
-    Yields:
-        What it uses, for its manifest.
     """
-    uses = Uses(run.absolute())
-    before = _user.set(uses)
+    before = _user.set(run.absolute())
     try:
-        yield uses
+        yield
     finally:
         _user.reset(before)
 
@@ -64,15 +47,13 @@ def note_use(entry: Path) -> None:
     Args:
         entry: A folder or a file of the cache; nothing is noted if it does not exist.
     """
-    uses = _user.get()
+    run = _user.get()
     try:
         if not entry.exists():
             return
-        if uses is not None and (name := f"{entry.parent.name}/{entry.stem}") not in uses.entries:
-            uses.entries.append(name)
         path = marker(entry)
         before = runs_of(path)
-        runs = before if uses is None else [*(each for each in before if each != str(uses.run)), str(uses.run)]
+        runs = before if run is None else [*(each for each in before if each != str(run)), str(run)]
         if runs == before and path.is_file():
             os.utime(path)
         else:
