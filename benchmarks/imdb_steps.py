@@ -30,7 +30,7 @@ from harness import description, say
 from imdb_recipes import STEPS, recipe
 from imdb_results import table
 
-from understudy.evaluation.temperature import fit_temperature
+from understudy.evaluation.temperature import choose_temperature
 from understudy.models.linear import LinearModel
 from understudy.recipe.recipe import Recipe
 from understudy.run.inputs import Materials, gather
@@ -164,7 +164,7 @@ def _of_students(place: Workshop, name: str, materials: Materials, labeller: Lab
         return np.log(np.maximum(np.concatenate([model.predict_proba(list(chunk)) for chunk in chunks]), 1e-12))
 
     labels, others = materials.corpus.validation.labels, STEPS[name].taught_by
-    temperatures = [fit_temperature(logits(other, "validation"), labels) for other in others]
+    temperatures = [choose_temperature(logits(other, "validation"), labels).temperature for other in others]
     return opinion_pool([logits(other, split) for other in others], temperatures)
 
 

@@ -22,7 +22,10 @@ from understudy.recipe.wording import options
 FORMULA = "a formula"
 NOT_EXECUTED = {
     ("docs/distillation.md", "alpha · T² · KL(softmax(t / T) ‖ softmax(s / T)) + (1 - alpha) · CE(s, y)"): FORMULA,
-    ("docs/distillation.md", "T = argmin over T of - Σᵢ log softmax(zᵢ / T)[yᵢ]        W ← W / T,  b ← b / T"): FORMULA,
+    (
+        "docs/distillation.md",
+        "T = argmin over T of - Σᵢ log softmax(zᵢ / T)[yᵢ] - (m / n) Σᵢ Σₖ softmax(zᵢ)[k] log softmax(zᵢ / T)[k]",
+    ): FORMULA,
     (
         "docs/distillation.md",
         "softmax(t / distillation.temperature) = softmax(z / (T · distillation.temperature))",

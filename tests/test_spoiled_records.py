@@ -128,6 +128,7 @@ CASES = {
         lambda path: load_record(teacher._Record, path),
         ValueError,
         free={"history"},
+        optional={"nll_before", "nll_after"},
     ),
     "cached linear": Case(
         written(asdict(linear._Record(1.0))), lambda path: load_record(linear._Record, path), ValueError

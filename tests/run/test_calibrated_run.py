@@ -106,7 +106,7 @@ def evidence(out: Path) -> dict[str, Any]:
 def test_teacher_student_and_control_are_calibrated(calibrated: Finished) -> None:
     found = details(calibrated.out)
     for stage in ("teacher", "student", "no_distillation"):
-        assert found[stage].keys() == {"temperature", "ece_before", "ece_after", "left"}
+        assert found[stage].keys() == {"temperature", "ece_before", "ece_after", "left", "nll_before", "nll_after"}
         assert found[stage]["temperature"] > 0 and found[stage]["left"] is None
     assert found["data"] is None and found["soft_labels"] is None
 

@@ -218,7 +218,7 @@ def test_a_committee(run: Callable[..., Run], make_recipe: MakeRecipe, tmp_path:
     assert stages["linear"]["seconds"] == stages["teacher_2"]["seconds"]  # that of the fitting, not of the copy
     record = json.loads((found.directory / "teacher" / "committee.json").read_text())["members"]
     assert [member["model"] for member in record] == [encoder, "linear", encoder]
-    assert all(member["temperature"] > 0 for member in record)
+    assert all(member["temperature"] > 0 and "left" in member for member in record)
 
     texts = pd.read_csv(found.recipe.data.test)["text"].tolist()
     first, third = (open_classifier(found.directory / "teacher" / number) for number in "13")

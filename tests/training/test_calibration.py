@@ -45,26 +45,29 @@ def validation(labels: list[int]) -> Examples:
 
 
 def test_a_hand_computed_case(caplog: pytest.LogCaptureFixture) -> None:
-    """Of texts with the logits (3, 0) two thirds are of class 0: then 3 / T = ln 2, and the probabilities are right."""
-    model = always([3.0, 0.0])
+    """Of 60 texts with the logits (3, 0) two thirds are of class 0; the prior adds 20 of which sigmoid(3) are."""
+    model, confidence = always([3.0, 0.0]), 1 / (1 + np.exp(-3))
     with caplog.at_level(logging.INFO):
         found = calibrate(model, validation([0, 0, 1] * 20), **SETTINGS)
-    assert found.temperature == pytest.approx(3 / np.log(2), rel=1e-3)
-    assert found.ece_before == pytest.approx(1 / (1 + np.exp(-3)) - 2 / 3, abs=1e-6)
-    assert found.ece_after == pytest.approx(0, abs=1e-3)
+    right = (40 + 20 * confidence) / 80
+    logit = np.log(right / (1 - right))
+    assert found.temperature == pytest.approx(3 / logit, rel=1e-3)
+    assert found.ece_before == pytest.approx(confidence - 2 / 3, abs=1e-6)
+    assert found.ece_after == pytest.approx(right - 2 / 3, abs=1e-3)
+    assert found.nll_before == pytest.approx(np.log1p(np.exp(-3)) + 1, abs=1e-6)
+    assert found.nll_after is not None and np.log(3) - 2 / 3 * np.log(2) < found.nll_after < found.nll_before
     assert found.left is None
-    assert model.classifier.bias.tolist() == pytest.approx([np.log(2), 0.0], rel=1e-3)
-    assert (
-        "student: temperature 4.328 on 60 validation texts; their calibration error changes from 0.2859" in caplog.text
-    )
+    assert model.classifier.bias.tolist() == pytest.approx([logit, 0.0], rel=1e-3)
+    assert "student: temperature 2.9" in caplog.text and "held-out loss 1.0486 before and " in caplog.text
+    assert "; the calibration error on 60 validation texts changes from 0.2859 to " in caplog.text
 
 
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
         ([0, 0, 1] * 16, "only 48 validation texts; calibration needs 50"),
-        ([0] * 60, "the best temperature, 0.0183, is at an end of the searched range"),
-        ([0, 1] * 30, "the best temperature, 54.6, is at an end of the searched range"),
+        ([0] * 60, "the validation texts do not show that a temperature helps"),
+        (([0] * 19 + [1]) * 3, "the validation texts do not show that a temperature helps"),
         ([], "only 0 validation texts; calibration needs 50"),
     ],
 )
@@ -75,12 +78,13 @@ def test_where_the_texts_do_not_tell_it_is_left_alone(
     with caplog.at_level(logging.INFO):
         found = calibrate(model, validation(labels), **SETTINGS)
     assert (found.temperature, found.ece_after, found.left) == (None, None, reason)
+    assert (found.nll_before is None) is (found.nll_after is None) is reason.startswith("only")
     assert model.classifier.bias.tolist() == [3.0, 0.0]
     assert f"student: not calibrated: {reason}" in caplog.text
 
 
 def test_fifty_texts_are_enough() -> None:
-    assert calibrate(always([3.0, 0.0]), validation([0, 0, 0, 0, 1] * 10), **SETTINGS).temperature is not None
+    assert calibrate(always([3.0, 0.0]), validation([0, 0, 0, 1, 1] * 10), **SETTINGS).temperature is not None
 
 
 def test_where_it_cannot_be_folded_the_log_says_so(

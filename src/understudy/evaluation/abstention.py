@@ -11,7 +11,9 @@ import math
 import numpy as np
 
 from understudy.evaluation.results import Abstention, Answered
-from understudy.evaluation.temperature import FEWEST_TEXTS
+
+CONFIDENCE = 0.95
+"""With this probability a threshold's precision is the target or more."""
 
 
 def abstain(
@@ -40,12 +42,15 @@ def abstain(
 
 
 def choose_threshold(probabilities: np.ndarray, labels: np.ndarray, target: float) -> float | None:
-    """The smallest threshold with which at least a share `target` of the answered texts gets the right label.
+    """The smallest threshold whose answers are surely right often enough, as far as the validation texts tell.
 
-    A text is answered if its top probability is at or above the threshold. All thresholds between two neighbouring top
-    probabilities answer the same texts. Of these, the one with the fewest decimals is taken: it is easy to pass on, and
-    the last digits of another machine's probabilities do not cross it. It is 0 if all texts may be answered. A
-    threshold must answer at least 50 texts, because fewer may be right by chance.
+    A text is answered if its top probability is at or above the threshold. The exact lower confidence limit of the
+    share of right answers must reach the target. It is one-sided. As in Geifman and El-Yaniv 2017, the chance of error,
+    5 %, is divided by the binary logarithm of the number of texts, because one of many thresholds is chosen.
+
+    All thresholds between two neighbouring top probabilities answer the same texts. Of these, the one with the fewest
+    decimals is taken: it is easy to pass on, and the last digits of another machine's probabilities do not cross it. It
+    is 0 if all texts may be answered.
 
     Args:
         probabilities: Shape (texts, classes).
@@ -55,12 +60,16 @@ def choose_threshold(probabilities: np.ndarray, labels: np.ndarray, target: floa
     Returns:
         The threshold, or None if no threshold reaches the target.
     """
+    from scipy.stats import binom
+
     top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     order = np.argsort(-top, kind="stable")
     top, count = top[order], np.arange(1, len(top) + 1)
-    precision = right[order].cumsum() / count
+    # The limit reaches the target if and only if so many right answers are this improbable with a precision of target.
+    chance = binom.sf(right[order].cumsum() - 1, count, target)
+    allowed = (1 - CONFIDENCE) / max(1, math.ceil(math.log2(max(1, len(top)))))
     below = np.append(top[1:], -np.inf)
-    reached = np.flatnonzero((below < top) & (precision >= target) & (count >= FEWEST_TEXTS))
+    reached = np.flatnonzero((below < top) & (chance <= allowed))
     if not len(reached):
         return None
     last = reached[-1]

@@ -52,7 +52,7 @@ class TrainingOptions(Options):
     calibrate: bool = True
     """Calibrate the trained model with temperature scaling (Guo et al. 2017, arXiv 1706.04599). The temperature is
     fitted on the validation texts and folded into the weights. Predicted labels do not change. It needs at least 50
-    validation texts."""
+    validation texts, and it is used only if it helps on held-out ones."""
 
 
 class _TeacherModel(Options):

@@ -142,7 +142,7 @@ def _over_seeds(seeds: Seeds) -> str:
 def _abstention(found: Abstention) -> str:
     target = f"{found.target_precision * 100:g} %"
     if found.threshold is None:
-        return f"no threshold reaches {target} correct answers on the validation texts"
+        return f"no threshold reaches {target} correct answers on the validation texts with 95 % confidence"
 
     test, validation = found.test, found.validation
     answers = (

@@ -27,7 +27,7 @@ from understudy.training.teacher import is_ready_made
 # Raise a number when a change of our own code changes what is computed: no cache then mixes old and new results.
 # `tests/training/test_trainer.py` compares a small training with kept figures. `inference.store.CODE` does the same
 # for the answers of finished encoders.
-CODE = {"training": 2, "linear": 2, "figures": 2}
+CODE = {"training": 3, "linear": 2, "committee": 2, "figures": 3}
 
 # Training options that change no result.
 _NO_INFLUENCE = {"checkpoint_steps"}
@@ -98,7 +98,8 @@ def soft_labels_key(folders: Sequence[Path], data: str, computed: dict[str, str]
         computed: Compute type and engine; empty if the answers were given.
     """
     asked = fingerprint(teacher=[folder_digest(folder) for folder in folders], data=data)
-    return Key(asked, _answered(computed) if computed else {})
+    pooled = {"committee": CODE["committee"]} if len(folders) > 1 else {}
+    return Key(asked, pooled | (_answered(computed) if computed else {}))
 
 
 def start_key(start: Start) -> str:

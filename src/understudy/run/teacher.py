@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from understudy.evaluation.temperature import fit_temperature
+from understudy.evaluation.temperature import ChosenTemperature, choose_temperature
 from understudy.inference.store import StoredLogits
 from understudy.run.labelling import Labeller
 from understudy.run.members import Member
 from understudy.runtime.hardware import Dtype
 from understudy.training.teacher import Encoder
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Teacher:
 
     A committee's answer is the mean of its members' log-probabilities, each divided by a temperature that is fitted on
     the validation texts (a logarithmic opinion pool, Genest and Zidek 1986, of calibrated members, Guo et al. 2017).
+    The temperature stays 1 if it does not help on held-out texts, as in `understudy.training.calibration`.
 
     Attributes:
         members: What they are.
@@ -47,13 +51,14 @@ class Teacher:
         return tuple(folder for member, folder in each if member.is_model)
 
     @cached_property
-    def temperatures(self) -> list[float]:
+    def temperatures(self) -> list[ChosenTemperature]:
         """Of each member."""
-        labels = self.labeller.corpus.validation.labels
-        found = (
-            self._member(place, "validation", self.dtype, "validation").logits for place in range(len(self.members))
-        )
-        return [fit_temperature(logits, labels) for logits in found]
+        labels, found = self.labeller.corpus.validation.labels, []
+        for place, member in enumerate(self.members):
+            logits = self._member(place, "validation", self.dtype, "validation").logits
+            found.append(choose_temperature(logits, labels))
+            log.info("committee, %s: %s", member.name, found[-1])
+        return found
 
     def logits(self, split: str, dtype: Dtype, description: str) -> StoredLogits:
         """The logits for a split: of several members, their pooled log-probabilities.
@@ -67,7 +72,7 @@ class Teacher:
             return self._member(0, split, dtype, description)
         found = [self._member(place, split, dtype, description) for place in range(len(self.members))]
         return StoredLogits(
-            opinion_pool([member.logits for member in found], self.temperatures),
+            opinion_pool([member.logits for member in found], [each.temperature for each in self.temperatures]),
             sum(member.computed for member in found),
             sum(member.reused for member in found),
         )
@@ -80,10 +85,7 @@ class Teacher:
     def record(self) -> list[dict[str, object]]:
         """What `committee.json` says of the members."""
         each = zip(self.members, self.folders, self.temperatures, strict=True)
-        return [
-            {"folder": folder.name, "model": member.name, "temperature": temperature}
-            for member, folder, temperature in each
-        ]
+        return [{"folder": folder.name, "model": member.name, **asdict(chosen)} for member, folder, chosen in each]
 
 
 def opinion_pool(logits: list[np.ndarray], temperatures: list[float]) -> np.ndarray:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from understudy.data.tokens import pad
 from understudy.evaluation.metrics import expected_calibration_error
-from understudy.evaluation.temperature import FEWEST_TEXTS, at_an_end, fit_temperature
+from understudy.evaluation.temperature import ChosenTemperature, choose_temperature, too_few_texts
 from understudy.inference.logits import predict_logits, softmax
 from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.folding import fold_temperature
@@ -37,12 +37,16 @@ class Calibration:
         ece_before: Expected calibration error before calibration; None if it was not computed.
         ece_after: The same after calibration; None if the logits were not changed.
         left: Why the logits were not changed; None if they were.
+        nll_before: Mean negative log-likelihood of the labels before calibration; None if it was not computed.
+        nll_after: The same for held-out texts: each fold is divided by a temperature from the other folds.
     """
 
     temperature: float | None
     ece_before: float | None
     ece_after: float | None
     left: str | None
+    nll_before: float | None = None
+    nll_after: float | None = None
 
 
 def calibrate(
@@ -57,9 +61,8 @@ def calibrate(
     """Fits a temperature on the validation texts and folds it into the model's weights.
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.04599. The model is not changed in three
-    cases: there are fewer than 50 validation texts; the temperature cannot be folded; or the best temperature is at an
-    end of the searched range. In the last case the model answers all texts rightly, or no better than by chance, so the
-    texts do not tell how sure it may be.
+    cases: there are fewer than 50 validation texts; the temperature does not help on held-out ones; or it cannot be
+    folded. See `understudy.evaluation.temperature`.
 
     Args:
         model: A trained sequence classifier, changed in place.
@@ -69,27 +72,27 @@ def calibrate(
         dtype: Compute type.
         description: Names the model in messages.
     """
-    if len(validation.labels) < FEWEST_TEXTS:
-        return _left(description, f"only {len(validation.labels)} validation texts; calibration needs {FEWEST_TEXTS}")
+    few = too_few_texts(len(validation.labels))
+    if few is not None:
+        return _left(description, few)
     logits = _logits(PyTorchEngine(model, hardware, dtype), validation, pad_id, description)
     ece = expected_calibration_error(softmax(logits), validation.labels)
-    temperature = fit_temperature(logits, validation.labels)
-    if at_an_end(temperature):
-        return _left(description, f"the best temperature, {temperature:.3g}, is at an end of the searched range", ece)
+    chosen = choose_temperature(logits, validation.labels)
+    if chosen.left is not None:
+        return _left(description, chosen.left, ece, chosen)
     batch = {
         name: torch.from_numpy(values).to(hardware.device)
         for name, values in pad(validation.tokens, range(_PROBES), pad_id).items()
     }
-    if not fold_temperature(model, temperature, batch):
-        return _left(
-            description, f"the logits of this {model.config.model_type} model do not come from a single layer", ece
-        )
-    after = expected_calibration_error(softmax(logits / temperature), validation.labels)
+    if not fold_temperature(model, chosen.temperature, batch):
+        reason = f"the logits of this {model.config.model_type} model do not come from a single layer"
+        return _left(description, reason, ece, chosen)
+    after = expected_calibration_error(softmax(logits / chosen.temperature), validation.labels)
     log.info(
-        "%s: temperature %.3f on %d validation texts; their calibration error changes from %.4f to %.4f",
-        *(description, temperature, len(validation.labels), ece, after),
+        "%s: %s; the calibration error on %d validation texts changes from %.4f to %.4f",
+        *(description, chosen, len(validation.labels), ece, after),
     )
-    return Calibration(temperature, ece, after, None)
+    return Calibration(chosen.temperature, ece, after, None, chosen.nll_before, chosen.nll_after)
 
 
 def calibrate_trained(
@@ -107,9 +110,12 @@ def calibrate_trained(
     )
 
 
-def _left(description: str, reason: str, ece: float | None = None) -> Calibration:
-    log.info("%s: not calibrated: %s", description, reason)
-    return Calibration(None, ece, None, reason)
+def _left(
+    description: str, reason: str, ece: float | None = None, chosen: ChosenTemperature | None = None
+) -> Calibration:
+    left = replace(chosen or ChosenTemperature(1.0, None, None, None), left=reason)
+    log.info("%s: %s", description, left)
+    return Calibration(None, ece, None, reason, left.nll_before, left.nll_after)
 
 
 def _logits(engine: PyTorchEngine, validation: Examples, pad_id: int, description: str) -> np.ndarray:
