@@ -56,9 +56,9 @@ class VersionAction(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help="show the version")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from understudy.runtime.packages import DISTRIBUTION, installed
+        from understudy.runtime.packages import own_version
 
-        print(f"understudy {installed(DISTRIBUTION)}")
+        print(f"understudy {own_version()}")
         parser.exit()
 
 

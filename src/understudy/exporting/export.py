@@ -26,13 +26,13 @@ from understudy.inference.exported import (
     ExportManifest,
     ExportPrecision,
     Format,
-    available_threads,
     is_exported,
 )
 from understudy.inference.opening import open_classifier
 from understudy.inference.openvino_engine import openvino_dtype
 from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.loading import longest_input
+from understudy.runtime.limits import cores
 from understudy.runtime.packages import versions
 from understudy.storage.files import file_sha256, folder_digest, write_folder
 from understudy.storage.layout import RunDirectory
@@ -111,7 +111,7 @@ def export(
         texts = ExportTexts.of_run(run, classifier.classes)
     elif precision == "int8":
         raise DataError(f"{folder} is not part of a run, so int8 has no quantisation texts. Name a source: --data.")
-    task = _Task(classifier, texts, precision, format, threads or available_threads())
+    task = _Task(classifier, texts, precision, format, threads or cores().threads)
     graph, comparison = task.passed(task.converted(), limits or Limits())
     return Export(target, task.write(target, graph, comparison), comparison)
 

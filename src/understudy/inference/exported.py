@@ -170,7 +170,7 @@ class ExportedClassifier(Classifier):
             raise UserError(f"--engine {engine}: {folder} was exported for {own}. Leave --engine out.")
         manifest.check_files(folder)
         dtype = _dtype(manifest, opened.options.get("precision"))
-        threads = opened.options.get("threads") or available_threads()
+        threads = opened.options.get("threads") or cores().threads
         return cls(folder, manifest, _tokenizer(folder / TOKENIZER, manifest.max_length), threads, dtype, opened)
 
     @property
@@ -225,11 +225,6 @@ def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: 
             f"the manifest names {classes} classes. Export the model again."
         )
     return engine
-
-
-def available_threads() -> int:
-    """CPU cores that this process may use, by affinity and cgroup; at least 1."""
-    return max(1, int(cores().usable))
 
 
 def _dtype(manifest: ExportManifest, precision: str | None) -> Dtype:

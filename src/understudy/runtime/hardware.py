@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from understudy.errors import UserError
+from understudy.runtime.limits import cores
 from understudy.runtime.sharing import SharedLock
 
 if TYPE_CHECKING:
@@ -240,10 +241,10 @@ def torch_dtype(dtype: Dtype) -> torch.dtype:
 
 
 def machine() -> dict[str, str | int]:
-    """The machine that something was measured on: processor, cores and operating system."""
+    """The machine that something was measured on: processor, usable cores and operating system."""
     import platform
 
-    return {"processor": _processor(), "cores": os.cpu_count() or 0, "system": platform.platform()}
+    return {"processor": _processor(), "cores": cores().threads, "system": platform.platform()}
 
 
 def _processor() -> str:
