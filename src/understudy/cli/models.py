@@ -6,7 +6,9 @@ import argparse
 import dataclasses
 import json
 import logging
+import re
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +84,8 @@ class Evaluate(Command):
         from understudy.evaluation.single import evaluate_model
 
         classifier = _classifier(options)
-        found = evaluate_model(classifier, options.data, name=options.model, text=options.text, label=options.label)
+        with _naming_flags():
+            found = evaluate_model(classifier, options.data, name=options.model, text=options.text, label=options.label)
         low, high = found.accuracy_ci95
         auc = "-" if found.metrics.auc is None else f"{found.metrics.auc:.4f}"
         log.info(
@@ -147,17 +150,19 @@ class Export(Command):
         from understudy.exporting.limits import Limits
         from understudy.reporting.terminal import show_export
 
-        found = export(
-            options.model,
-            options.precision,
-            options.format,
-            options.out,
-            data=options.data,
-            text=options.text,
-            label=options.label,
-            limits=Limits(options.max_flips, options.max_accuracy_loss, options.max_ece_rise, options.max_batch_flips),
-            threads=options.threads,
-        )
+        limits = Limits(options.max_flips, options.max_accuracy_loss, options.max_ece_rise, options.max_batch_flips)
+        with _naming_flags():
+            found = export(
+                options.model,
+                options.precision,
+                options.format,
+                options.out,
+                data=options.data,
+                text=options.text,
+                label=options.label,
+                limits=limits,
+                threads=options.threads,
+            )
         show_export(found.manifest, found.comparison, console(), str(found.folder))
         if options.json:
             print_json({"export": str(found.folder), **dataclasses.asdict(found.manifest)})
@@ -230,6 +235,13 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
         help="compute type; auto is the hardware's fastest (default: fp32; for an int8 export, auto for the parts that "
         "are not int8)",
     )
+
+
+def _naming_flags() -> AbstractContextManager[None]:
+    """Errors about columns name `--text` and `--label`, not the arguments that Python takes."""
+    from understudy.recipe.arguments import reworded
+
+    return reworded(lambda message: re.sub(r"\b(text|label)=(?!\w)", r"--\1", message))
 
 
 def _classifier(options: argparse.Namespace) -> Classifier:

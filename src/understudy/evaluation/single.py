@@ -20,6 +20,7 @@ from understudy.evaluation.significance import accuracy_interval
 from understudy.inference.classifier import Classifier
 from understudy.inference.opening import OpenOptions, open_classifier
 from understudy.models.loading import unnamed
+from understudy.recipe.arguments import reworded
 from understudy.runtime.progress import progress
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,9 @@ def evaluate(
     if isinstance(model, Classifier) and options:
         raise TypeError(f"got an open classifier and {', '.join(options)}; pass the model's folder to open it anew")
     classifier = model if isinstance(model, Classifier) else open_classifier(model, **options)
-    table = as_table(data, text, label) if is_data(data) else str(data)
-    return evaluate_model(classifier, table, name=str(os.fspath(model)), text=text, label=label)
+    return evaluate_model(
+        classifier, labelled_table(data, text, label), name=str(os.fspath(model)), text=text, label=label
+    )
 
 
 def evaluate_model(
@@ -94,7 +96,7 @@ def evaluate_model(
         DataError: the source cannot be read or has no rows, or a label is missing or is not one of the
             model's classes, or only some integers are class names.
     """
-    table = data if isinstance(data, Table) else read(data, text, label)
+    table = data if isinstance(data, Table) else labelled_table(data, text, label)
     if not len(table):
         raise DataError(f"{table.source} has no rows: expected labelled texts. Check that it is the right source.")
     labels = matched_labels(table, table.source, classifier.classes, name)
@@ -110,6 +112,22 @@ def evaluate_model(
         metrics=ModelMetrics(figures.accuracy, figures.f1, figures.auc, figures.ece, size.parameters, size.bytes),
         accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels),
     )
+
+
+def labelled_table(data: Any, text: str, label: str) -> Table:
+    """Reads labelled texts, whose columns Python arguments name.
+
+    Args:
+        data: A source, or data in memory (see `understudy.data.frames.as_arrow`).
+        text: The text column.
+        label: The label column.
+
+    Raises:
+        DataError: The source cannot be read, or a column is missing.
+        TypeError: The data has an unsupported type.
+    """
+    with reworded():
+        return as_table(data, text, label) if is_data(data) else read(str(data), text, label)
 
 
 def matched_labels(table: Table, source: str, classes: list[str], model: str) -> np.ndarray:

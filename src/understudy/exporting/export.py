@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def export(
     format: Format = "openvino",
     out: str | os.PathLike[str] | None = None,
     *,
-    data: str | None = None,
+    data: Any = None,
     text: str = "text",
     label: str = "label",
     limits: Limits | None = None,
@@ -83,7 +84,8 @@ def export(
         format: `openvino`, the fastest on a CPU, or `onnx` for other runtimes.
         out: The folder; an older export there is replaced. The default is `export/<precision>` in the run. Other models
             than the student and other formats than OpenVINO add their name in front.
-        data: Labelled source instead of the run's texts. A third of it, at most 300, are quantisation texts.
+        data: Labelled texts instead of the run's: a source, or data in memory, as `understudy.evaluate` takes it. A
+            third of them, at most 300, are quantisation texts.
         text: Its column of the text.
         label: Its column of the label.
         limits: How much worse the export may be.
@@ -93,6 +95,7 @@ def export(
         GateRefused: the export is worse than the limits allow; nothing is written.
         ModelError: the model cannot be exported.
         DataError: int8 has no quantisation texts, or the texts cannot be read.
+        TypeError: the data has an unsupported type.
         MissingExtra: a package is not installed.
         UserError: `out` holds something else.
     """
@@ -240,7 +243,7 @@ class _Task:
                 pad_id=self.pad_id,
                 parameters=classifier.size.parameters,
                 source={"model": str(classifier.folder), "digest": folder_digest(classifier.folder)},
-                calibration=self.texts.record() if self.texts is not None and self.precision == "int8" else None,
+                quantisation=self.texts.record() if self.texts is not None and self.precision == "int8" else None,
                 gate=None if comparison is None else comparison.to_json(),
                 bytes=sum((temporary / name).stat().st_size for name in names),
                 files={name: file_sha256(temporary / name) for name in sorted({*names, TOKENIZER, CONFIG})},

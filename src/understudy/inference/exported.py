@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeInt
+from pydantic import AliasChoices, Field, NonNegativeInt
 
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
@@ -59,7 +59,7 @@ class ExportManifest:
         pad_id: The padding token.
         parameters: Those of the model that it was made of.
         source: Where that was, and the digest of its files.
-        calibration: Where the texts came from that its int8 ranges were read from, how many, and a digest of their ids.
+        quantisation: The texts that its int8 ranges come from: their source, how many, and a digest of their ids.
         gate: What the comparison with that model found; None where there were no texts.
         bytes: Size of the graph with its weights.
         files: SHA-256 of every other file, by name.
@@ -73,7 +73,8 @@ class ExportManifest:
     pad_id: NonNegativeInt
     parameters: NonNegativeInt
     source: dict[str, Any]
-    calibration: dict[str, Any] | None
+    # "calibration" is the key of manifests that were written before it had this name.
+    quantisation: Annotated[dict[str, Any] | None, Field(validation_alias=AliasChoices("quantisation", "calibration"))]
     gate: dict[str, Any] | None
     bytes: NonNegativeInt
     files: dict[str, str]

@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
@@ -167,8 +167,11 @@ def examine(
         raise TypeError("got settings and cache_dir; give one or the other")
     refuse_unknown(arguments, DataArguments.__annotations__)
     cache = settings or Settings(cache_dir=None if cache_dir is None else Path(cache_dir))
-    with tempfile.TemporaryDirectory() as folder, asked(recipe, arguments).written_to(Path(folder)) as written:
-        return look_over(written, cache.cache)
+    request = asked(recipe, arguments)
+    with tempfile.TemporaryDirectory() as folder, request.written_to(Path(folder)) as written:
+        found = look_over(written, cache.cache)
+        findings = (replace(each, message=request.worded(each.message, written)) for each in found.findings)
+        return replace(found, findings=tuple(findings))
 
 
 def prepare(
@@ -196,7 +199,7 @@ def prepare(
         check_hardware(recipe, settings.hardware)
         materials = gather(recipe, settings.cache)
         for finding in materials.findings.warnings:
-            log.warning("%s: %s", finding.code, finding.message)
+            log.warning("%s: %s", finding.code, request.worded(finding.message, recipe))
         check_attention(recipe, materials, settings.hardware)
         keys = _teacher_keys(recipe, materials, settings)
         if not settings.overwrite:
