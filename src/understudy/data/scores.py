@@ -16,7 +16,7 @@ from understudy.data.corpus import Corpus
 from understudy.data.files import chunks
 from understudy.data.findings import EXAMPLES, Finding, counted, enumerated, excerpt
 from understudy.data.labels import match_integers
-from understudy.data.score_rows import ID, Columns, ScoreRows
+from understudy.data.score_rows import ID, ScoreColumns, ScoreRows
 from understudy.data.sources import source_files
 from understudy.errors import DataError
 from understudy.storage.files import write_file
@@ -111,7 +111,7 @@ def read_scores(source: str, text: str, corpus: Corpus) -> Scores:
     return Scores(source, rows.ids, rows.probabilities, findings)
 
 
-def _columns(path: Path, text: str, classes: list[str]) -> Columns | None:
+def _columns(path: Path, text: str, classes: list[str]) -> ScoreColumns | None:
     """The columns to read from a file; None if it has no rows.
 
     Raises:
@@ -139,7 +139,7 @@ def _columns(path: Path, text: str, classes: list[str]) -> Columns | None:
             f"named {enumerated(predicted)} (as `understudy predict` writes them) or {enumerated(classes)}. Add or "
             "rename them."
         )
-    return Columns(ID if ID in first else text, names)
+    return ScoreColumns(ID if ID in first else text, names)
 
 
 def _numbered(path: Path, columns: list[str], classes: list[str]) -> list[str] | None:

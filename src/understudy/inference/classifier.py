@@ -194,7 +194,7 @@ class Classifier(ABC):
         """
         check_threshold(threshold)
         names = self.classes
-        for part in chunks(one_dimensional(texts, "texts"), chunk):
+        for part in batched(one_dimensional(texts, "texts"), chunk):
             probabilities = self.predict_proba(part)
             for label, row in zip(labels_of(probabilities, names, threshold), probabilities.tolist(), strict=True):
                 yield Prediction(label, dict(zip(names, row, strict=True)))
@@ -217,7 +217,7 @@ def _opened_again(folder: str, options: OpenOptions, model: str) -> Classifier:
     return classifier
 
 
-def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     """The items in lists of `size`; the last one may be shorter."""
     part: list[Any] = []
     for item in items:
