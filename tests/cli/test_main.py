@@ -163,7 +163,7 @@ def test_what_is_logged_goes_to_stderr(capsys: pytest.CaptureFixture[str], monke
 
 def test_an_unknown_flag_comes_with_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
     expected = (
-        "no such flag --student.layer; did you mean --student.layers? `understudy run --help` lists what there is."
+        "no such flag --student.layer; did you mean --student.layers? `understudy run --help` lists the arguments."
     )
     assert user_error(capsys, "run", "--student.layer", "3") == expected
     assert user_error(capsys, "run", "imdb", "--student.layer=3") == expected

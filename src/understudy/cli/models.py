@@ -24,6 +24,7 @@ log = logging.getLogger("understudy")
 
 class Predict(Command):
     name = "predict"
+    hardware = ("device", "threads", "engine")
     summary = "classify texts or a file"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,7 @@ class Predict(Command):
         )
         parser.add_argument("--input", help="csv, tsv, jsonl or parquet file, or - for lines on stdin")
         parser.add_argument("--output", help="csv, tsv, jsonl or parquet file (default: lines on stdout)")
+        _add_text(parser)
         parser.add_argument(
             "--threshold",
             type=share,
@@ -72,11 +74,13 @@ class Predict(Command):
 
 class Evaluate(Command):
     name = "evaluate"
+    hardware = ("device", "threads", "engine")
     summary = "measure one model on one labelled source"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
         _add_model(parser, "a run directory (its student), a Hugging Face folder, or an export")
         parser.add_argument("--data", required=True, metavar="SOURCE", help="labelled texts")
+        _add_text(parser)
         _add_label(parser)
         _add_precision(parser)
 
@@ -100,6 +104,7 @@ class Evaluate(Command):
 
 class Export(Command):
     name = "export"
+    hardware = ("threads",)
     summary = "make a folder that runs without PyTorch, behind a quality gate"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
@@ -120,6 +125,7 @@ class Export(Command):
         parser.add_argument(
             "--data", metavar="SOURCE", help="labelled texts for quantisation and comparison (default: the run's)"
         )
+        _add_text(parser)
         _add_label(parser)
         self._add_gate(parser)
 
@@ -170,6 +176,7 @@ class Export(Command):
 
 class Benchmark(Command):
     name = "benchmark"
+    hardware = ("device", "threads")
     summary = "time teacher and student in every runtime, side by side"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
@@ -221,6 +228,9 @@ class Benchmark(Command):
 
 def _add_model(parser: argparse.ArgumentParser, kinds: str) -> None:
     parser.add_argument("model", metavar="MODEL", help=kinds)
+
+
+def _add_text(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", default="text", help="column of the text (default: text)")
 
 

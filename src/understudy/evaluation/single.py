@@ -93,7 +93,7 @@ def evaluate_model(
         label: The source's label column.
 
     Raises:
-        DataError: the source cannot be read or has no rows, or a label is missing or is not one of the
+        DataError: The source cannot be read or has no rows, or a label is missing or is not one of the
             model's classes, or only some integers are class names.
     """
     table = data if isinstance(data, Table) else labelled_table(data, text, label)
@@ -140,7 +140,7 @@ def matched_labels(table: Table, source: str, classes: list[str], model: str) ->
         model: The model's name in messages.
 
     Raises:
-        DataError: a label is missing or is not one of the model's classes, or only some
+        DataError: A label is missing or is not one of the model's classes, or only some
             integers are class names.
     """
     _, labels = number_labels({source: table}, classes)

@@ -159,7 +159,7 @@ class Tradeoff:
         """Reads what `save` wrote.
 
         Raises:
-            RunDirectoryError: it is no such file, or another schema than this version's.
+            RunDirectoryError: The file is missing, damaged or has another schema version.
         """
         found = read_record(_File, path, error=RunDirectoryError, remedy="Measure the frontier again.")
         return cls(tuple(map(_point, found.models.values())), found.texts)

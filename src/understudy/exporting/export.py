@@ -92,11 +92,11 @@ def export(
         threads: CPU threads of the comparison.
 
     Raises:
-        GateRefused: the export is worse than the limits allow; nothing is written.
-        ModelError: the model cannot be exported.
-        DataError: int8 has no quantisation texts, or the texts cannot be read.
-        TypeError: the data has an unsupported type.
-        MissingExtra: a package is not installed.
+        GateRefused: The export is worse than the limits allow; nothing is written.
+        ModelError: The model cannot be exported.
+        DataError: Int8 has no quantisation texts, or the texts cannot be read.
+        TypeError: The data has an unsupported type.
+        MissingExtra: A package is not installed.
         UserError: `out` holds something else.
     """
     folder, run = _located(Path(model).expanduser())
@@ -149,7 +149,7 @@ class _Task:
         """The graph in fp32.
 
         Raises:
-            ModelError: it does not compute what the model does.
+            ModelError: It does not compute what the model does.
         """
         log.info("export: converting %s to %s", self.classifier.folder, self.format)
         graph = GRAPHS[self.format].of(self.classifier.model)
@@ -181,7 +181,7 @@ class _Task:
         """The graph in its precision, and its comparison with the model if there are texts.
 
         Raises:
-            GateRefused: as `export`.
+            GateRefused: As `export`.
         """
         if self.texts is None:
             return graph, None
@@ -268,7 +268,7 @@ def _target(
     """The folder of the export.
 
     Raises:
-        UserError: as `export`.
+        UserError: As `export`.
     """
     if out is None:
         if run is None:

@@ -38,7 +38,7 @@ class ExportTexts:
         """Takes some of a run's training texts, and its validation texts.
 
         Raises:
-            DataError: a source can no longer be read, or its texts have changed since the run.
+            DataError: A source can no longer be read, or its texts have changed since the run.
         """
         recipe = read_recipe(run)
         options = recipe.data
@@ -63,7 +63,7 @@ class ExportTexts:
             model: The model's name in messages.
 
         Raises:
-            DataError: the source cannot be read, has fewer than two texts, or has a label that is not a class of the
+            DataError: The source cannot be read, has fewer than two texts, or has a label that is not a class of the
                 model.
         """
         table = labelled_table(data, text, label)

@@ -88,7 +88,7 @@ class ExportManifest:
         """Reads and checks the manifest; the files that it names are looked at by `check_files`.
 
         Raises:
-            ModelError: the manifest is missing, damaged, has another schema version or names other files.
+            ModelError: The manifest is missing, damaged, has another schema version or names other files.
         """
         path, remedy = folder / MANIFEST, "Export the model again."
         manifest = read_record(cls, path, error=ModelError, remedy=remedy, version=_SCHEMA_VERSION)
@@ -102,7 +102,7 @@ class ExportManifest:
         """Compares every file with its checksum.
 
         Raises:
-            ModelError: one is missing, lies elsewhere, or is not what was exported.
+            ModelError: One is missing, lies elsewhere, or is not what was exported.
         """
         for name, digest in self.files.items():
             path = folder / name
@@ -159,8 +159,8 @@ class ExportedClassifier(Classifier):
         """As `open_classifier`.
 
         Raises:
-            ModelError: a file is damaged, was changed, or cannot be opened.
-            UserError: the export does not support the device, precision or engine.
+            ModelError: A file is damaged, was changed, or cannot be opened.
+            UserError: The export does not support the device, precision or engine.
         """
         device, engine = opened.options.get("device"), opened.options.get("engine")
         manifest = ExportManifest.read(folder)
@@ -196,7 +196,7 @@ class ExportedClassifier(Classifier):
         """Computes the graph.
 
         Raises:
-            ModelError: the runtime cannot open the graph, or a file was changed after the folder was opened.
+            ModelError: The runtime cannot open the graph, or a file was changed after the folder was opened.
         """
         if self.opened.has_changed(self.folder):
             self.manifest.check_files(self.folder)
@@ -207,8 +207,8 @@ def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: 
     """Opens the graph in a folder whose files are already checked.
 
     Raises:
-        MissingExtra: the runtime is not installed.
-        ModelError: the runtime cannot open the graph.
+        MissingExtra: The runtime is not installed.
+        ModelError: The runtime cannot open the graph.
     """
     kind = OpenVinoEngine if format == "openvino" else OnnxEngine
     probe = {"input_ids": np.array([[0, 1, 2], [2, 0, 0]]), "attention_mask": np.array([[1, 1, 1], [1, 0, 0]])}

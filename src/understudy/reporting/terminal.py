@@ -99,7 +99,7 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
 
 
 def tradeoff_table(tradeoff: Tradeoff) -> Table:
-    """One row per model, the most accurate first; `*` marks the students on the frontier."""
+    """One row per model, the most accurate first; `*` marks the undominated students."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

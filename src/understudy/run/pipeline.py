@@ -112,13 +112,13 @@ def distill(
 
     Args:
         recipe: A recipe, a preset's name or the path of a TOML file. Or training data, which is run with the settings
-            of `quickstart`: a data file, the name of a Hub data set, a pandas or Polars data frame, an Arrow table, a
-            `datasets.Dataset`, a mapping of columns to lists, a list of rows, or a pair `(texts, labels)`.
+            of `quickstart`: a data file, the name of a Hub data set, or data in memory. That is a pandas or Polars data
+            frame, an Arrow table, a `datasets.Dataset`, columns, rows, or a pair `(texts, labels)`. Columns are a
+            mapping of names to lists, rows a list of mappings.
         out: The run directory; by default `runs/<recipe name>`.
         settings: What to run with, instead of the keyword arguments.
         **arguments: Options of the data: `test`, `validation` and `unlabelled` (sources or data in memory), `text` and
-            `label` (columns). And the fields of `Settings`: `device`, `threads`, `engine`, `cache_dir`, `overwrite`,
-            `report_to`.
+            `label` (columns). The fields of `Settings` are arguments, too.
 
     Raises:
         RecipeError: An option is wrong.

@@ -103,8 +103,8 @@ def asked(given: Any, arguments: Mapping[str, Any]) -> Request:
     """What a public function was given.
 
     Args:
-        given: A recipe, a preset's name, the path of a TOML file, or training data: a data file, the name of a Hub
-            data set, or data in memory (see `understudy.data.frames.as_arrow`).
+        given: A recipe, a preset's name, the path of a TOML file, or training data. That is a data file, the name of
+            a Hub data set, or data in memory (see `understudy.data.frames.as_arrow`).
         arguments: The data arguments.
 
     Raises:

@@ -227,7 +227,7 @@ class Benchmark:
         """Reads `benchmark.json`.
 
         Raises:
-            RunDirectoryError: it is missing, or another schema than this version's.
+            RunDirectoryError: It is missing, or another schema than this version's.
         """
         measure = f"Measure first: understudy benchmark {path.parent}"
         missing = f"nothing was measured yet. {measure}"
