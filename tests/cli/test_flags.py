@@ -144,7 +144,7 @@ def test_help_lists_the_flags_of_the_hardware_where_they_have_an_effect(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listed = {
-        **dict.fromkeys(["run", "frontier", "predict", "evaluate"], {"--device", "--threads", "--engine"}),
+        **{name: {"--device", "--threads", "--engine"} for name in ("run", "frontier", "predict", "evaluate")},
         "export": {"--threads"},
         "benchmark": {"--device", "--threads"},
     }
