@@ -134,7 +134,7 @@ def test_common_flags_stand_before_or_after_the_command(monkeypatch: pytest.Monk
 def test_help_shows_the_commands_own_flags_before_the_recipes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([command, "--help"])
     out = capsys.readouterr().out
-    places = [out.index(words) for words in ("--cache-dir", "common flags", "--device", "recipe options")]
+    places = [out.index(words) for words in ("--cache-dir", "common flags", "--json", "recipe options")]
     sections = [out.index(f"\n{section} options:") for section in ("recipe", "data", "teacher", "student")]
     assert places + sections[1:] == sorted(places + sections[1:])
 
