@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 class Teacher:
     """The teacher: its members, finished. One member answers alone, several answer together as a committee.
 
-    A committee's answer is the mean of its members' log-probabilities, each divided by a temperature that is fitted on
-    the validation texts (a logarithmic opinion pool, Genest and Zidek 1986, of calibrated members, Guo et al. 2017).
-    The temperature stays 1 if it does not help on held-out texts, as in `understudy.training.calibration`.
+    A committee's answer is the mean of its members' log-probabilities (a logarithmic opinion pool, Genest and Zidek
+    1986). Each member is first calibrated with a temperature that is fitted on the validation texts (Guo et al. 2017).
+    The temperature is 1 if no other is shown to help on held-out texts, as in `understudy.training.calibration`.
 
     Attributes:
         members: What they are.
@@ -57,7 +57,7 @@ class Teacher:
         for place, member in enumerate(self.members):
             logits = self._member(place, "validation", self.dtype, "validation").logits
             found.append(choose_temperature(logits, labels))
-            log.info("committee, %s: %s", member.name, found[-1])
+            log.info("%s in the committee: %s", member.stage, found[-1])
         return found
 
     def logits(self, split: str, dtype: Dtype, description: str) -> StoredLogits:
