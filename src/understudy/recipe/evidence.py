@@ -26,8 +26,8 @@ class EvaluationOptions(Options):
     """Share of the teacher's accuracy that the student must keep to count as a replacement. Its whole confidence
     interval must be at or above this share. DistilBERT keeps 97 % (Sanh et al. 2019, arXiv 1910.01108)."""
     target_precision: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Share of the student's answers that should be right. A threshold on its top probability is then chosen, with
-    which the validation texts show this with 95 % confidence. `metrics.json` says how many texts get no answer at that
+    """Share of the student's answers that should be right. A threshold on its top probability is then chosen, so that
+    the validation texts show this with 95 % confidence. `metrics.json` says how many texts get no answer at that
     threshold. `understudy predict` takes the threshold as --threshold."""
     resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     """Number of bootstrap resamples for the interval of F1's retention."""
