@@ -11,7 +11,7 @@ from understudy.evaluation.temperature import choose_temperature, fit_temperatur
 from understudy.inference.logits import softmax
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-NOT_SHOWN = "the validation texts do not show that a temperature helps"
+NOT_SHOWN = "the validation texts do not prove that a temperature helps"
 
 
 def drawn(texts: int, classes: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:

@@ -66,8 +66,8 @@ def test_a_hand_computed_case(caplog: pytest.LogCaptureFixture) -> None:
     ("labels", "reason"),
     [
         ([0, 0, 1] * 16, "only 48 validation texts; calibration needs 50"),
-        ([0] * 60, "the validation texts do not show that a temperature helps"),
-        (([0] * 19 + [1]) * 3, "the validation texts do not show that a temperature helps"),
+        ([0] * 60, "the validation texts do not prove that a temperature helps"),
+        (([0] * 19 + [1]) * 3, "the validation texts do not prove that a temperature helps"),
         ([], "only 0 validation texts; calibration needs 50"),
     ],
 )

@@ -78,7 +78,7 @@ def choose_temperature(logits: np.ndarray, labels: np.ndarray) -> ChosenTemperat
         fit_temperature(logits, labels) if helps else 1.0,
         -float(before[rows, labels].mean()),
         -float(after[rows, labels].mean()),
-        None if helps else "the validation texts do not show that a temperature helps",
+        None if helps else "the validation texts do not prove that a temperature helps",
     )
 
 
