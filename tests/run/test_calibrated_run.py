@@ -28,32 +28,36 @@ from understudy.training import student
 pytestmark = pytest.mark.usefixtures("no_clock")
 
 MakeRecipe = Callable[..., Recipe]
-TARGET = 0.8
+TARGET = 0.67
 
 
-def write_clear_reviews(path: Path, rows: int) -> str:
-    """Most words tell the class, by which one in ten texts has the wrong label."""
+def write_reviews(path: Path, rows: int, wrong: float) -> str:
+    """Three of ten texts have words of both classes and any label. The others are clear, but a share is labelled wrong.
+
+    Wrong labels in validation alone make a model overconfident that learned from right ones.
+    """
     random = np.random.default_rng(rows)
     words = {"negative": ["bad", "awful", "dull", "film"], "positive": ["good", "great", "fine", "film"]}
     lines = ["text,label"]
-    for _ in range(rows):
+    for row in range(rows):
         label, other = random.permutation(list(words))
-        text = " ".join(random.choice(words[label], 8 + random.integers(4)))
-        lines.append(f"{text} {random.choice(['and', 'but'])},{other if random.random() < 0.1 else label}")
+        own = words[label] if row % 10 < 7 else words[label] + words[other]
+        text = " ".join(random.choice(own, 8 + random.integers(4)))
+        lines.append(f"{text} {random.choice(['and', 'but'])},{other if random.random() < wrong else label}")
     path.write_text("\n".join(lines) + "\n")
     return str(path)
 
 
 @pytest.fixture(scope="module")
 def recipe_with(tmp_path_factory: pytest.TempPathFactory, make_recipe: MakeRecipe) -> MakeRecipe:
-    """Makes recipes with 80 validation texts and models that are right more often than by chance."""
+    """Makes recipes with 240 validation texts and models that are too sure of their answers."""
     folder = tmp_path_factory.mktemp("data")
-    sizes = {"train": 240, "validation": 80, "test": 60}
-    training = {"epochs": 3, "learning_rate": 0.002}
+    rows = {"train": (300, 0.0), "validation": (240, 0.2), "test": (60, 0.1)}
+    training = {"epochs": 4, "learning_rate": 0.002}
     base: dict[str, Any] = {
-        "data": {name: write_clear_reviews(folder / f"{name}.csv", rows) for name, rows in sizes.items()},
+        "data": {name: write_reviews(folder / f"{name}.csv", *of) for name, of in rows.items()},
         "teacher": training,
-        "distillation": training,
+        "distillation": {**training, "alpha": 0.2},
         "evaluation": {"target_precision": TARGET, "controls": ["no_distillation"]},
     }
 
@@ -198,8 +202,8 @@ def test_repeats_and_the_frontiers_students_have_their_own_temperatures(
         frontier(recipe, copied.out, device="cpu", cache_dir=copied.cache)
     found = details(copied.out)
     made = ["student", "student_seed_1", "no_distillation_seed_1", "student_1", "student_static"]
-    temperatures = [found[stage]["temperature"] for stage in made]
-    assert None not in temperatures and len(set(temperatures)) == len(made)
+    fitted = [(found[stage]["temperature"], found[stage]["nll_after"]) for stage in made]
+    assert len(set(fitted)) == len(made) and all(loss is not None for _, loss in fitted)
     assert found["student_linear"] is None
 
 
