@@ -24,8 +24,8 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -37,7 +37,7 @@ from mutants import Mutant, digest, mutants
 ROOT = Path(__file__).resolve().parents[1]
 # Each module, and the tests that cover it: quick ones first.
 TESTS = {
-    "evaluation/metrics.py": ["evaluation/test_metrics.py", "evaluation/test_significance.py"],
+    "evaluation/metrics.py": ["evaluation/test_metrics.py", "evaluation/test_calibration_bins.py", "evaluation/test_significance.py"],
     "evaluation/significance.py": ["evaluation/test_significance.py", "evaluation/test_repeats.py"],
     "evaluation/intervals.py": ["evaluation/test_intervals.py", "evaluation/test_significance.py"],
     "evaluation/verdict.py": ["evaluation/test_verdict.py"],
@@ -77,14 +77,14 @@ def _imports() -> Any:
     return grimp.build_graph("understudy", cache_dir=None)
 
 
-def passes(module: str, source: str, tests: Sequence[str], limit: float | None = None) -> bool:
-    """Whether the tests pass with this source of the module, within so many seconds."""
+def passes(module: str, source: str, output: int, limit: float = float("inf")) -> bool:
+    """Whether the module's tests pass with this source, within so many seconds; what they print goes to `output`."""
     gc.freeze()  # the collector need not look at what all children share
     child = os.fork()
     if not child:
         os.setsid()
-        _run_tests(module, source, tests)
-    ends = time.monotonic() + (limit or float("inf"))
+        _run_tests(module, source, output)
+    ends = time.monotonic() + limit
     while time.monotonic() < ends:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -95,12 +95,11 @@ def passes(module: str, source: str, tests: Sequence[str], limit: float | None =
     return False
 
 
-def _run_tests(module: str, source: str, tests: Sequence[str]) -> None:
+def _run_tests(module: str, source: str, output: int) -> None:
     status = 1
     try:
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        os.dup2(silence, 2)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         import hypothesis
         import pytest
 
@@ -114,8 +113,8 @@ def _run_tests(module: str, source: str, tests: Sequence[str]) -> None:
             sys.modules.pop(stale, None)
             vars(sys.modules.get(package, sys)).pop(attribute, None)
         sys.meta_path.insert(0, Loader(name, ROOT / "src/understudy" / module, source))
-        files = [str(ROOT / "tests" / test) for test in tests]
-        options = ["-x", "--tb=no", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-m", "not acceptance"]
+        files = [str(ROOT / "tests" / test) for test in TESTS[module]]
+        options = ["-x", "--tb=line", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-m", "not acceptance"]
         status = int(pytest.main([*options, *files]))
     finally:
         os._exit(status)
@@ -131,16 +130,25 @@ def examine(module: str, out: Path) -> dict[str, Any]:
         found = {"module": module, "source": digest(path), "tests": tested, "killed": [], "survivors": []}
     if found["tests"] != tested:
         found |= {"tests": tested, "survivors": []}
-    started = time.monotonic()
-    if not passes(module, path.read_text(encoding="utf-8"), tests):
-        raise SystemExit(f"The tests of {module} fail without a mutant: {' '.join(tests)}. Mend them first.")
-    limit = 20 + _SLOWEST * (time.monotonic() - started)
+    limit = 20 + _SLOWEST * _seconds(module, path)
+    silence = os.open(os.devnull, os.O_WRONLY)
     known = {*found["killed"], *(survivor["mutant"] for survivor in found["survivors"])}
     for mutant in mutants(path):
         if mutant.name not in known:
-            _note(found, mutant, passes(module, mutant.source, tests, limit))
+            _note(found, mutant, passes(module, mutant.source, silence, limit))
             kept.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return found
+
+
+def _seconds(module: str, path: Path) -> float:
+    """How long the tests take without a mutant."""
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        if not passes(module, path.read_text(encoding="utf-8"), output.fileno()):
+            output.seek(0)
+            said = output.read().decode(errors="replace")[-3000:]
+            raise SystemExit(f"The tests of {module} fail without a mutant. Mend them first.\n{said}")
+    return time.monotonic() - started
 
 
 def _note(found: dict[str, Any], mutant: Mutant, survived: bool) -> None:

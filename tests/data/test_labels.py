@@ -227,3 +227,39 @@ def test_a_name_written_with_a_point_is_second_choice() -> None:
 def test_number_labels_refuses(labels: list[Any], given: list[str] | None, words: str) -> None:
     with pytest.raises(DataError, match=words):
         number_labels({"test": table(labels)}, given)
+
+
+SPELLINGS = [int, str, float, np.int64, np.float32, lambda label: f" {label} ", lambda label: f"{label}.0"]
+
+
+@generated(st.lists(st.integers(-50, 50), min_size=1), st.sampled_from(SPELLINGS))
+def test_integers_in_every_spelling_are_the_same_classes(integers: list[int], spell: Any) -> None:
+    names, numbered = number_labels({"train": table([spell(each) for each in integers])})
+    assert names == [str(each) for each in sorted(set(integers))]
+    assert [int(names[number]) for number in numbered["train"]] == integers
+
+
+@generated(st.lists(st.integers(-9, 9), min_size=1), st.permutations(SPELLINGS))
+def test_a_test_set_in_another_spelling_matches_the_classes(integers: list[int], spellings: list[Any]) -> None:
+    one, other = ([spell(each) for each in integers] for spell in spellings[:2])
+    names, _ = number_labels({"train": table(one)})
+    _, again = number_labels({"test": table(other)}, names)
+    assert [int(names[number]) for number in again["test"]] == integers
+
+
+@generated(st.lists(st.booleans(), min_size=1))
+def test_booleans_are_the_integers_0_and_1(labels: list[bool]) -> None:
+    whole = number_labels({"train": table([int(label) for label in labels])})
+    found = number_labels({"train": table(labels)})
+    assert found[0] == whole[0] and found[1]["train"].tolist() == whole[1]["train"].tolist()
+
+
+@generated(st.lists(st.text(min_size=1).filter(lambda text: kind(text) == "string"), min_size=1), st.randoms())
+def test_names_come_out_as_they_went_in(labels: list[str], random: Any) -> None:
+    """Whatever the order of the given names; names that look like numbers are read as the numbers they are."""
+    names, _ = number_labels({"train": table(labels)})
+    random.shuffle(names)
+    found, numbered = number_labels({"test": table(labels)}, names)
+    read = normalise(labels, names)
+    assert found == names
+    assert [names[number] for number in numbered["test"]] == [str(label) for label in read]
