@@ -37,13 +37,13 @@ from mutants import Mutant, digest, mutants
 ROOT = Path(__file__).resolve().parents[1]
 # Each module, and the tests that cover it: quick ones first.
 TESTS = {
-    "evaluation/metrics.py": ["evaluation/test_metrics.py", "evaluation/test_calibration_bins.py", "evaluation/test_significance.py"],
+    "evaluation/metrics.py": [f"evaluation/test_{name}.py" for name in ("metrics", "calibration_bins", "significance")],
     "evaluation/significance.py": ["evaluation/test_significance.py", "evaluation/test_repeats.py"],
     "evaluation/intervals.py": ["evaluation/test_intervals.py", "evaluation/test_significance.py"],
     "evaluation/verdict.py": ["evaluation/test_verdict.py"],
     "data/labels.py": ["data/test_labels.py", "data/test_label_checks.py"],
     "training/objectives.py": ["training/test_objectives.py"],
-    "run/keys.py": ["run/test_keys.py"],
+    "run/keys.py": ["run/test_key_ingredients.py", "run/test_keys.py"],
 }
 _LIBRARIES = [
     *("hypothesis", "hypothesis.extra.numpy", "numpy", "pandas", "polars", "pyarrow.parquet", "pydantic", "pytest"),
@@ -155,9 +155,7 @@ def _note(found: dict[str, Any], mutant: Mutant, survived: bool) -> None:
     if not survived:
         found["killed"].append(mutant.name)
         return
-    found["survivors"].append(
-        {"mutant": mutant.name, "line": mutant.line, "was": mutant.was, "now": mutant.now}
-    )
+    found["survivors"].append({"mutant": mutant.name, "line": mutant.line, "was": mutant.was, "now": mutant.now})
     print(f"{found['module']}:{mutant.line}: {mutant.was}  ->  {mutant.now}", file=sys.stderr)
 
 
@@ -197,7 +195,12 @@ def main() -> None:
     modules = [summary(examine(module, options.out), equivalent) for module in options.modules or TESTS]
     killed, all_of = (sum(module[key] for module in modules) for key in ("killed", "mutants"))
     same = sum(module["equivalent"] for module in modules)
-    total = {"mutants": all_of, "killed": killed, "equivalent": same, "share_killed": round(killed / (all_of - same), 4)}
+    total = {
+        "mutants": all_of,
+        "killed": killed,
+        "equivalent": same,
+        "share_killed": round(killed / (all_of - same), 4),
+    }
     print(json.dumps({"total": total, "modules": modules}, indent=1, ensure_ascii=False))
 
 

@@ -113,6 +113,14 @@ def test_normalise_refuses_what_is_no_label(label: Any, words: str) -> None:
         normalise(["a", label])
 
 
+def test_strings_that_are_all_the_names_stay_strings() -> None:
+    assert normalise(["1", "2"], ["2", "1"]) == ["1", "2"]
+
+
+def test_a_number_behind_a_sources_names_stays_a_number() -> None:
+    assert normalise_splits({"train": table([0, 1, 2, -1], ["a", "b"])}) == {"train": ["a", "b", 2, -1]}
+
+
 def test_splits_are_normalised_together() -> None:
     labels = normalise_splits({"train": table(["a", "1"]), "test": table(["1"])})
     assert labels == {"train": ["a", "1"], "test": ["1"]}

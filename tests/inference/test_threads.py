@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,8 @@ def quick(folders: dict[str, Path]) -> list[Classifier]:
 def test_any_batches(quick: list[Classifier], batches: list[list[str]]) -> None:
     for classifier in quick:
         alone = [classifier.predict_proba(batch).tolist() for batch in batches]
-        together = at_once(*[lambda batch=batch: classifier.predict_proba(batch).tolist() for batch in batches])
-        assert together == alone
+        together = at_once(*[partial(classifier.predict_proba, batch) for batch in batches])
+        assert [answers.tolist() for answers in together] == alone
 
 
 def test_an_engine_is_opened_once(exports: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

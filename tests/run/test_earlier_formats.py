@@ -39,7 +39,7 @@ def test_what_needs_the_model_says_what_to_do_and_that_helps(earlier: Any, train
     other = earlier.recipe.model_copy(
         update={"evaluation": earlier.recipe.evaluation.model_copy(update={"resamples": 100})}
     )
-    with pytest.raises(ModelError, match="format 2: expected format .* Delete the folder and run") as caught:
+    with pytest.raises(ModelError, match=r"format 2: expected format .* Delete the folder and run") as caught:
         distill(other, earlier.out, device="cpu", cache_dir=earlier.cache)
     assert str(earlier.out / "controls" / "linear") in str(caught.value)
     shutil.rmtree(earlier.out / "controls" / "linear")
