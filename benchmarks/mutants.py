@@ -85,14 +85,14 @@ def _is_not_in(node: Any) -> bool:
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
-    """Every mutant of a module, each once. Annotations stay as they are: nothing evaluates them."""
+    """Every mutant of a module, each once. Annotations and imports for them stay: nothing evaluates them."""
     source = path.read_text(encoding="utf-8")
     original, seen = ast.dump(ast.parse(source)), {source}
     operators: dict[str, Operator] = {name: get_operator(f"core/{name}")() for name in _NAMES}
     for name, operator in (operators | {"NoArgument": NoArgument(), "NotIn": NotIn()}).items():
         places = [at for node in ast_nodes(get_ast(source)) for at, _ in operator.mutation_positions(node)]
         for occurrence, (line, column) in enumerate(places):
-            if _in_an_annotation(source, line, column):
+            if _in_an_annotation(source, line, column) or "if TYPE_CHECKING" in source.splitlines()[line - 1]:
                 continue
             changed = mutate_code(source, operator, occurrence)
             if changed is None or changed in seen or _same(changed, original):

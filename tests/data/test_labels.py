@@ -10,6 +10,7 @@ from hypothesis import given as generated
 from hypothesis import strategies as st
 
 from understudy.data.labels import (
+    NO_LABEL,
     kind,
     looks_fractional,
     match_integers,
@@ -19,6 +20,10 @@ from understudy.data.labels import (
 )
 from understudy.data.tables import Table
 from understudy.errors import DataError
+
+
+def test_a_missing_label_is_the_one_that_pytorch_ignores() -> None:
+    assert NO_LABEL == -100
 
 
 def table(labels: list[Any] | None, classes: list[str] | None = None) -> Table:
