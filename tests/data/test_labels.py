@@ -234,7 +234,8 @@ def test_a_name_written_with_a_point_is_second_choice() -> None:
         (["a", "c"], ["a", "b"], "test row 2 has the label 'c'.*a, b"),
         ([0, 2], ["a", "b"], "test row 2 has the label 2.*from 0 to 1"),
         ([0, -1], ["a", "b"], "test row 2 has the label -1"),
-        (["a", 1], None, r"strings \('a'\) and integers \(1\)"),
+        (["b", "a", 3, 1], None, r"strings \('a'\) and integers \(1\)"),
+        ([9, 99], [str(number) for number in range(1, 13)], "The classes are '1',.* '10' and 2 more. Use"),
     ],
 )
 def test_number_labels_refuses(labels: list[Any], given: list[str] | None, words: str) -> None:
