@@ -191,3 +191,11 @@ def test_every_kind_of_result_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPa
     named: list[Any] = [keys.linear_key(corpus()).asked, keys.linear_student_key(Key("x")).asked]
     named.append(keys.scores_key(SimpleNamespace(digest="x"), []).asked)  # type: ignore[arg-type]
     assert named == ["linear", "linear student", "scores"]
+
+
+def test_the_kernel_is_that_of_training(monkeypatch: pytest.MonkeyPatch, make_recipe: Callable[..., Any]) -> None:
+    """In bf16 on a CPU, training takes another kernel than answering."""
+    monkeypatch.setattr(keys, "load_config", lambda path: None)
+    monkeypatch.setattr(keys, "supports_per_text", lambda config: False)
+    options = make_recipe(distillation={"precision": "bf16", "attention": "auto"}).distillation
+    assert keys._training(options, Path(), CPU)["attention"] == "eager"
