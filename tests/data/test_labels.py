@@ -10,6 +10,7 @@ from hypothesis import given as generated
 from hypothesis import strategies as st
 
 from understudy.data.labels import (
+    NO_LABEL,
     kind,
     looks_fractional,
     match_integers,
@@ -19,6 +20,10 @@ from understudy.data.labels import (
 )
 from understudy.data.tables import Table
 from understudy.errors import DataError
+
+
+def test_a_missing_label_is_the_one_that_pytorch_ignores() -> None:
+    assert NO_LABEL == -100
 
 
 def table(labels: list[Any] | None, classes: list[str] | None = None) -> Table:
@@ -111,6 +116,14 @@ def test_normalise_makes_integers_of_strings_that_are_not_names() -> None:
 def test_normalise_refuses_what_is_no_label(label: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         normalise(["a", label])
+
+
+def test_strings_that_are_all_the_names_stay_strings() -> None:
+    assert normalise(["1", "2"], ["2", "1"]) == ["1", "2"]
+
+
+def test_a_number_behind_a_sources_names_stays_a_number() -> None:
+    assert normalise_splits({"train": table([0, 1, 2, -1], ["a", "b"])}) == {"train": ["a", "b", 2, -1]}
 
 
 def test_splits_are_normalised_together() -> None:
@@ -221,9 +234,46 @@ def test_a_name_written_with_a_point_is_second_choice() -> None:
         (["a", "c"], ["a", "b"], "test row 2 has the label 'c'.*a, b"),
         ([0, 2], ["a", "b"], "test row 2 has the label 2.*from 0 to 1"),
         ([0, -1], ["a", "b"], "test row 2 has the label -1"),
-        (["a", 1], None, r"strings \('a'\) and integers \(1\)"),
+        (["b", "a", 3, 1], None, r"strings \('a'\) and integers \(1\)"),
+        ([9, 99], [str(number) for number in range(1, 13)], "The classes are '1',.* '10' and 2 more. Use"),
     ],
 )
 def test_number_labels_refuses(labels: list[Any], given: list[str] | None, words: str) -> None:
     with pytest.raises(DataError, match=words):
         number_labels({"test": table(labels)}, given)
+
+
+SPELLINGS = [int, str, float, np.int64, np.float32, lambda label: f" {label} ", lambda label: f"{label}.0"]
+
+
+@generated(st.lists(st.integers(-50, 50), min_size=1), st.sampled_from(SPELLINGS))
+def test_integers_in_every_spelling_are_the_same_classes(integers: list[int], spell: Any) -> None:
+    names, numbered = number_labels({"train": table([spell(each) for each in integers])})
+    assert names == [str(each) for each in sorted(set(integers))]
+    assert [int(names[number]) for number in numbered["train"]] == integers
+
+
+@generated(st.lists(st.integers(-9, 9), min_size=1), st.permutations(SPELLINGS))
+def test_a_test_set_in_another_spelling_matches_the_classes(integers: list[int], spellings: list[Any]) -> None:
+    one, other = ([spell(each) for each in integers] for spell in spellings[:2])
+    names, _ = number_labels({"train": table(one)})
+    _, again = number_labels({"test": table(other)}, names)
+    assert [int(names[number]) for number in again["test"]] == integers
+
+
+@generated(st.lists(st.booleans(), min_size=1))
+def test_booleans_are_the_integers_0_and_1(labels: list[bool]) -> None:
+    whole = number_labels({"train": table([int(label) for label in labels])})
+    found = number_labels({"train": table(labels)})
+    assert found[0] == whole[0] and found[1]["train"].tolist() == whole[1]["train"].tolist()
+
+
+@generated(st.lists(st.text(min_size=1).filter(lambda text: kind(text) == "string"), min_size=1), st.randoms())
+def test_names_come_out_as_they_went_in(labels: list[str], random: Any) -> None:
+    """Whatever the order of the given names; names that look like numbers are read as the numbers they are."""
+    names, _ = number_labels({"train": table(labels)})
+    random.shuffle(names)
+    found, numbered = number_labels({"test": table(labels)}, names)
+    read = normalise(labels, names)
+    assert found == names
+    assert [names[number] for number in numbered["test"]] == [str(label) for label in read]

@@ -7,6 +7,8 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from understudy.data.splitting import choose_validation, stratified_share
 
@@ -87,6 +89,23 @@ def test_groups_stay_whole_and_the_share_is_met(size: int, seed: int) -> None:
     assert abs(np.bincount(labels[chosen], minlength=2) - 60).max() <= size / 2
 
 
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=60),
+    share=st.floats(0.01, 0.99),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_groups_stay_whole_and_no_class_leaves_training(
+    rows: list[tuple[int, int]], share: float, seed: int
+) -> None:
+    labels, groups = np.array(rows).T
+    chosen = stratified_share(labels, share, seed, groups)
+    assert chosen.dtype == bool and chosen.shape == labels.shape
+    assert apart(chosen, groups)
+    assert set(labels[~chosen].tolist()) == set(labels.tolist())
+    assert (chosen == stratified_share(labels, share, seed, groups)).all()
+
+
 def test_groups_with_several_labels() -> None:
     groups = np.arange(400) // 4
     labels = np.arange(400) % 4 // 2
@@ -154,3 +173,19 @@ def test_too_few_different_texts(caplog: pytest.LogCaptureFixture) -> None:
         chosen = choose_validation(texts, labels, 0.1, seed=0)
     assert (chosen == stratified_share(labels, 0.1, seed=0)).all()
     assert "too few texts differ" in caplog.text
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([*"abcdefgh", prose(1), prose(2)]), st.integers(0, 1)), min_size=2, max_size=40),
+    st.floats(0.05, 0.6),
+)
+@settings(max_examples=40, deadline=None)
+def test_equal_texts_are_never_on_both_sides_while_enough_differ(rows: list[tuple[str, int]], share: float) -> None:
+    texts, labels = [text for text, _ in rows], np.array([label for _, label in rows])
+    chosen = choose_validation(texts, labels, share, seed=0)
+    assert chosen.shape == labels.shape and not chosen.all()
+    shared = {text for text, there in zip(texts, chosen, strict=True) if there} & {
+        text for text, there in zip(texts, chosen, strict=True) if not there
+    }
+    if shared:  # only where too few texts differ, and then as if none were equal
+        assert (chosen == stratified_share(labels, share, seed=0)).all()

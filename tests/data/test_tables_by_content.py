@@ -239,7 +239,15 @@ def test_nul_bytes(tmp_path: Path) -> None:
     wide = "text,label\nschön,b\n"
     assert "iconv -f UTF-16LE" in refused(made(tmp_path, "a.csv", wide.encode("utf-16-le")))
     assert "iconv -f UTF-16BE" in refused(made(tmp_path, "a.csv", wide.encode("utf-16-be")))
+    others = "text,label\n" + "Хороший фильм,хорошо\n" * 9  # the header alone has NULs
+    assert "iconv -f UTF-16LE" in refused(made(tmp_path, "a.csv", others.encode("utf-16-le")))
+    assert "iconv -f UTF-16BE" in refused(made(tmp_path, "a.csv", others.encode("utf-16-be")))
     assert "is not UTF-16" in refused(made(tmp_path, "a.csv", wide.encode("utf-16")[:-1]))
+
+
+def test_japanese_in_seven_bits(tmp_path: Path) -> None:
+    content = "text,label\nとても良い映画,good\n".encode("iso2022_jp")
+    assert "iconv -f ISO-2022-JP -t utf-8" in refused(made(tmp_path, "a.csv", content))
 
 
 def test_files_of_another_kind(tmp_path: Path) -> None:

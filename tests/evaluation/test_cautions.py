@@ -40,6 +40,21 @@ def test_a_class_without_test_texts_may_stay_unanswered() -> None:
     assert cautions(labels) == []
 
 
+@pytest.mark.parametrize(("texts", "expected"), [(1, []), (4, []), (5, ["model"]), (6, ["model"])])
+def test_few_texts_of_a_class_that_is_never_answered_block_nothing(texts: int, expected: list[str]) -> None:
+    """From 5 texts on, a model that recognises half of a class's texts misses them all in less than 5 % of cases."""
+    assert (0.5**texts < 0.05) == bool(expected)
+    labels = np.concatenate([np.array([0, 1] * 30), np.full(texts, 2)])
+    found = cautions(labels, student=np.where(labels == 2, 0, labels))
+    assert [about for about, _ in found] == expected
+
+
+def test_classes_with_enough_texts_are_named_without_the_others() -> None:
+    labels = np.array([0] * 30 + [1] * 5 + [2] * 4)
+    found = cautions(labels, student=np.zeros(39, dtype=int), controls=[])
+    assert found == [("model", "the student never answers 'b', the label of 5 of 39 test texts.")]
+
+
 def test_many_classes_are_counted() -> None:
     labels = np.arange(60) % 6
     found = cautions(labels, student=np.zeros(60, dtype=int), classes=[], controls=[])

@@ -52,6 +52,7 @@ CONTRACT = {
         "speedup": None,
         "teacher": SPEED,
         "student": SPEED,
+        "rounds": None,
     },
     "seconds": {"teacher": None, "soft_labels": None, "student": None},
     "seeds": {

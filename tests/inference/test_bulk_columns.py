@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import json
+import tempfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tables import read_rows
 from understudy.errors import DataError, UserError
@@ -77,6 +80,49 @@ def test_parquet_as_text_keeps_nanoseconds_and_all_years(source: Path, classifie
         row = next(csv.DictReader(file))
     assert (row["time"], row["day"], row["bytes"], row["none"]) == ("00:00:01.000000001", "2024-02-29", "AP8=", "")
     assert json.loads(row["nested"]) == first["nested"]
+
+
+NUMBERS = st.none() | st.integers(-(2**63), 2**63 - 1)
+VALUES = {
+    "id": (NUMBERS, pa.int64()),
+    "at": (NUMBERS, pa.timestamp("ns")),
+    "span": (NUMBERS, pa.duration("us")),
+    "half": (st.none() | st.floats(), pa.float64()),
+    "note": (st.none() | st.text(max_size=9), pa.string()),
+    "raw": (st.none() | st.binary(max_size=9), pa.binary()),
+    "tags": (st.none() | st.lists(st.none() | st.text(max_size=3), max_size=3), pa.list_(pa.string())),
+}
+
+
+@given(st.data(), st.integers(1, 7), st.sets(st.sampled_from(sorted(VALUES)), min_size=1))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_columns_of_parquet(classifier: Classifier, data: Any, rows: int, names: set[str]) -> None:
+    def column(name: str) -> pa.Array:
+        values, its_type = VALUES[name]
+        return pa.array(data.draw(st.lists(values, min_size=rows, max_size=rows), name), its_type)
+
+    columns = {name: column(name) for name in sorted(names)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "in.parquet"
+        pq.write_table(pa.table({"text": ["good"] * rows, **columns}), path)
+        after = pq.read_table(predicted(classifier, path, "parquet"))
+    assert after.num_rows == rows
+    for name, expected in columns.items():
+        found = after[name].combine_chunks()
+        assert found.type == expected.type and str(found.to_pylist()) == str(expected.to_pylist())
+
+
+@given(st.lists(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=9), min_size=1))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_cells_of_csv(classifier: Classifier, cells: list[str]) -> None:
+    """Rows in are rows out, and cells keep their text, apart from how a line ends within a cell."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "in.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["text", "note"], *(["good", cell] for cell in cells)])
+        with predicted(classifier, path, "csv").open(newline="", encoding="utf-8") as file:
+            found = [row["note"] for row in csv.DictReader(file)]
+    assert [cell.splitlines() for cell in found] == [cell.splitlines() for cell in cells]
 
 
 def test_a_time_zone_that_nobody_knows(tmp_path: Path, classifier: Classifier) -> None:

@@ -59,7 +59,7 @@ def test_other_containers_are_refused(texts: Any, error: Any, words: str, classi
     [
         (TEXTS, ["negative"], ValueError, "got 3 texts and 1 labels; pass one label per text"),
         (TEXTS, ["negative", "bad", "negative"], ValueError, "label 'bad' at position 1 is not a class of the model"),
-        (TEXTS, [0, 1, 1], ValueError, "expected one of negative, positive"),
+        (TEXTS, [0, 1, 1], ValueError, "expected one of 'negative', 'positive'"),
         (TEXTS, ["negative", None, "positive"], ValueError, "label None at position 1"),
         ([], [], ValueError, "got no texts"),
         (TEXTS, "negative", TypeError, "got one string; put it in a list: [label]"),

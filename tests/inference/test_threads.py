@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conftest import WORDS, write_model
 from understudy.data.tokens import tokenise
@@ -88,6 +91,21 @@ def test_batches_and_every_method_at_the_first_use(opened: Callable[[], Classifi
     wanted = [ask(alone) for ask in asked]
     for _ in range(3):
         assert at_once(*[lambda ask=ask: ask(classifier) for ask in asked]) == wanted
+
+
+@pytest.fixture(scope="module")
+def quick(folders: dict[str, Path]) -> list[Classifier]:
+    """Open classifiers that answer within a millisecond."""
+    return [open_classifier(folders[kind], threads=1) for kind in ("linear", "static", "openvino")]
+
+
+@given(batches=st.lists(st.lists(st.text("good bad\0é好ดี🙂", max_size=40), max_size=5), min_size=2, max_size=THREADS))
+@settings(max_examples=20, deadline=None)
+def test_any_batches(quick: list[Classifier], batches: list[list[str]]) -> None:
+    for classifier in quick:
+        alone = [classifier.predict_proba(batch).tolist() for batch in batches]
+        together = at_once(*[partial(classifier.predict_proba, batch) for batch in batches])
+        assert [answers.tolist() for answers in together] == alone
 
 
 def test_an_engine_is_opened_once(exports: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from understudy.evaluation.results import Latency, ModelSpeed, Speed
+from understudy.reporting.formats import conditions
 from understudy.runtime.hardware import Hardware
 from understudy.timing import speed, turns
 from understudy.timing.speed import BATCH, LATENCY_TEXTS, Workload, measure_models, measure_speed, padded_batch
@@ -187,6 +189,16 @@ def test_speedup_is_teacher_over_student(calls: Calls, clock: Any) -> None:
     assert (found.batch128.teacher_ms, found.batch128.student_ms) == (400.0, 100.0)
     assert found.teacher == ModelSpeed(50.0, Latency(200.0, 200.0))
     assert found.student == ModelSpeed(200.0, Latency(50.0, 50.0))
+    assert found.rounds == 3
+
+
+def test_a_slow_machine_says_that_one_round_counted(calls: Calls, clock: Any) -> None:
+    clock(lambda name, texts: 10.0)
+    found = measure()
+    assert found.rounds == 1
+    assert conditions(found).endswith("fp32, one round")
+    assert conditions(replace(found, rounds=3)).endswith("fp32, median of 3 rounds")
+    assert conditions(replace(found, rounds=None)).endswith("fp32")
 
 
 def test_many_models_are_measured_as_two_are(calls: Calls, clock: Any) -> None:

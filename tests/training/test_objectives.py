@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from understudy.training.objectives import (
+    Objective,
     balanced_class_weights,
     distilled,
     hard_loss,
@@ -75,6 +76,19 @@ def test_hard_loss_with_class_weights() -> None:
 def test_supervised_is_the_mean_cross_entropy_of_labelled_texts() -> None:
     loss = supervised()(rows(QUARTER, HALF, HALF), torch.tensor([1, 0, -100]), None)
     assert loss.item() == pytest.approx((log(4 / 3) + log(2)) / 2)
+
+
+def test_supervised_with_one_labelled_text_or_none() -> None:
+    loss, logits = supervised(), rows(QUARTER, HALF)
+    assert loss(logits, torch.tensor([1, -100]), None).item() == pytest.approx(log(4 / 3))
+    assert loss(logits, torch.tensor([-100, -100]), None).item() == 0.0
+
+
+@pytest.mark.parametrize("loss", [supervised([1.0, 2.0]), distilled("kl", 1.0, 0.5, [1.0, 2.0])])
+def test_class_weights_follow_the_logits_to_their_device(loss: Objective) -> None:
+    """The device `meta` computes nothing, but refuses tensors of other devices."""
+    logits, labels = rows(QUARTER).float().to("meta"), torch.tensor([1], device="meta")
+    assert loss(logits, labels, logits).device.type == "meta"
 
 
 def test_supervised_takes_no_notice_of_a_teacher() -> None:

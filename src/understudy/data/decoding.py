@@ -196,6 +196,12 @@ class _Utf8(io.BufferedIOBase):
                 ) from None
         if b"\0" in block:
             raise self._nul(block)
+        if b"\x1b$" in block:
+            name, clean = shlex.quote(self._path.name), shlex.quote(f"utf8-{self._path.name}")
+            raise DataError(
+                f"{self._path} holds escape sequences, as in ISO-2022-JP. Convert it, for example with: "
+                f"iconv -f ISO-2022-JP -t utf-8 {name} > {clean}"
+            )
         self._lines += block.count(b"\n")
         return block
 
@@ -203,7 +209,9 @@ class _Utf8(io.BufferedIOBase):
         at = block.index(b"\0")
         line = self._lines + block.count(b"\n", 0, at) + 1
         name, clean = shlex.quote(self._path.name), shlex.quote(f"utf8-{self._path.name}")
-        if block.count(b"\0") * 4 > len(block):  # every second byte of Latin text in UTF-16
+        between = block[at + 1 : at + 8 : 2]
+        # UTF-16: every second byte of Latin text is NUL, or at least of the header above texts in another script.
+        if block.count(b"\0") * 4 > len(block) or (block[at : at + 8 : 2] == bytes(4) and b"\0" not in between):
             way = f"iconv -f UTF-16{'LE' if at % 2 else 'BE'} -t utf-8 {name} > {clean}"
             return DataError(
                 f"{self._path} line {line} holds NUL bytes, as in UTF-16 without a byte order mark. Convert it, for "

@@ -15,6 +15,13 @@ from understudy.evaluation.significance import mcnemar
 MOSTLY = 0.5
 """With this share of its texts in train, a test set counts as the training set."""
 
+ENOUGH = 5
+"""From this many test texts on, a class that is never answered blocks the verdict.
+
+With none of 5 texts recognised, the class's recall is below one half at 95 % confidence: 1 - 0.05 ** (1 / 5) = 0.45
+(Clopper and Pearson 1934, one-sided). With fewer texts a useful model may miss them all by chance.
+"""
+
 _NAMES_SHOWN = 3
 
 About = Literal["test_set", "model", "control"]
@@ -77,7 +84,8 @@ def _about_the_test_set(answers: Answers) -> list[Caution]:
 def _never_answered(answers: Answers, models: Mapping[str, np.ndarray]) -> list[Caution]:
     found = []
     for model, predicted in models.items():
-        missing = np.setdiff1d(answers.labels, predicted)
+        present, texts_of = np.unique(answers.labels, return_counts=True)
+        missing = np.setdiff1d(present[texts_of >= ENOUGH], predicted)
         if len(missing):
             names = enumerated((_name(answers.classes, int(index)) for index in missing), _NAMES_SHOWN, str)
             texts = int(np.isin(answers.labels, missing).sum())

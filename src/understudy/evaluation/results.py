@@ -216,6 +216,7 @@ class Speed:
         speedup: Teacher time / student time of `batch128`.
         teacher: The teacher's speed.
         student: The student's speed.
+        rounds: Counted rounds of `batch128`, after a warm-up round; None in figures of earlier versions.
     """
 
     device: str
@@ -226,6 +227,7 @@ class Speed:
     speedup: float | None
     teacher: ModelSpeed | None
     student: ModelSpeed
+    rounds: int | None = None
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ def named_labels(labels: Iterable[Any], classes: Sequence[str], texts: int) -> n
     numbers = {name: index for index, name in enumerate(classes)}
     for place, label in enumerate(given):
         if not isinstance(label, str) or label not in numbers:
+            expected = ", ".join(map(repr, classes))
             raise ValueError(
-                f"label {label!r} at position {place} is not a class of the model; expected one of {', '.join(classes)}"
+                f"label {label!r} at position {place} is not a class of the model; expected one of {expected}"
             )
     return np.array([numbers[label] for label in given])

@@ -6,6 +6,7 @@ and Bigrams: Simple, Good Sentiment and Topic Classification"). More than two cl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -289,6 +290,12 @@ class _Settings:
 
 
 def _read_settings(path: Path) -> _Settings:
+    found = _format(path)
+    if found != FORMAT:
+        raise ModelError(
+            f"{path.parent} has a linear model of format {found}: expected format {FORMAT}, which this version writes. "
+            "Delete the folder and run the same command again."
+        )
     try:
         settings = load_record(_Settings, path)
         if len(settings.names) != settings.classes:
@@ -298,3 +305,12 @@ def _read_settings(path: Path) -> _Settings:
     except ValueError as error:
         raise ModelError(f"{path}: {error}. Copy the folder again, or train the model again.") from None
     return settings
+
+
+def _format(path: Path) -> int:
+    """The format that a settings file names; the current one if it names none, because validation tells more."""
+    try:
+        found = json.loads(path.read_bytes())["format"]
+    except (ValueError, TypeError, KeyError):
+        return FORMAT
+    return found if isinstance(found, int) else FORMAT

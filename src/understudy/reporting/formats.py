@@ -88,7 +88,10 @@ def milliseconds(*values: float) -> str:
 
 def conditions(speed: Speed) -> str:
     """The settings of a speed measurement, as one phrase."""
-    return f"{speed.device}, {speed.threads} thread{'' if speed.threads == 1 else 's'}, {speed.dtype}"
+    where = f"{speed.device}, {speed.threads} thread{'' if speed.threads == 1 else 's'}, {speed.dtype}"
+    if speed.rounds is None:
+        return where
+    return f"{where}, {'one round' if speed.rounds == 1 else f'median of {speed.rounds} rounds'}"
 
 
 def _scaled(number: int, units: Sequence[tuple[str, int]], rest: str) -> str:

@@ -91,6 +91,7 @@ def measure_speed(
         speedup=round(seconds["teacher"] / seconds["student"], 3) if teacher else None,
         teacher=speeds.get("teacher"),
         student=speeds["student"],
+        rounds=readings["student"].rounds,
     )
 
 
