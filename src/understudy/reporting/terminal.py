@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from understudy.evaluation.results import Metrics
-from understudy.evaluation.tradeoff import Tradeoff
+from understudy.evaluation.tradeoff import Point, Tradeoff
 from understudy.reporting import formats
 from understudy.reporting.comparison import RunComparison, quality_table, size_table
 from understudy.reporting.figures import NOT_MEASURED, beaten_by_linear, comparison, findings
@@ -99,14 +99,14 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
 
 
 def tradeoff_table(tradeoff: Tradeoff) -> Table:
-    """One row per model, the most accurate first; `*` marks the students on the frontier."""
+    """One row per model, the most accurate on the test texts first; `*` marks the students on the frontier."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("", overflow="fold")
-    for name in ("accuracy", "95 %", "size", "documents / s", "latency p50", "against linear"):
+    for name in ("accuracy", "95 %", "validation", "size", "documents / s", "latency p50", "against linear"):
         table.add_column(name, justify="right", overflow="fold")
     fast, small = ({point.name for point in found} for found in (tradeoff.by_speed(), tradeoff.by_size()))
     for point in sorted(tradeoff.points, key=lambda point: -point.metrics.accuracy):
@@ -119,6 +119,7 @@ def tradeoff_table(tradeoff: Tradeoff) -> Table:
             point.label,
             formats.score(point.metrics.accuracy),
             f"[{low:.4f}, {high:.4f}]",
+            formats.known(point.validation_accuracy, formats.score),
             formats.known(point.metrics.bytes, formats.size) + (" *" if is_student and point.name in small else ""),
             formats.known(point.rate, formats.significant) + (" *" if is_student and point.name in fast else ""),
             formats.known(point.latency, formats.milliseconds),
@@ -129,10 +130,21 @@ def tradeoff_table(tradeoff: Tradeoff) -> Table:
 
 
 def tradeoff_note(tradeoff: Tradeoff) -> str:
-    """What the table's marks mean, and which students the linear control beats."""
-    note = "* No other student is better in both accuracy and this figure."
-    beaten = beaten_by_linear(tradeoff)
-    return note if beaten is None else f"{note} {beaten}"
+    """What the table's marks and columns mean, and which students the linear control beats."""
+    lines = [
+        "* No other student is better in both accuracy and this figure.",
+        "Choose by validation: the best of several test accuracies is too high an estimate.",
+        beaten_by_linear(tradeoff),
+    ]
+    return " ".join(line for line in lines if line is not None)
+
+
+def shipped(point: Point) -> str:
+    """The student to ship, with the accuracy that chose it and the accuracy on the test texts."""
+    low, high = point.accuracy_ci95
+    validated = formats.known(point.validation_accuracy, formats.score)
+    tested = f"{formats.score(point.metrics.accuracy)} [{low:.4f}, {high:.4f}]"
+    return f"{point.name} (chosen by validation accuracy {validated}; test {tested})"
 
 
 def show_export(manifest: ExportManifest, comparison: Comparison | None, console: Console, title: str) -> None:
