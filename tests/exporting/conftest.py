@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conftest import write_reviews
 from understudy.exporting.export import Export, export
 from understudy.exporting.graphs import OpenVinoGraph
 from understudy.exporting.limits import Limits
@@ -20,6 +21,13 @@ ANYTHING_GOES = Limits(flips=1.0, accuracy_loss=1.0, ece_rise=1.0, batch_flips=6
 @pytest.fixture
 def anything_goes() -> Limits:
     return ANYTHING_GOES
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A source with enough texts for two halves: 100 are quantisation texts, 200 are validation texts."""
+    path = tmp_path_factory.mktemp("labelled") / "labelled.csv"
+    return str(write_reviews(path, 300, ["negative", "positive"], seed=3))
 
 
 @pytest.fixture(scope="session")

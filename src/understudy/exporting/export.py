@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from understudy.data.tokens import pad, tokenise
-from understudy.errors import DataError, GateRefused, ModelError, UserError
-from understudy.exporting.gate import Comparison, Referee
+from understudy.errors import DataError, ModelError, UserError
+from understudy.exporting.gate import Comparison, Gate, Referee
 from understudy.exporting.graphs import GRAPHS, Graph
 from understudy.exporting.limits import Limits
 from understudy.exporting.texts import ExportTexts
 from understudy.inference.encoders import TransformersClassifier
-from understudy.inference.engine import made_up
+from understudy.inference.engine import Batch, made_up
 from understudy.inference.exported import (
     CONFIG,
     GRAPH_FILES,
@@ -30,7 +30,6 @@ from understudy.inference.exported import (
     is_exported,
 )
 from understudy.inference.opening import open_classifier
-from understudy.inference.openvino_engine import openvino_dtype
 from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.loading import longest_input
 from understudy.runtime.packages import versions
@@ -42,7 +41,6 @@ log = logging.getLogger(__name__)
 # Lengths of the texts in each batch of the parity check: one token, odd sizes, much padding.
 _SHAPES = ((1,), (2,), (33,), (5, 1), (7, 7, 3), (40, 9, 2, 1, 1))
 _LARGEST_DIFFERENCE = 1e-3
-_RANKED_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,9 @@ def export(
     """Exports a classifier and compares the export with it.
 
     The quantisation texts of int8 are 300 training texts of the run; the comparison uses its validation texts. If an
-    int8 export to OpenVINO exceeds the limits, its most harmful operators go back to float until it passes.
+    int8 export to OpenVINO exceeds the limits, its most harmful operators go back to float. They are chosen on one half
+    of the validation texts, and the other half judges the result. Limits need 1 / `limits.flips` texts, 100 by default.
+    With fewer, int8 is refused; fp32 is written without being judged.
 
     Args:
         model: A run directory, whose student is exported, a Hugging Face folder, or an open classifier.
@@ -92,7 +92,7 @@ def export(
     Raises:
         GateRefused: the export is worse than the limits allow; nothing is written.
         ModelError: the model cannot be exported.
-        DataError: int8 has no quantisation texts, or the texts cannot be read.
+        DataError: int8 has no quantisation texts or too few validation texts, or the texts cannot be read.
         MissingExtra: a package is not installed.
         UserError: `out` holds something else.
     """
@@ -112,7 +112,9 @@ def export(
     elif precision == "int8":
         raise DataError(f"{folder} is not part of a run, so int8 has no quantisation texts. Name a source: --data.")
     task = _Task(classifier, texts, precision, format, threads or available_threads())
-    graph, comparison = task.passed(task.converted(), limits or Limits())
+    gate = None if texts is None else task.gate(texts, limits or Limits())
+    graph = task.converted()
+    graph, comparison = (graph, None) if gate is None else gate.passed(graph, task.samples())
     return Export(target, task.write(target, graph, comparison), comparison)
 
 
@@ -141,6 +143,26 @@ class _Task:
     @property
     def pad_id(self) -> int:
         return int(self.classifier.tokenizer.pad_token_id)
+
+    def gate(self, texts: ExportTexts, limits: Limits) -> Gate:
+        """The gate that the export must pass.
+
+        Raises:
+            DataError: There are too few validation texts to judge int8.
+        """
+        length = self.classifier.max_length
+        tokens = tokenise(texts.validation.texts, self.classifier.tokenizer, length)
+        referee = Referee(self.source, tokens, texts.validation.labels, self.pad_id, length, limits)
+        gate = Gate(referee, texts, self.precision, self.threads)
+        gate.check_texts()
+        return gate
+
+    def samples(self) -> list[Batch]:
+        """The quantisation texts of int8, one batch each, because padding would change the ranges."""
+        if self.texts is None or self.precision == "fp32":
+            return []
+        tokens = tokenise(self.texts.quantisation, self.classifier.tokenizer, self.classifier.max_length)
+        return [pad(tokens, [row], self.pad_id) for row in range(len(tokens))]
 
     def converted(self) -> Graph:
         """The graph in fp32.
@@ -173,54 +195,6 @@ class _Task:
                     f"logits are {far:.2g} away{reason}. The exporter does not convert this model correctly; try "
                     "another --format."
                 )
-
-    def passed(self, graph: Graph, limits: Limits) -> tuple[Graph, Comparison | None]:
-        """The graph in its precision, and its comparison with the model if there are texts.
-
-        Raises:
-            GateRefused: as `export`.
-        """
-        if self.texts is None:
-            return graph, None
-        referee = self._referee(self.texts, limits)
-        samples = self._samples(self.texts) if self.precision == "int8" else []
-        if samples:
-            log.info("export: quantising to int8 with %d quantisation texts", len(samples))
-        made = graph.quantised(samples) if samples else graph
-        comparison = self._compared(referee, made)
-        # Operators in float do not make a prediction less dependent on the batch.
-        excesses = replace(comparison, batch_flips=0).excesses(limits)
-        if excesses and samples and self.format == "openvino":
-            log.warning("export: int8 exceeds the limits (%s); some operators go back to float", "; ".join(excesses))
-            made = graph.restored(samples, referee.batches(_RANKED_BATCH), referee.score)
-            comparison = self._compared(referee, made)
-        excesses = comparison.excesses(limits)
-        if excesses:
-            raise GateRefused(
-                f"The export in {self.precision} is worse than its model on {comparison.texts} validation texts: "
-                f"{'; '.join(excesses)}. Nothing was written. {self._advice()}"
-            )
-        return made, comparison
-
-    def _compared(self, referee: Referee, graph: Graph) -> Comparison:
-        native = self.precision == "int8" and self.format == "openvino"
-        return referee.compare(graph.engine(self.threads, openvino_dtype() if native else "fp32"))
-
-    def _referee(self, texts: ExportTexts, limits: Limits) -> Referee:
-        length = self.classifier.max_length
-        tokens = tokenise(texts.validation.texts, self.classifier.tokenizer, length)
-        return Referee(self.source, tokens, texts.validation.labels, self.pad_id, length, limits)
-
-    def _samples(self, texts: ExportTexts) -> list[dict[str, np.ndarray]]:
-        """The quantisation texts, one batch each, because padding would change the ranges."""
-        tokens = tokenise(texts.quantisation, self.classifier.tokenizer, self.classifier.max_length)
-        return [pad(tokens, [row], self.pad_id) for row in range(len(tokens))]
-
-    def _advice(self) -> str:
-        if self.precision == "fp32":
-            return "Try another --format, or allow more (--max-flips and the other limits)."
-        other = "" if self.format == "openvino" else "use --format openvino, which puts operators back to float, "
-        return f"Export in fp32, {other}give quantisation texts that are more like yours (--data), or allow more."
 
     def write(self, target: Path, graph: Graph, comparison: Comparison | None) -> ExportManifest:
         """Writes the folder and returns its manifest."""

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from understudy.data.corpus import Split, build_corpus, read_tables
+from understudy.data.near_duplicates import Shingler, near_duplicate_groups
 from understudy.data.sources import read
+from understudy.data.splitting import stratified_share
 from understudy.data.tokens import text_ids
+from understudy.data.words import text_key
 from understudy.errors import DataError
 from understudy.evaluation.single import matched_labels
 from understudy.storage.files import fingerprint
@@ -71,10 +74,25 @@ class ExportTexts:
         size = min(QUANTISATION_TEXTS, max(1, len(whole) // 3))
         return cls(source, whole.select(order[:size]).texts, whole.select(np.sort(order[size:])))
 
+    def halves(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the validation texts: those to choose operators on, and those to judge the result on.
+
+        They are stratified by class and always the same. Equal and nearly equal texts are in one half.
+        """
+        shingler = Shingler()
+        groups = near_duplicate_groups([shingler(text_key(text)) for text in self.validation.texts])
+        chosen = stratified_share(self.validation.labels, 0.5, _SEED, groups)
+        return np.flatnonzero(chosen), np.flatnonzero(~chosen)
+
     def record(self) -> dict[str, Any]:
         """What the manifest records about the quantisation texts."""
         ids = sorted(text_ids(self.quantisation).astype(str).tolist())
         return {"source": self.source, "texts": len(self.quantisation), "digest": fingerprint(ids=ids)}
+
+
+def rows_for(validation: int) -> int:
+    """How many rows a source needs, so that this many are left after the quantisation texts."""
+    return validation + min(QUANTISATION_TEXTS, validation // 2)
 
 
 def _some(texts: list[str]) -> list[str]:

@@ -166,8 +166,8 @@ def show_export(manifest: ExportManifest, comparison: Comparison | None, console
         line("not compared with its model: there are no validation texts. Name some with --data.")
         return
     lines = (
-        ("validation texts", f"{comparison.texts:,}"),
-        ("label flips", formats.percent(comparison.flips)),
+        ("validation texts", _of_comparison(comparison)),
+        ("label flips", f"{formats.percent(comparison.flips)} {formats.percent_interval(comparison.flips_ci95)}"),
         (
             "accuracy",
             f"{formats.score(comparison.accuracy)}, model {formats.score(comparison.source_accuracy)}: "
@@ -189,6 +189,14 @@ def show_export(manifest: ExportManifest, comparison: Comparison | None, console
     )
     for name, text in lines:
         line(f"{name:<21}{text}")
+
+
+def _of_comparison(comparison: Comparison) -> str:
+    """How many texts an export was compared on, and what they decided."""
+    if not comparison.judged:
+        return f"{comparison.texts:,}, too few to judge the export"
+    others = f"; operators in float were chosen on {comparison.searched:,} others" if comparison.searched else ""
+    return f"{comparison.texts:,}{others}"
 
 
 def metrics_table(metrics: Metrics, intervals: bool) -> Table:
