@@ -114,7 +114,7 @@ def test_the_search_puts_operators_back(
 ) -> None:
     """On real graphs: an int8 export that must not differ at all ends up with fewer quantised operators."""
     # In bf16 the operators that are put back flip labels of a tiny random model, too.
-    monkeypatch.setattr("understudy.exporting.export.openvino_dtype", lambda: "fp32")
+    monkeypatch.setattr("understudy.exporting.gate.openvino_dtype", lambda: "fp32")
     strict = Limits(flips=0.0, accuracy_loss=0.0, ece_rise=1.0, batch_flips=64)
     loose = export(finished.out, "int8", out=tmp_path / "loose", limits=anything_goes, data=labelled)
     assert loose.comparison is not None
