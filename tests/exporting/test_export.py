@@ -74,8 +74,8 @@ def test_quantisation_and_comparison_never_see_the_test_texts(finished: Any, mon
     texts = ExportTexts.of_run(RunDirectory(finished.out), ["negative", "positive"])
     rows = (Path(finished.recipe.data.train)).read_text().splitlines()[1:]
     trained_on = {row.rpartition(",")[0] for row in rows}
-    assert set(texts.quantisation) | set(texts.validation.texts) <= trained_on
-    assert not set(texts.quantisation) & set(texts.validation.texts)
+    assert set(texts.quantisation.texts) | set(texts.validation.texts) <= trained_on
+    assert not set(texts.quantisation.texts) & set(texts.validation.texts)
 
 
 @pytest.mark.acceptance

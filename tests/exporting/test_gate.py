@@ -174,18 +174,23 @@ class FakeGraph:
         return FakeGraph(**self.made, wrong=self.made["restored"])
 
 
-def split(count: int) -> Split:
-    names = [f"text {number}" for number in range(count)]
-    return Split(names, text_ids(names), np.arange(count) % 2)
+def split(count: int, first: int = 0) -> Split:
+    names = [f"text {number}" for number in range(first, first + count)]
+    return Split(names, text_ids(names), np.arange(first, first + count) % 2)
+
+
+RANGES = range(1000, 1050)
+"""The numbers of the quantisation texts."""
 
 
 def gate(count: int, precision: Any = "int8") -> Gate:
-    return Gate(referee(count, DEFAULT), ExportTexts("source", [], split(count)), precision, threads=1)
+    everything = referee(RANGES.stop, DEFAULT)
+    texts = ExportTexts("source", split(len(RANGES), RANGES.start), split(count))
+    return Gate(everything.on(np.arange(count)), everything.on(np.array(RANGES)), texts, precision, threads=1)
 
 
 def passed(count: int, graph: FakeGraph, precision: Any = "int8") -> Comparison:
-    samples: Any = [{}] if precision == "int8" else []
-    return gate(count, precision).passed(cast(Graph, graph), samples)[1]
+    return gate(count, precision).passed(cast(Graph, graph))[1]
 
 
 MANY = frozenset(range(0, 200, 10))
@@ -219,11 +224,13 @@ def test_a_search_that_only_helps_the_texts_it_saw_is_refused() -> None:
         passed(200, FakeGraph(quantised=MANY, restored=set(judged[:2].tolist())))
 
 
-def test_halves_that_are_too_small_are_not_searched() -> None:
-    graph = FakeGraph(quantised=MANY, restored=set())
-    with pytest.raises(GateRefused, match=r"199 validation texts: .*200 validation texts are needed.*Give 300 or more"):
-        passed(199, graph)
-    assert not graph.seen
+def test_where_the_halves_are_too_small_the_quantisation_texts_choose_and_all_others_judge() -> None:
+    graph = FakeGraph(quantised=MANY, restored=set(RANGES))
+    found = passed(199, graph)
+    assert graph.seen == set(RANGES)
+    assert (found.searched, found.judged, found.texts, found.flips) == (50, 199, 199, 0.0)
+    with pytest.raises(GateRefused, match=r"on 199 validation texts: 1\.01% of the labels flip"):
+        passed(199, FakeGraph(quantised=MANY, restored={0, 1}))
 
 
 def test_an_int8_export_to_onnx_is_not_searched() -> None:
@@ -249,7 +256,7 @@ def test_too_few_texts_refuse_int8_and_do_not_judge_fp32() -> None:
 @settings(max_examples=25, deadline=None)
 def test_halves_share_no_text_and_are_the_same_every_time(numbers: list[int]) -> None:
     names = [f"the story of film number {number} was" for number in numbers]
-    found = ExportTexts("source", [], Split(names, text_ids(names), np.array(numbers) % 3))
+    found = ExportTexts("source", split(1), Split(names, text_ids(names), np.array(numbers) % 3))
     searched, judged = found.halves()
     assert sorted([*searched, *judged]) == list(range(len(names)))
     assert not {names[row] for row in searched} & {names[row] for row in judged}
@@ -259,7 +266,7 @@ def test_halves_share_no_text_and_are_the_same_every_time(numbers: list[int]) ->
 
 def test_halves_are_stratified() -> None:
     found = split(200)
-    searched, _ = ExportTexts("source", [], found).halves()
+    searched, _ = ExportTexts("source", split(1), found).halves()
     assert np.bincount(found.labels[searched]).tolist() == [50, 50]
 
 

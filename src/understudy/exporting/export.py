@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from understudy.data.tokens import pad, tokenise
+from understudy.data.corpus import Split
+from understudy.data.tokens import tokenise
 from understudy.errors import DataError, ModelError, UserError
 from understudy.exporting.gate import Comparison, Gate, Referee
 from understudy.exporting.graphs import GRAPHS, Graph
 from understudy.exporting.limits import Limits
 from understudy.exporting.texts import ExportTexts
 from understudy.inference.encoders import TransformersClassifier
-from understudy.inference.engine import Batch, made_up
+from understudy.inference.engine import made_up
 from understudy.inference.exported import (
     CONFIG,
     GRAPH_FILES,
@@ -74,8 +75,9 @@ def export(
 
     The quantisation texts of int8 are 300 training texts of the run; the comparison uses its validation texts. If an
     int8 export to OpenVINO exceeds the limits, its most harmful operators go back to float. They are chosen on one half
-    of the validation texts, and the other half judges the result. Limits need 1 / `limits.flips` texts, 100 by default.
-    With fewer, int8 is refused; fp32 is written without being judged.
+    of the validation texts, and the other half judges. Judging needs 1 / `limits.flips` texts, 100 by default. Where a
+    half has fewer, the quantisation texts choose and all validation texts judge. With fewer validation texts, int8 is
+    refused, and fp32 is written without being judged.
 
     Args:
         model: A run directory, whose student is exported, a Hugging Face folder, or an open classifier.
@@ -114,7 +116,7 @@ def export(
     task = _Task(classifier, texts, precision, format, threads or available_threads())
     gate = None if texts is None else task.gate(texts, limits or Limits())
     graph = task.converted()
-    graph, comparison = (graph, None) if gate is None else gate.passed(graph, task.samples())
+    graph, comparison = (graph, None) if gate is None else gate.passed(graph)
     return Export(target, task.write(target, graph, comparison), comparison)
 
 
@@ -150,19 +152,15 @@ class _Task:
         Raises:
             DataError: There are too few validation texts to judge int8.
         """
-        length = self.classifier.max_length
-        tokens = tokenise(texts.validation.texts, self.classifier.tokenizer, length)
-        referee = Referee(self.source, tokens, texts.validation.labels, self.pad_id, length, limits)
-        gate = Gate(referee, texts, self.precision, self.threads)
+
+        def referee(split: Split) -> Referee:
+            length = self.classifier.max_length
+            tokens = tokenise(split.texts, self.classifier.tokenizer, length)
+            return Referee(self.source, tokens, split.labels, self.pad_id, length, limits)
+
+        gate = Gate(referee(texts.validation), referee(texts.quantisation), texts, self.precision, self.threads)
         gate.check_texts()
         return gate
-
-    def samples(self) -> list[Batch]:
-        """The quantisation texts of int8, one batch each, because padding would change the ranges."""
-        if self.texts is None or self.precision == "fp32":
-            return []
-        tokens = tokenise(self.texts.quantisation, self.classifier.tokenizer, self.classifier.max_length)
-        return [pad(tokens, [row], self.pad_id) for row in range(len(tokens))]
 
     def converted(self) -> Graph:
         """The graph in fp32.

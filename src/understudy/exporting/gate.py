@@ -36,7 +36,7 @@ _RANKED_BATCH = 4
 
 @dataclass(frozen=True)
 class Comparison:
-    """The figures of an export and of its model on the validation texts.
+    """The figures of an export and of its model on validation texts.
 
     Attributes:
         texts: How many there are.
@@ -99,11 +99,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Referee:
-    """Compares exports with their model on the same validation texts.
+    """Compares exports with their model on the same texts.
 
     Attributes:
         source: Runs the model.
-        tokens: Of the validation texts.
+        tokens: Of the texts.
         labels: Their true classes, shape (texts,).
         pad_id: The padding token.
         max_length: Tokens after which a text is cut.
@@ -165,10 +165,14 @@ class Referee:
         return 1 - max(0.0, *(amount / max(limit, _SMALLEST) for amount, limit in used))
 
     def batches(self, size: int) -> list[tuple[Batch, np.ndarray]]:
-        """The validation texts in batches of similar length, each with its rows."""
+        """The texts in batches of similar length, each with its rows."""
         order = np.argsort(self.tokens.lengths, kind="stable")
         parts = [order[start : start + size] for start in range(0, len(order), size)]
         return [(pad(self.tokens, rows, self.pad_id), rows) for rows in parts]
+
+    def single(self) -> list[Batch]:
+        """The texts in batches of one, without padding."""
+        return [pad(self.tokens, [row], self.pad_id) for row in range(len(self.tokens))]
 
     @cached_property
     def _logits(self) -> np.ndarray:
@@ -207,13 +211,15 @@ class Gate:
     """Lets an export pass if it is as good as the limits ask, and helps an int8 export to OpenVINO to pass.
 
     Attributes:
-        referee: Compares on all validation texts.
-        texts: The same texts, for their halves.
+        validation: Compares on all validation texts.
+        quantisation: Compares on the quantisation texts.
+        texts: The same texts.
         precision: Of the export.
         threads: CPU threads of the comparison.
     """
 
-    referee: Referee
+    validation: Referee
+    quantisation: Referee
     texts: ExportTexts
     precision: ExportPrecision
     threads: int
@@ -227,57 +233,53 @@ class Gate:
         if self.precision == "int8" and not self._enough:
             raise DataError(self._too_few())
 
-    def passed(self, graph: Graph, samples: list[Batch]) -> tuple[Graph, Comparison]:
+    def passed(self, graph: Graph) -> tuple[Graph, Comparison]:
         """The graph in its precision, and its comparison with the model.
 
         Without a search nothing was chosen on the validation texts, so all of them judge.
 
         Args:
             graph: In fp32.
-            samples: The quantisation texts, one batch each; none for fp32.
 
         Raises:
             GateRefused: The export is worse than the limits allow.
         """
         if not self._enough:
             log.warning("export: not judged: %s", self._too_few())
-            return graph, self._compared(self.referee, graph)
+            return graph, self._compared(self.validation, graph)
+        made, samples = graph, self.quantisation.single() if self.precision == "int8" else []
         if samples:
             log.info("export: quantising to int8 with %d quantisation texts", len(samples))
-        made = graph.quantised(samples) if samples else graph
-        comparison = self._compared(self.referee, made)
+            made = graph.quantised(samples)
+        comparison = self._compared(self.validation, made)
         # Operators in float do not make a prediction less dependent on the batch.
-        if samples and graph.format == "openvino" and replace(comparison, batch_flips=0).excesses(self._limits):
-            made, comparison = self._restored(graph, samples, comparison)
+        excesses = replace(comparison, batch_flips=0).excesses(self._limits)
+        if excesses and samples and graph.format == "openvino":
+            log.warning("export: int8 exceeds the limits (%s); some operators go back to float", "; ".join(excesses))
+            made, comparison = self._restored(graph, samples)
         if comparison.excesses(self._limits):
-            raise GateRefused(f"{self._refusal(comparison)} {self._advice(graph)}")
+            raise GateRefused(
+                f"The export in {self.precision} is worse than its model on {comparison.texts} validation texts: "
+                f"{'; '.join(comparison.excesses(self._limits))}. Nothing was written. {self._advice(graph)}"
+            )
         return made, replace(comparison, judged=comparison.texts)
 
-    def _restored(self, graph: Graph, samples: list[Batch], before: Comparison) -> tuple[Graph, Comparison]:
-        """Puts operators back to float, chosen on one half of the validation texts, and compares on the other half.
+    def _restored(self, graph: Graph, samples: list[Batch]) -> tuple[Graph, Comparison]:
+        """Puts operators back to float, and compares on texts that did not choose them: those would judge too mildly.
 
-        Texts on which operators are chosen judge the result too mildly.
-
-        Raises:
-            GateRefused: The halves are too small.
+        One half of the validation texts chooses and the other half judges. Where a half is too small to judge, the
+        quantisation texts choose and all validation texts judge.
         """
         searched, judged = self.texts.halves()
-        fewest = self._limits.fewest_texts
-        if min(len(searched), len(judged)) < fewest:
-            raise GateRefused(
-                f"{self._refusal(before)} To put operators back to float, {2 * fewest} validation texts are needed: "
-                f"one half to choose them, the other half to judge. Give {rows_for(2 * fewest)} or more labelled texts "
-                "(--data), or export in fp32."
-            )
-        excesses = "; ".join(before.excesses(self._limits))
-        log.warning("export: int8 exceeds the limits (%s); some operators go back to float", excesses)
-        search = self.referee.on(searched)
+        search, judge = self.quantisation, self.validation
+        if min(len(searched), len(judged)) >= self._limits.fewest_texts:
+            search, judge = self.validation.on(searched), self.validation.on(judged)
         made = graph.restored(samples, search.batches(_RANKED_BATCH), search.score)
-        return made, replace(self._compared(self.referee.on(judged), made), searched=len(searched))
+        return made, replace(self._compared(judge, made), searched=len(search.labels))
 
     @property
     def _limits(self) -> Limits:
-        return self.referee.limits
+        return self.validation.limits
 
     @property
     def _enough(self) -> bool:
@@ -294,12 +296,6 @@ class Gate:
     def _compared(self, referee: Referee, graph: Graph) -> Comparison:
         native = self.precision == "int8" and graph.format == "openvino"
         return referee.compare(graph.engine(self.threads, openvino_dtype() if native else "fp32"))
-
-    def _refusal(self, comparison: Comparison) -> str:
-        return (
-            f"The export in {self.precision} is worse than its model on {comparison.texts} validation texts: "
-            f"{'; '.join(comparison.excesses(self._limits))}. Nothing was written."
-        )
 
     def _advice(self, graph: Graph) -> str:
         if self.precision == "fp32":

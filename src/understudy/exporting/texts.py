@@ -29,12 +29,12 @@ class ExportTexts:
 
     Attributes:
         source: Where they come from.
-        quantisation: An int8 export takes the ranges of its activations from these.
+        quantisation: Labelled texts from which an int8 export takes the ranges of its activations.
         validation: Labelled texts on which every export is compared with its model.
     """
 
     source: str
-    quantisation: list[str]
+    quantisation: Split
     validation: Split
 
     @classmethod
@@ -53,7 +53,7 @@ class ExportTexts:
                 f"The texts of {run.root} ({options.train}) have changed since the run, so its validation texts are "
                 "unknown. Give labelled texts that its models were not trained on: --data."
             )
-        return cls(f"{options.train}, training texts of {run.root.name}", _some(corpus.train.texts), corpus.validation)
+        return cls(f"{options.train}, training texts of {run.root.name}", _some(corpus.train), corpus.validation)
 
     @classmethod
     def of_source(cls, source: str, text: str, label: str, classes: list[str], model: str) -> ExportTexts:
@@ -72,7 +72,7 @@ class ExportTexts:
         whole = Split(table.texts, text_ids(table.texts), matched_labels(table, source, classes, model))
         order = np.random.default_rng(_SEED).permutation(len(whole))
         size = min(QUANTISATION_TEXTS, max(1, len(whole) // 3))
-        return cls(source, whole.select(order[:size]).texts, whole.select(np.sort(order[size:])))
+        return cls(source, whole.select(order[:size]), whole.select(np.sort(order[size:])))
 
     def halves(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the validation texts: those to choose operators on, and those to judge the result on.
@@ -86,7 +86,7 @@ class ExportTexts:
 
     def record(self) -> dict[str, Any]:
         """What the manifest records about the quantisation texts."""
-        ids = sorted(text_ids(self.quantisation).astype(str).tolist())
+        ids = sorted(self.quantisation.ids.astype(str).tolist())
         return {"source": self.source, "texts": len(self.quantisation), "digest": fingerprint(ids=ids)}
 
 
@@ -95,6 +95,5 @@ def rows_for(validation: int) -> int:
     return validation + min(QUANTISATION_TEXTS, validation // 2)
 
 
-def _some(texts: list[str]) -> list[str]:
-    rows = np.random.default_rng(_SEED).permutation(len(texts))[:QUANTISATION_TEXTS]
-    return [texts[row] for row in rows]
+def _some(texts: Split) -> Split:
+    return texts.select(np.random.default_rng(_SEED).permutation(len(texts))[:QUANTISATION_TEXTS])
