@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 100
 """The least number of columns without a terminal."""
 
-PLAIN_TRADEOFF_WIDTH = 120
+PLAIN_TRADEOFF_WIDTH = 140
 """The same for a frontier, which has longer rows."""
 
 PLAIN_COMPARISON_WIDTH = 180
