@@ -109,7 +109,7 @@ def default_students(layers: int) -> list[str]:
     """All of the teacher's layers, half of them, a third, and one; half with a smaller vocabulary; and no layer."""
     half = max(1, layers // 2)
     depths = sorted({layers, half, max(1, layers // 3), 1}, reverse=True)
-    return [*map(str, depths), f"{half}/{_DEFAULT_VOCABULARY}", "static", "linear"]
+    return [*map(str, depths), f"{half}/{_DEFAULT_VOCABULARY}", "static", LINEAR]
 
 
 def _variants(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Path) -> dict[str, Variant | None]:
@@ -133,7 +133,7 @@ def _variants(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Pa
 def _variant(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Path, name: str) -> Variant | None:
     """One student; None for the linear one."""
     kind, _, vocabulary = name.partition("/")
-    if kind == "linear":
+    if kind == LINEAR:
         return None
     static = kind == "static"
     changed = _with_student(recipe, 1 if static else int(kind), int(vocabulary) if vocabulary else None)
