@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from understudy.errors import DataError, RunDirectoryError
 from understudy.evaluation.results import Latency, ModelMetrics, ModelSpeed
 from understudy.evaluation.tradeoff import Point, Role, Tradeoff
 
 
-def point(name: str, accuracy: float, rate: float, megabytes: float, role: Role = "student") -> Point:
+def point(
+    name: str, accuracy: float, rate: float, megabytes: float, role: Role = "student", validated: float | None = None
+) -> Point:
+    """A model; its accuracy on the validation texts is that on the test texts, unless it is given."""
     return Point(
         name,
         role,
@@ -24,6 +30,7 @@ def point(name: str, accuracy: float, rate: float, megabytes: float, role: Role 
         ModelSpeed(rate, Latency(1000 / rate, 2000 / rate)),
         0.0,
         1.0,
+        accuracy if validated is None else validated,
     )
 
 
@@ -39,7 +46,7 @@ def tradeoff() -> Tradeoff:
         point("linear", 0.91, 1000, 20),
         point("linear", 0.90, 1000, 25, "control"),
     )
-    return Tradeoff(points, 100)
+    return Tradeoff(points, 100, 50)
 
 
 def names(points: list[Point]) -> list[str]:
@@ -88,8 +95,58 @@ def test_which_one_to_ship(tradeoff: Tradeoff, at_least: Any, at_most_ms: Any, c
 
 def test_if_no_student_meets_the_limits_the_nearest_are_named(tradeoff: Tradeoff) -> None:
     message = tradeoff.shortfall(0.99, 0.1)
-    assert "No student reaches an accuracy of 0.99 and answers within 0.1 ms per text." in message
+    assert (
+        "No student reaches an accuracy of 0.99 on the validation texts and answers within 0.1 ms per text." in message
+    )
     assert "The most accurate, 6, reaches 0.9400 at 50 ms. The fastest, static, reaches 0.8800 at 0.2 ms." in message
+
+
+# On the test texts "3" is the better student, on the validation texts "1" is.
+_TURNED = (point("3", 0.95, 40, 70, validated=0.85), point("1", 0.85, 100, 60, validated=0.95))
+
+
+@pytest.mark.parametrize(
+    ("at_least", "at_most_ms", "chosen"), [(0.9, None, "1"), (None, 100, "1"), (0.8, 100, "1"), (0.96, None, None)]
+)
+def test_validation_chooses_whatever_the_test_figures_are(at_least: Any, at_most_ms: Any, chosen: str | None) -> None:
+    found = Tradeoff(_TURNED, 100, 50)
+    ship = found.choose(at_least, at_most_ms)
+    assert (ship and ship.name) == chosen
+    assert found.most_accurate == _TURNED[1]
+    assert "The most accurate, 1, reaches 0.9500 at 10 ms." in found.shortfall(0.96, None)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=2), st.floats(0, 1), st.floats(1, 100))
+def test_no_test_figure_changes_the_choice(tested: list[float], at_least: float, at_most_ms: float) -> None:
+    plain = Tradeoff(_TURNED, 100, 50).choose(at_least, at_most_ms)
+    metrics = [
+        dataclasses.replace(each, metrics=dataclasses.replace(each.metrics, accuracy=accuracy))
+        for each, accuracy in zip(_TURNED, tested, strict=True)
+    ]
+    other = Tradeoff(tuple(metrics), 100, 50).choose(at_least, at_most_ms)
+    assert (plain and plain.name) == (other and other.name)
+
+
+def test_too_few_validation_texts_choose_nothing() -> None:
+    few = Tradeoff(_TURNED, 100, 49)
+    with pytest.raises(DataError, match=r"49 validation texts cannot tell which student to ship; expected at least 50"):
+        few.choose(0.5, None)
+    assert few.most_accurate is None
+
+
+def test_a_frontier_of_an_earlier_version_is_read_but_chooses_nothing(tradeoff: Tradeoff, tmp_path: Path) -> None:
+    tradeoff.save(tmp_path / "frontier.json")
+    content = json.loads((tmp_path / "frontier.json").read_text())
+    del content["validation_texts"]
+    for model in content["models"].values():
+        del model["validation_accuracy"]
+    (tmp_path / "frontier.json").write_text(json.dumps(content))
+    old = Tradeoff.load(tmp_path / "frontier.json")
+    assert old.validation_texts is None and {each.validation_accuracy for each in old.points} == {None}
+    assert old.by_speed() and old.most_accurate is None
+    for found in (old, dataclasses.replace(old, validation_texts=100)):
+        with pytest.raises(RunDirectoryError, match=r"no validation accuracies.*Measure the frontier again"):
+            found.choose(0.5, None)
 
 
 def test_what_was_saved_loads_equal(tradeoff: Tradeoff, tmp_path: Path) -> None:
@@ -106,5 +163,7 @@ def test_a_student_and_a_control_may_have_the_same_name(tradeoff: Tradeoff, tmp_
     content = json.loads((tmp_path / "frontier.json").read_text())
     assert content["models"]["student:linear"]["accuracy"] == 0.91
     assert content["models"]["control:linear"]["accuracy"] == 0.90
+    assert content["models"]["student:linear"]["validation_accuracy"] == 0.91
+    assert content["validation_texts"] == 50
     assert content["frontier"]["bytes"] == ["static", "linear", "3/8000", "3", "6"]
     assert content["dominated_by_linear"] == ["1"]

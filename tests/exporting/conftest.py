@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ANYTHING_GOES
+from conftest import ANYTHING_GOES, write_reviews
 from understudy.exporting.graphs import OpenVinoGraph
 from understudy.exporting.limits import Limits
 
@@ -14,6 +14,13 @@ from understudy.exporting.limits import Limits
 @pytest.fixture
 def anything_goes() -> Limits:
     return ANYTHING_GOES
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A source with enough texts for two halves: 100 are quantisation texts, 200 are validation texts."""
+    path = tmp_path_factory.mktemp("labelled") / "labelled.csv"
+    return str(write_reviews(path, 300, ["negative", "positive"], seed=3))
 
 
 @pytest.fixture

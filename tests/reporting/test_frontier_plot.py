@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -50,5 +52,18 @@ def test_long_names_stay_in_the_picture() -> None:
 def test_short_names_are_written_in_full() -> None:
     written = [text.get_text() for text in texts(frontier_figure(tradeoff(["6", "3", "2/8000"]), "imdb"))]
     assert {"imdb", "6", "3", "2/8000", "teacher", "linear (control)"} <= set(written)
-    assert "Slower than the linear control and not more accurate: 3, 2/8000." in written
-    assert "Most accurate student: 6 with 0.9300 at 20.0 documents/s and 50.0 MB; teacher 0.9500 at 10.0." in written
+    beaten = (
+        "Slower than the linear control, and not more accurate on the test texts: 3 (p = 1.000), 2/8000 (p = 1.000)."
+    )
+    assert beaten in written
+
+
+def test_validation_names_the_best_student_and_the_test_set_gives_its_figures() -> None:
+    found = tradeoff(["6", "3"])
+    teacher, six, three, linear = found.points
+    six, three = (replace(each, validation_accuracy=value) for each, value in ((six, 0.90), (three, 0.95)))
+    chosen = "Most accurate student on the validation texts: 3. On the test texts it reaches 0.9250 at 25.0 documents/s"
+    between = "Students: 0.9250 to 0.9300 on the test texts; teacher 0.9500 at 10.0."
+    for count, sentence in ((50, chosen), (49, between)):
+        figure = frontier_figure(replace(found, points=(teacher, six, three, linear), validation_texts=count), "imdb")
+        assert any(text.get_text().startswith(sentence) for text in texts(figure))

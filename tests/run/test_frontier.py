@@ -13,7 +13,8 @@ import pytest
 
 import understudy
 from understudy.cli import main as cli
-from understudy.errors import GateRefused, ModelError
+from understudy.data.corpus import build_corpus, read_tables
+from understudy.errors import DataError, GateRefused, ModelError
 from understudy.evaluation.results import Latency, ModelSpeed
 from understudy.recipe.recipe import Recipe
 from understudy.run import frontier as module
@@ -72,6 +73,13 @@ def test_every_student_opens_and_answers_as_it_was_measured(
         assert classifier.size.parameters == point.metrics.parameters
     assert points["static"].metrics.parameters < points["3/15"].metrics.parameters
 
+    corpus = build_corpus(read_tables(recipe.data), recipe.data, recipe.seed)
+    assert found.tradeoff.validation_texts == len(corpus.validation)
+    for point in found.tradeoff.points:
+        classifier = understudy.load(tmp_path / "run" / point.folder, device="cpu")
+        predicted = classifier.predict_proba(corpus.validation.texts).argmax(axis=1)
+        assert point.validation_accuracy == pytest.approx((predicted == corpus.validation.labels).mean())
+
     # Once more: nothing is trained again; one more student costs one training.
     trained.clear()
     again = frontier(recipe, tmp_path / "run", device="cpu", cache_dir=tmp_path / "cache")
@@ -124,6 +132,14 @@ def test_a_student_that_cannot_be_is_refused_before_anything_is_trained(
     assert not (tmp_path / "run" / "teacher").exists()
 
 
+def test_too_few_validation_texts_are_refused_before_anything_is_trained(
+    make_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"12 validation texts cannot tell which student to ship.*--data\.validation"):
+        frontier(make_recipe(), tmp_path / "run", cache_dir=tmp_path / "cache", to_choose=True)
+    assert not (tmp_path / "run" / "teacher").exists()
+
+
 def test_a_student_that_cannot_be_overwrites_nothing(finished_copy: Any, make_recipe: Callable[..., Recipe]) -> None:
     recipe = make_recipe(seed=3, frontier={"students": ["9"]})
     with pytest.raises(ModelError):
@@ -163,7 +179,9 @@ def test_the_command_names_the_one_to_ship(
     # Labels by chance: no student gets all of them right.
     rows = [f"{word} film,{label}" for word in ("good", "bad", "fine") for label in ("negative", "positive")] * 4
     (tmp_path / "test.csv").write_text("\n".join(["text,label", *rows]))
-    recipe = make_recipe(data={"test": str(tmp_path / "test.csv")}, frontier={"students": ["1", "linear"]})
+    (tmp_path / "validation.csv").write_text("\n".join(["text,label", *rows * 3]))
+    sources = {name: str(tmp_path / f"{name}.csv") for name in ("test", "validation")}
+    recipe = make_recipe(data=sources, frontier={"students": ["1", "linear"]})
     (tmp_path / "recipe.toml").write_text(recipe.to_toml())
     where = ["--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache"), "--device", "cpu", "--json"]
     assert cli.main(["frontier", str(tmp_path / "recipe.toml"), *where, *flags]) == status
@@ -171,10 +189,14 @@ def test_the_command_names_the_one_to_ship(
     found = json.loads(output.out)
     assert set(found["models"]) >= {"teacher:teacher", "student:1", "student:linear", "control:linear"}
     if status:
-        assert found["ship"] is None and "No student reaches an accuracy of 1." in output.err
+        assert [found[name] for name in ("ship", "ship_validation_accuracy", "ship_accuracy")] == [None] * 3
+        assert "No student reaches an accuracy of 1 on the validation texts." in output.err
     else:
         assert found["ship"] == str(tmp_path / "run" / "students" / "linear")
-        assert "ship: linear, in" in output.err
+        point = found["models"]["student:linear"]
+        assert found["ship_validation_accuracy"] == point["validation_accuracy"]
+        assert found["ship_accuracy"] == point["accuracy"]
+        assert f"ship: linear (chosen by validation accuracy {point['validation_accuracy']:.4f}; test " in output.err
     assert "documents / s" in output.err
 
 

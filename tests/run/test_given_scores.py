@@ -291,7 +291,8 @@ def test_many_students_of_given_scores(
     assert {name for name, _ in trained} == {"student", "no_distillation", "student_1", "student_static"}
     teacher, *others = found.tradeoff.points
     assert (teacher.role, teacher.speed, teacher.metrics.bytes) == ("teacher", None, None)
-    assert all(point.speed is not None for point in others)
+    assert teacher.validation_accuracy is None  # its scores are those of the training and test texts
+    assert all(point.speed is not None and point.validation_accuracy is not None for point in others)
     assert found.plot.read_bytes()[:4] == b"\x89PNG"
     content = json.loads((tmp_path / "run" / "frontier.json").read_text())
     assert content["models"]["teacher:teacher"]["speed"] is None
@@ -301,4 +302,4 @@ def test_many_students_of_given_scores(
     where = ["--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache"), "--device", "cpu"]
     assert cli.main(["frontier", str(tmp_path / "recipe.toml"), *where]) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.strip().startswith("teacher ")]
-    assert line.split()[4:7] == ["-", "-", "-"]
+    assert line.split()[4:8] == ["-", "-", "-", "-"]

@@ -48,34 +48,42 @@ class Frontier(Command):
         add_recipe(parser)
         _add_run_flags(parser)
         parser.add_argument(
-            "--at-least", type=share, metavar="ACCURACY", help="name the fastest student with this accuracy"
+            "--at-least",
+            type=share,
+            metavar="ACCURACY",
+            help="name the fastest student with this accuracy on the validation texts",
         )
         parser.add_argument(
             "--at-most-ms",
             type=positive,
             metavar="MILLISECONDS",
-            help="name the most accurate student that classifies one text in this time (p50); with --at-least, the "
-            "fastest one",
+            help="name the student with the best validation accuracy that classifies one text in this time (p50); "
+            "with --at-least, the fastest one",
         )
 
     def run(self, options: argparse.Namespace) -> None:
         recipe = chosen_recipe(options)
 
-        from understudy.reporting.terminal import show_tradeoff
+        from understudy.reporting.terminal import shipped, show_tradeoff
         from understudy.run.frontier import frontier
 
-        found = frontier(recipe, options.out, settings=settings_from(options))
+        at_least, at_most_ms = options.at_least, options.at_most_ms
+        asked = at_least is not None or at_most_ms is not None
+        found = frontier(recipe, options.out, settings=settings_from(options), to_choose=asked)
         show_tradeoff(found.tradeoff, console(), str(found.directory))
         log.info("plot: %s", found.plot)
-        asked = options.at_least is not None or options.at_most_ms is not None
-        chosen = found.tradeoff.choose(options.at_least, options.at_most_ms) if asked else None
+        chosen = found.tradeoff.choose(at_least, at_most_ms) if asked else None
         if options.json:
-            ship = {"ship": chosen and str(found.directory / chosen.folder)} if asked else {}
-            print_json({"run": str(found.directory), **ship, **found.tradeoff.to_json()})
+            ship = {
+                "ship": chosen and str(found.directory / chosen.folder),
+                "ship_validation_accuracy": chosen and chosen.validation_accuracy,
+                "ship_accuracy": chosen and chosen.metrics.accuracy,
+            }
+            print_json({"run": str(found.directory), **(ship if asked else {}), **found.tradeoff.to_json()})
         if chosen is not None:
-            log.info("ship: %s, in %s", chosen.name, found.directory / chosen.folder)
+            log.info("ship: %s, in %s", shipped(chosen), found.directory / chosen.folder)
         elif asked:
-            raise GateRefused(found.tradeoff.shortfall(options.at_least, options.at_most_ms))
+            raise GateRefused(found.tradeoff.shortfall(at_least, at_most_ms))
 
 
 class Check(Command):

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from understudy.errors import RunDirectoryError
+from understudy.data.findings import counted
+from understudy.errors import DataError, RunDirectoryError
 from understudy.evaluation.results import Interval, ModelMetrics, ModelSpeed
+from understudy.evaluation.temperature import FEWEST_TEXTS
 from understudy.storage.files import write_json
 from understudy.storage.layout import SCHEMA_VERSION
 from understudy.storage.records import read_record
@@ -30,6 +32,7 @@ class Point:
         speed: Speed on this machine; None for a teacher whose scores were given.
         gain: Its accuracy minus the linear control's; None without that control.
         p_value: McNemar's exact p of that difference; None without that control.
+        validation_accuracy: Accuracy on the validation texts, by which a student is chosen; None if unknown.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Point:
     speed: ModelSpeed | None
     gain: float | None
     p_value: float | None
+    validation_accuracy: float | None = None
 
     @property
     def label(self) -> str:
@@ -68,13 +72,18 @@ class Point:
 class Tradeoff:
     """The teacher, its students and the controls.
 
+    `by_speed`, `by_size` and `dominated` describe the test figures. They choose nothing: only `choose` and
+    `most_accurate` do, and they read validation accuracies. So the chosen student's test figures are unbiased.
+
     Attributes:
         points: All models.
         texts: Number of test texts.
+        validation_texts: Number of validation texts; None in a file of an earlier version.
     """
 
     points: tuple[Point, ...]
     texts: int
+    validation_texts: int | None = None
 
     @property
     def students(self) -> list[Point]:
@@ -86,15 +95,19 @@ class Tradeoff:
         return next((point for point in self.points if point.role == "control" and point.name == "linear"), None)
 
     def by_speed(self) -> list[Point]:
-        """The students that no other student beats in both accuracy and speed, fastest first."""
+        """The students that no other student beats in both test accuracy and speed, fastest first."""
         return self._undominated({point.name: point.rate for point in self.students})
 
     def by_size(self) -> list[Point]:
-        """The students that no other student beats in both accuracy and size, smallest first."""
+        """The students that no other student beats in both test accuracy and size, smallest first."""
         return self._undominated({point.name: -point.size for point in self.students})
 
     def dominated(self) -> list[Point]:
-        """The students that the linear control matches or beats in accuracy and beats in speed."""
+        """The students that the linear control matches or beats in test accuracy and beats in speed.
+
+        This is a statement about the test texts, and each point's `p_value` says how certain it is. It is not a choice:
+        `choose` also considers these students.
+        """
         linear = self.linear
         if linear is None:
             return []
@@ -104,37 +117,53 @@ class Tradeoff:
             if point.metrics.accuracy <= linear.metrics.accuracy and point.rate < linear.rate
         ]
 
+    @property
+    def most_accurate(self) -> Point | None:
+        """The student with the highest validation accuracy; None if it is unknown, or of fewer than 50 texts."""
+        if not self._validated or (self.validation_texts or 0) < FEWEST_TEXTS:
+            return None
+        return max(self.students, key=lambda point: (_validated(point), point.rate))
+
     def choose(self, at_least: float | None, at_most_ms: float | None) -> Point | None:
-        """The student to ship; None if no student meets the limits.
+        """The student to ship, by validation accuracy and latency; None if no student meets the limits.
 
         With `at_least`, it is the fastest student that meets the limits; otherwise the most accurate one.
 
         Args:
-            at_least: Required accuracy.
+            at_least: Required accuracy on the validation texts.
             at_most_ms: Allowed milliseconds for one text, p50.
+
+        Raises:
+            DataError: There are fewer than 50 validation texts.
+            RunDirectoryError: The figures are of an earlier version and have no validation accuracies.
         """
+        if self.validation_texts is None or not self._validated:
+            raise RunDirectoryError(
+                "This frontier has no validation accuracies, so no student can be chosen. Measure the frontier again."
+            )
+        check_choice(self.validation_texts)
         fit = [
             point
             for point in self.students
-            if (at_least is None or point.metrics.accuracy >= at_least)
+            if (at_least is None or _validated(point) >= at_least)
             and (at_most_ms is None or point.latency <= at_most_ms)
         ]
         if at_least is None:
-            return max(fit, key=lambda point: (point.metrics.accuracy, point.rate), default=None)
-        return max(fit, key=lambda point: (point.rate, point.metrics.accuracy), default=None)
+            return max(fit, key=lambda point: (_validated(point), point.rate), default=None)
+        return max(fit, key=lambda point: (point.rate, _validated(point)), default=None)
 
     def shortfall(self, at_least: float | None, at_most_ms: float | None) -> str:
         """The message for when `choose` finds no student."""
-        accurate = max(self.students, key=lambda point: point.metrics.accuracy)
+        accurate = max(self.students, key=_validated)
         quick = min(self.students, key=lambda point: point.latency)
         wanted = [
-            *([] if at_least is None else [f"reaches an accuracy of {at_least:g}"]),
+            *([] if at_least is None else [f"reaches an accuracy of {at_least:g} on the validation texts"]),
             *([] if at_most_ms is None else [f"answers within {at_most_ms:g} ms per text"]),
         ]
         return (
             f"No student {' and '.join(wanted)}. The most accurate, {accurate.name}, reaches "
-            f"{accurate.metrics.accuracy:.4f} at {accurate.latency:g} ms. The fastest, {quick.name}, reaches "
-            f"{quick.metrics.accuracy:.4f} at {quick.latency:g} ms. Relax the limits, or try other students "
+            f"{_validated(accurate):.4f} at {accurate.latency:g} ms. The fastest, {quick.name}, reaches "
+            f"{_validated(quick):.4f} at {quick.latency:g} ms. Relax the limits, or try other students "
             "with --frontier.students."
         )
 
@@ -143,6 +172,7 @@ class Tradeoff:
         return {
             "schema_version": SCHEMA_VERSION,
             "texts": self.texts,
+            "validation_texts": self.validation_texts,
             "models": {f"{point.role}:{point.name}": _plain(point) for point in self.points},
             "frontier": {
                 "documents_per_second": [point.name for point in self.by_speed()],
@@ -162,7 +192,12 @@ class Tradeoff:
             RunDirectoryError: The file is missing, damaged or has another schema version.
         """
         found = read_record(_File, path, error=RunDirectoryError, remedy="Measure the frontier again.")
-        return cls(tuple(map(_point, found.models.values())), found.texts)
+        return cls(tuple(map(_point, found.models.values())), found.texts, found.validation_texts)
+
+    @property
+    def _validated(self) -> bool:
+        """Whether the validation accuracy of every student is known."""
+        return all(point.validation_accuracy is not None for point in self.students)
 
     def _undominated(self, merit: dict[str, float]) -> list[Point]:
         best: list[Point] = []
@@ -183,6 +218,7 @@ class _Row(ModelMetrics):
     speed: ModelSpeed | None
     gain: float | None
     p_value: float | None
+    validation_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +237,27 @@ class _File:
     models: dict[str, _Row]
     frontier: _Best
     dominated_by_linear: list[str]
+    validation_texts: int | None = None
+
+
+def check_choice(texts: int) -> None:
+    """Refuses to choose a student on too few validation texts, where single texts would decide.
+
+    Args:
+        texts: Number of validation texts.
+
+    Raises:
+        DataError: There are fewer than 50.
+    """
+    if texts < FEWEST_TEXTS:
+        raise DataError(
+            f"{counted(texts, 'validation text')} cannot tell which student to ship; expected at least {FEWEST_TEXTS}. "
+            "Give more with --data.validation, or leave out --at-least and --at-most-ms."
+        )
+
+
+def _validated(point: Point) -> float:
+    return math.nan if point.validation_accuracy is None else point.validation_accuracy
 
 
 def _plain(point: Point) -> dict[str, object]:
@@ -210,4 +267,14 @@ def _plain(point: Point) -> dict[str, object]:
 
 def _point(row: _Row) -> Point:
     metrics = ModelMetrics(**{field.name: getattr(row, field.name) for field in dataclasses.fields(ModelMetrics)})
-    return Point(row.name, row.role, row.folder, metrics, row.accuracy_ci95, row.speed, row.gain, row.p_value)
+    return Point(
+        row.name,
+        row.role,
+        row.folder,
+        metrics,
+        row.accuracy_ci95,
+        row.speed,
+        row.gain,
+        row.p_value,
+        row.validation_accuracy,
+    )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from understudy.data.tokens import pad, tokenise
-from understudy.errors import DataError, GateRefused, ModelError, UserError
-from understudy.exporting.gate import Comparison, Referee
+from understudy.data.corpus import Split
+from understudy.data.tokens import tokenise
+from understudy.errors import DataError, ModelError, UserError
+from understudy.exporting.gate import Comparison, Gate, Referee
 from understudy.exporting.graphs import GRAPHS, Graph
 from understudy.exporting.limits import Limits
 from understudy.exporting.texts import ExportTexts
@@ -30,7 +31,6 @@ from understudy.inference.exported import (
     is_exported,
 )
 from understudy.inference.opening import open_classifier
-from understudy.inference.openvino_engine import openvino_dtype
 from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.loading import longest_input
 from understudy.runtime.limits import cores
@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 # Lengths of the texts in each batch of the parity check: one token, odd sizes, much padding.
 _SHAPES = ((1,), (2,), (33,), (5, 1), (7, 7, 3), (40, 9, 2, 1, 1))
 _LARGEST_DIFFERENCE = 1e-3
-_RANKED_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,10 @@ def export(
     """Exports a classifier and compares the export with it.
 
     The quantisation texts of int8 are 300 training texts of the run; the comparison uses its validation texts. If an
-    int8 export to OpenVINO exceeds the limits, its most harmful operators go back to float until it passes.
+    int8 export to OpenVINO exceeds the limits, its most harmful operators go back to float. They are chosen on one half
+    of the validation texts, and the other half judges. Judging needs 1 / `limits.flips` texts, 100 by default. Where a
+    half has fewer, the quantisation texts choose and all validation texts judge. With fewer validation texts, int8 is
+    refused, and fp32 is written without being judged.
 
     Args:
         model: A run directory, whose student is exported, a Hugging Face folder, or an open classifier.
@@ -94,7 +96,7 @@ def export(
     Raises:
         GateRefused: The export is worse than the limits allow; nothing is written.
         ModelError: The model cannot be exported.
-        DataError: Int8 has no quantisation texts, or the texts cannot be read.
+        DataError: Int8 has no quantisation texts or too few validation texts, or the texts cannot be read.
         TypeError: The data has an unsupported type.
         MissingExtra: A package is not installed.
         UserError: `out` holds something else.
@@ -115,7 +117,9 @@ def export(
     elif precision == "int8":
         raise DataError(f"{folder} is not part of a run, so int8 has no quantisation texts. Name a source: --data.")
     task = _Task(classifier, texts, precision, format, threads or cores().threads)
-    graph, comparison = task.passed(task.converted(), limits or Limits())
+    gate = None if texts is None else task.gate(texts, limits or Limits())
+    graph = task.converted()
+    graph, comparison = (graph, None) if gate is None else gate.passed(graph)
     return Export(target, task.write(target, graph, comparison), comparison)
 
 
@@ -144,6 +148,22 @@ class _Task:
     @property
     def pad_id(self) -> int:
         return int(self.classifier.tokenizer.pad_token_id)
+
+    def gate(self, texts: ExportTexts, limits: Limits) -> Gate:
+        """The gate that the export must pass.
+
+        Raises:
+            DataError: There are too few validation texts to judge int8.
+        """
+
+        def referee(split: Split) -> Referee:
+            length = self.classifier.max_length
+            tokens = tokenise(split.texts, self.classifier.tokenizer, length)
+            return Referee(self.source, tokens, split.labels, self.pad_id, length, limits)
+
+        gate = Gate(referee(texts.validation), referee(texts.quantisation), texts, self.precision, self.threads)
+        gate.check_texts()
+        return gate
 
     def converted(self) -> Graph:
         """The graph in fp32.
@@ -176,54 +196,6 @@ class _Task:
                     f"logits are {far:.2g} away{reason}. The exporter does not convert this model correctly; try "
                     "another --format."
                 )
-
-    def passed(self, graph: Graph, limits: Limits) -> tuple[Graph, Comparison | None]:
-        """The graph in its precision, and its comparison with the model if there are texts.
-
-        Raises:
-            GateRefused: As `export`.
-        """
-        if self.texts is None:
-            return graph, None
-        referee = self._referee(self.texts, limits)
-        samples = self._samples(self.texts) if self.precision == "int8" else []
-        if samples:
-            log.info("export: quantising to int8 with %d quantisation texts", len(samples))
-        made = graph.quantised(samples) if samples else graph
-        comparison = self._compared(referee, made)
-        # Operators in float do not make a prediction less dependent on the batch.
-        excesses = replace(comparison, batch_flips=0).excesses(limits)
-        if excesses and samples and self.format == "openvino":
-            log.warning("export: int8 exceeds the limits (%s); some operators go back to float", "; ".join(excesses))
-            made = graph.restored(samples, referee.batches(_RANKED_BATCH), referee.score)
-            comparison = self._compared(referee, made)
-        excesses = comparison.excesses(limits)
-        if excesses:
-            raise GateRefused(
-                f"The export in {self.precision} is worse than its model on {comparison.texts} validation texts: "
-                f"{'; '.join(excesses)}. Nothing was written. {self._advice()}"
-            )
-        return made, comparison
-
-    def _compared(self, referee: Referee, graph: Graph) -> Comparison:
-        native = self.precision == "int8" and self.format == "openvino"
-        return referee.compare(graph.engine(self.threads, openvino_dtype() if native else "fp32"))
-
-    def _referee(self, texts: ExportTexts, limits: Limits) -> Referee:
-        length = self.classifier.max_length
-        tokens = tokenise(texts.validation.texts, self.classifier.tokenizer, length)
-        return Referee(self.source, tokens, texts.validation.labels, self.pad_id, length, limits)
-
-    def _samples(self, texts: ExportTexts) -> list[dict[str, np.ndarray]]:
-        """The quantisation texts, one batch each, because padding would change the ranges."""
-        tokens = tokenise(texts.quantisation, self.classifier.tokenizer, self.classifier.max_length)
-        return [pad(tokens, [row], self.pad_id) for row in range(len(tokens))]
-
-    def _advice(self) -> str:
-        if self.precision == "fp32":
-            return "Try another --format, or allow more (--max-flips and the other limits)."
-        other = "" if self.format == "openvino" else "use --format openvino, which puts operators back to float, "
-        return f"Export in fp32, {other}give quantisation texts that are more like yours (--data), or allow more."
 
     def write(self, target: Path, graph: Graph, comparison: Comparison | None) -> ExportManifest:
         """Writes the folder and returns its manifest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -20,3 +21,12 @@ class Limits:
     accuracy_loss: float = 0.003
     ece_rise: float = 0.02
     batch_flips: int = 0
+
+    @property
+    def fewest_texts(self) -> int:
+        """How many texts can judge an export: 1 / `flips`; for a limit of 0 as many as for the default.
+
+        With fewer texts, one flipped label already exceeds the limit, so a single text would decide. The number also
+        does for the accuracy, which cannot change by more than the share of flipped labels.
+        """
+        return math.ceil(1 / (self.flips or Limits.flips) - 1e-9)

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from understudy.data.corpus import Split, build_corpus, read_tables
+from understudy.data.near_duplicates import Shingler, near_duplicate_groups
+from understudy.data.splitting import stratified_share
 from understudy.data.tokens import text_ids
+from understudy.data.words import text_key
 from understudy.errors import DataError
 from understudy.evaluation.single import labelled_table, matched_labels
 from understudy.storage.files import fingerprint
@@ -25,12 +28,12 @@ class ExportTexts:
 
     Attributes:
         source: Where they come from.
-        quantisation: An int8 export takes the ranges of its activations from these.
+        quantisation: Labelled texts from which an int8 export takes the ranges of its activations.
         validation: Labelled texts on which every export is compared with its model.
     """
 
     source: str
-    quantisation: list[str]
+    quantisation: Split
     validation: Split
 
     @classmethod
@@ -49,7 +52,7 @@ class ExportTexts:
                 f"The texts of {run.root} ({options.train}) have changed since the run, so its validation texts are "
                 "unknown. Give labelled texts that its models were not trained on: --data."
             )
-        return cls(f"{options.train}, training texts of {run.root.name}", _some(corpus.train.texts), corpus.validation)
+        return cls(f"{options.train}, training texts of {run.root.name}", _some(corpus.train), corpus.validation)
 
     @classmethod
     def of_source(cls, data: Any, text: str, label: str, classes: list[str], model: str) -> ExportTexts:
@@ -75,14 +78,28 @@ class ExportTexts:
         whole = Split(table.texts, text_ids(table.texts), matched_labels(table, table.source, classes, model))
         order = np.random.default_rng(_SEED).permutation(len(whole))
         size = min(QUANTISATION_TEXTS, max(1, len(whole) // 3))
-        return cls(table.source, whole.select(order[:size]).texts, whole.select(np.sort(order[size:])))
+        return cls(table.source, whole.select(order[:size]), whole.select(np.sort(order[size:])))
+
+    def halves(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the validation texts: those to choose operators on, and those to judge the result on.
+
+        They are stratified by class and always the same. Equal and nearly equal texts are in one half.
+        """
+        shingler = Shingler()
+        groups = near_duplicate_groups([shingler(text_key(text)) for text in self.validation.texts])
+        chosen = stratified_share(self.validation.labels, 0.5, _SEED, groups)
+        return np.flatnonzero(chosen), np.flatnonzero(~chosen)
 
     def record(self) -> dict[str, Any]:
         """What the manifest records about the quantisation texts."""
-        ids = sorted(text_ids(self.quantisation).astype(str).tolist())
+        ids = sorted(self.quantisation.ids.astype(str).tolist())
         return {"source": self.source, "texts": len(self.quantisation), "digest": fingerprint(ids=ids)}
 
 
-def _some(texts: list[str]) -> list[str]:
-    rows = np.random.default_rng(_SEED).permutation(len(texts))[:QUANTISATION_TEXTS]
-    return [texts[row] for row in rows]
+def rows_for(validation: int) -> int:
+    """How many rows a source needs, so that this many are left after the quantisation texts."""
+    return validation + min(QUANTISATION_TEXTS, validation // 2)
+
+
+def _some(texts: Split) -> Split:
+    return texts.select(np.random.default_rng(_SEED).permutation(len(texts))[:QUANTISATION_TEXTS])

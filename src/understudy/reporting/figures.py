@@ -118,11 +118,14 @@ def benchmark_conditions(benchmark: Benchmark) -> str:
 
 
 def beaten_by_linear(tradeoff: Tradeoff) -> str | None:
-    """The students that are not worth their cost; None without a linear control."""
+    """The students that are slower than the linear control and no better on the test texts; None without it."""
     if tradeoff.linear is None:
         return None
-    beaten = ", ".join(point.name for point in tradeoff.dominated()) or "no student"
-    return f"Slower than the linear control and not more accurate: {beaten}."
+    beaten = [
+        point.name if point.p_value is None else f"{point.name} ({formats.p_value(point.p_value)})"
+        for point in tradeoff.dominated()
+    ]
+    return f"Slower than the linear control, and not more accurate on the test texts: {', '.join(beaten) or 'none'}."
 
 
 def _over_seeds(seeds: Seeds) -> str:

@@ -100,13 +100,24 @@ def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
 
 
 def _findings(tradeoff: Tradeoff) -> list[str]:
-    """What the plot shows: the best student, and the students that the linear control beats."""
-    best = max(tradeoff.students, key=lambda point: (point.metrics.accuracy, point.rate))
+    """What the plot shows: the student that validation prefers, and the students that the linear control beats.
+
+    The best of several test accuracies is too high an estimate, so validation names the student. If it cannot, the
+    students' lowest and highest test accuracy are given.
+    """
+    best = tradeoff.most_accurate
     teacher = next(point for point in tradeoff.points if point.role == "teacher")
+    if best is None:
+        accuracies = [point.metrics.accuracy for point in tradeoff.students]
+        students = f"Students: {formats.score(min(accuracies))} to {formats.score(max(accuracies))} on the test texts"
+    else:
+        students = (
+            f"Most accurate student on the validation texts: {best.name}. On the test texts it reaches "
+            f"{formats.score(best.metrics.accuracy)} at {formats.significant(best.rate)} documents/s and "
+            f"{formats.known(best.metrics.bytes, formats.size)}"
+        )
     lines = [
-        f"Most accurate student: {best.name} with {formats.score(best.metrics.accuracy)} at "
-        f"{formats.significant(best.rate)} documents/s and {formats.known(best.metrics.bytes, formats.size)}; teacher "
-        f"{formats.score(teacher.metrics.accuracy)}"
+        f"{students}; teacher {formats.score(teacher.metrics.accuracy)}"
         + (f" at {formats.significant(teacher.rate)}." if teacher.speed is not None else ", speed unknown.")
     ]
     beaten = beaten_by_linear(tradeoff)
@@ -135,7 +146,7 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
 def _frame(axes: Axes, name: str, labelled: bool) -> None:
     axes.set_xlabel(name, fontsize=8, family=FONT, color=INK)
     if labelled:
-        axes.set_ylabel("Accuracy", fontsize=8, family=FONT, color=INK)
+        axes.set_ylabel("Accuracy on the test texts", fontsize=8, family=FONT, color=INK)
     axes.grid(True, color=RULE, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=7, colors=FAINT, which="both")

@@ -188,13 +188,15 @@ def frontier_table(evidence: Evidence) -> Grid | None:
         (
             point.label,
             f"{point.metrics.accuracy:.4f} [{point.accuracy_ci95[0]:.4f}, {point.accuracy_ci95[1]:.4f}]",
+            formats.known(point.validation_accuracy, formats.score),
             formats.known(point.rate, formats.significant),
             formats.known(point.metrics.bytes, formats.size),
             formats.known(point.metrics.parameters, formats.count),
         )
         for point in sorted(evidence.tradeoff.points, key=lambda point: -point.metrics.accuracy)
     )
-    return Grid(("model", "accuracy, 95 % interval", "documents per second", "size", "parameters"), rows)
+    headings = ("model", "accuracy, 95 % interval", "validation", "documents per second", "size", "parameters")
+    return Grid(headings, rows)
 
 
 def pictures(evidence: Evidence) -> list[tuple[str, str]]:

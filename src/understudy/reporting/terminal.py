@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from understudy.evaluation.results import Metrics
-from understudy.evaluation.tradeoff import Tradeoff
+from understudy.evaluation.tradeoff import Point, Tradeoff
 from understudy.reporting import formats
 from understudy.reporting.comparison import RunComparison, runs_quality_table, size_table
 from understudy.reporting.figures import NOT_MEASURED, beaten_by_linear, comparison, findings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 100
 """The least number of columns without a terminal."""
 
-PLAIN_TRADEOFF_WIDTH = 120
+PLAIN_TRADEOFF_WIDTH = 140
 """The same for a frontier, which has longer rows."""
 
 PLAIN_COMPARISON_WIDTH = 180
@@ -99,14 +99,14 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
 
 
 def tradeoff_table(tradeoff: Tradeoff) -> Table:
-    """One row per model, the most accurate first; `*` marks the undominated students."""
+    """One row per model, the most accurate on the test texts first; `*` marks the undominated students."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("", overflow="fold")
-    for name in ("accuracy", "95 %", "size", "documents / s", "latency p50", "against linear"):
+    for name in ("accuracy", "95 %", "validation", "size", "documents / s", "latency p50", "against linear"):
         table.add_column(name, justify="right", overflow="fold")
     fast, small = ({point.name for point in found} for found in (tradeoff.by_speed(), tradeoff.by_size()))
     for point in sorted(tradeoff.points, key=lambda point: -point.metrics.accuracy):
@@ -119,6 +119,7 @@ def tradeoff_table(tradeoff: Tradeoff) -> Table:
             point.label,
             formats.score(point.metrics.accuracy),
             f"[{low:.4f}, {high:.4f}]",
+            formats.known(point.validation_accuracy, formats.score),
             formats.known(point.metrics.bytes, formats.size) + (" *" if is_student and point.name in small else ""),
             formats.known(point.rate, formats.significant) + (" *" if is_student and point.name in fast else ""),
             formats.known(point.latency, formats.milliseconds),
@@ -129,10 +130,21 @@ def tradeoff_table(tradeoff: Tradeoff) -> Table:
 
 
 def tradeoff_note(tradeoff: Tradeoff) -> str:
-    """What the table's marks mean, and which students the linear control beats."""
-    note = "* No other student is better in both accuracy and this figure."
-    beaten = beaten_by_linear(tradeoff)
-    return note if beaten is None else f"{note} {beaten}"
+    """What the table's marks and columns mean, and which students the linear control beats."""
+    lines = [
+        "* No other student is better in both accuracy and this figure.",
+        "Choose by validation: the best of several test accuracies is too high an estimate.",
+        beaten_by_linear(tradeoff),
+    ]
+    return " ".join(line for line in lines if line is not None)
+
+
+def shipped(point: Point) -> str:
+    """The student to ship, with the accuracy that chose it and the accuracy on the test texts."""
+    low, high = point.accuracy_ci95
+    validated = formats.known(point.validation_accuracy, formats.score)
+    tested = f"{formats.score(point.metrics.accuracy)} [{low:.4f}, {high:.4f}]"
+    return f"{point.name} (chosen by validation accuracy {validated}; test {tested})"
 
 
 def show_export(manifest: ExportManifest, comparison: Comparison | None, console: Console, title: str) -> None:
@@ -154,8 +166,8 @@ def show_export(manifest: ExportManifest, comparison: Comparison | None, console
         line("not compared with its model: there are no validation texts. Name some with --data.")
         return
     lines = (
-        ("validation texts", f"{comparison.texts:,}"),
-        ("label flips", formats.percent(comparison.flips)),
+        ("validation texts", _of_comparison(comparison)),
+        ("label flips", f"{formats.percent(comparison.flips)} {formats.percent_interval(comparison.flips_ci95)}"),
         (
             "accuracy",
             f"{formats.score(comparison.accuracy)}, model {formats.score(comparison.source_accuracy)}: "
@@ -177,6 +189,14 @@ def show_export(manifest: ExportManifest, comparison: Comparison | None, console
     )
     for name, text in lines:
         line(f"{name:<21}{text}")
+
+
+def _of_comparison(comparison: Comparison) -> str:
+    """How many texts an export was compared on, and what they decided."""
+    if not comparison.judged:
+        return f"{comparison.texts:,}, too few to judge the export"
+    others = f"; operators in float were chosen on {comparison.searched:,} others" if comparison.searched else ""
+    return f"{comparison.texts:,}{others}"
 
 
 def metrics_table(metrics: Metrics, intervals: bool) -> Table:

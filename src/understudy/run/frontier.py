@@ -10,10 +10,13 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from understudy.data.tokens import Tokens
 from understudy.errors import ModelError
 from understudy.evaluation.evaluation import Candidate
 from understudy.evaluation.significance import accuracy_interval, gain
-from understudy.evaluation.tradeoff import Point, Role, Tradeoff
+from understudy.evaluation.tradeoff import Point, Role, Tradeoff, check_choice
+from understudy.inference.store import StoredLogits
+from understudy.models.linear import is_linear
 from understudy.models.loading import load_config
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.evidence import Evidence
@@ -28,6 +31,7 @@ from understudy.run.request import Arguments, asked, settings_of
 from understudy.run.settings import Settings
 from understudy.run.stages import Stages, Variant
 from understudy.run.teacher import Teacher
+from understudy.runtime.hardware import Dtype
 from understudy.storage.layout import RunDirectory
 from understudy.storage.usage import used_by
 from understudy.timing.speed import Workload, measure_models
@@ -66,22 +70,31 @@ def frontier(
     out: str | os.PathLike[str] | None = None,
     *,
     settings: Settings | None = None,
+    to_choose: bool = False,
     **arguments: Unpack[Arguments],
 ) -> Frontier:
     """Runs a recipe, then distils the students of its `frontier` section from the same soft labels.
 
     Finished work is not done again. The students are in `students/NAME` of the run directory and open with
-    `understudy.load`; `frontier.json` and `report/frontier.png` compare them.
+    `understudy.load`; `frontier.json` and `report/frontier.png` compare them. `tradeoff.choose` names the one to ship.
 
     Arguments and errors are those of `understudy.distill`.
+
+    Args:
+        to_choose: Whether `tradeoff.choose` follows. Too few validation texts are then refused before anything is
+            trained.
     """
     variants: dict[str, Variant | None] = {}
     request = asked(recipe, arguments)
+
+    def check(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Path) -> None:
+        if to_choose:
+            check_choice(len(materials.corpus.validation))
+        variants.update(_variants(recipe, run, materials, cache))
+
     run = run_directory(request, out)
     with used_by(run.root):
-        stages = prepare(
-            request, run, settings_of(settings, arguments), check=lambda *place: variants.update(_variants(*place))
-        )
+        stages = prepare(request, run, settings_of(settings, arguments), check)
         teacher = stages.execute()
         folders = {name: _distilled(stages, teacher, name, variant) for name, variant in variants.items()}
         tradeoff = _compared(stages, teacher, variants, folders)
@@ -159,45 +172,82 @@ def _at_its_pace(variant: Variant) -> Variant:
     return Variant(variant.stage, variant.folder, recipe, variant.materials, static=True)
 
 
+@dataclass(frozen=True)
+class _Answered:
+    """A model of the frontier with its answers.
+
+    Attributes:
+        role: Teacher, student or control.
+        name: Its name among those of its role.
+        folders: Where it is; a committee has several folders, a teacher whose scores were given has none.
+        tested: Its answers on the test texts.
+        validated: Its accuracy on the validation texts; None for a teacher whose scores were given.
+    """
+
+    role: Role
+    name: str
+    folders: list[Path]
+    tested: Candidate
+    validated: float | None
+
+
 def _compared(
     stages: Stages, teacher: Teacher, variants: dict[str, Variant | None], folders: dict[str, Path]
 ) -> Tradeoff:
-    options, test = stages.recipe.evaluation, stages.materials.corpus.test
+    options, corpus = stages.recipe.evaluation, stages.materials.corpus
     dtype = stages.hardware.dtype(options.precision)
-    found: dict[tuple[Role, str], tuple[list[Path], Candidate]] = {
-        ("teacher", "teacher"): (list(teacher.models), teacher_candidate(teacher, dtype))
-    }
+    found = [_answered_by_teacher(stages, teacher, dtype)]
     for name, folder in folders.items():
         variant = variants[name]
         tokens = {} if variant is None else variant.materials.student_tokens
-        found["student", name] = [folder], model_candidate(stages.labeller, name, folder, tokens, dtype)
+        found.append(_answered(stages, "student", name, folder, tokens))
     for name in options.controls:
-        folder = stages.run.control(name)
-        found["control", name] = (
-            [folder],
-            model_candidate(stages.labeller, name, folder, stages.materials.student_tokens, dtype),
-        )
+        found.append(_answered(stages, "control", name, stages.run.control(name), stages.materials.student_tokens))
     speeds = measure_models(
-        {":".join(key): folders for key, (folders, _) in found.items() if folders},
-        Workload(test.texts, options.speed_texts, stages.recipe.data.max_length, stages.recipe.seed),
+        {f"{model.role}:{model.name}": model.folders for model in found if model.folders},
+        Workload(corpus.test.texts, options.speed_texts, stages.recipe.data.max_length, stages.recipe.seed),
         stages.hardware,
         dtype,
     )
-    linear = found.get(("control", LINEAR))
+    linear = next((model.tested for model in found if (model.role, model.name) == ("control", LINEAR)), None)
 
-    def point(role: Role, name: str, folders: list[Path], candidate: Candidate) -> Point:
-        predicted, labels = candidate.predicted, test.labels
-        against = None if linear is None else gain(predicted, linear[1].predicted, labels)
-        folder = stages.run.teacher if role == "teacher" else folders[0]
+    def point(model: _Answered) -> Point:
+        predicted, labels = model.tested.predicted, corpus.test.labels
+        against = None if linear is None else gain(predicted, linear.predicted, labels)
+        folder = stages.run.teacher if model.role == "teacher" else model.folders[0]
         return Point(
-            name,
-            role,
+            model.name,
+            model.role,
             folder.relative_to(stages.run.root).as_posix(),
-            candidate.metrics(np.asarray(labels)),
+            model.tested.metrics(np.asarray(labels)),
             accuracy_interval(predicted, labels),
-            speeds.get(f"{role}:{name}"),
+            speeds.get(f"{model.role}:{model.name}"),
             None if against is None else against.accuracy,
             None if against is None else against.p_value,
+            model.validated,
         )
 
-    return Tradeoff(tuple(point(role, name, *each) for (role, name), each in found.items()), len(test))
+    return Tradeoff(tuple(map(point, found)), len(corpus.test), len(corpus.validation))
+
+
+def _answered_by_teacher(stages: Stages, teacher: Teacher, dtype: Dtype) -> _Answered:
+    validated = None
+    if teacher.models:  # given scores are those of the training and test texts
+        validated = _accuracy(stages, teacher.logits("validation", dtype, "teacher, validation"))
+    return _Answered("teacher", "teacher", list(teacher.models), teacher_candidate(teacher, dtype), validated)
+
+
+def _answered(stages: Stages, role: Role, name: str, folder: Path, tokens: dict[str, Tokens]) -> _Answered:
+    labeller, description = stages.labeller, f"{name}, validation"
+    dtype = stages.hardware.dtype(stages.recipe.evaluation.precision)
+    if is_linear(folder):
+        validated = labeller.linear(folder, "validation", description)
+    else:
+        validated = labeller.encoder(folder, tokens, "validation", dtype, description)
+    tested = model_candidate(labeller, name, folder, tokens, dtype)
+    return _Answered(role, name, [folder], tested, _accuracy(stages, validated))
+
+
+def _accuracy(stages: Stages, validated: StoredLogits) -> float:
+    """The share of validation texts whose label is right."""
+    return float((validated.logits.argmax(axis=1) == stages.materials.corpus.validation.labels).mean())
