@@ -34,6 +34,7 @@ from understudy.run.keys import Key
 from understudy.run.request import Arguments, DataArguments, Request, asked, refuse_unknown, settings_of
 from understudy.run.settings import Settings
 from understudy.run.stages import Stages
+from understudy.run.tables import keep_test, settle
 from understudy.storage.layout import RunDirectory, read_recipe
 from understudy.storage.usage import used_by
 from understudy.training.tracking import tracking
@@ -102,7 +103,7 @@ class Run:
 
 
 def distill(
-    recipe: Any = "quickstart",
+    recipe: Any = None,
     out: str | os.PathLike[str] | None = None,
     *,
     settings: Settings | None = None,
@@ -111,10 +112,11 @@ def distill(
     """Runs a recipe. Finished work is found and not done again.
 
     Args:
-        recipe: A recipe, a preset's name or the path of a TOML file. Or training data, which is run with the settings
-            of `quickstart`: a data file, the name of a Hub data set, a pandas or Polars data frame, an Arrow table, a
-            `datasets.Dataset`, a mapping of columns to lists, a list of rows, or a pair `(texts, labels)`.
-        out: The run directory; by default `runs/<recipe name>`.
+        recipe: A recipe, a preset's name or the path of a TOML file. Or training data, which needs no recipe: a data
+            file, the name of a Hub data set, a pandas or Polars data frame, an Arrow table, a `datasets.Dataset`, a
+            mapping of columns to lists, a list of rows, or a pair `(texts, labels)`. By default the preset
+            `quickstart`, or the data that `train` gives.
+        out: The run directory; by default `runs/<recipe name>`. A table's recipe has the name of the table.
         settings: What to run with, instead of the keyword arguments.
         **arguments: Options of the data: `test`, `validation` and `unlabelled` (sources or data in memory), `text` and
             `label` (columns). And the fields of `Settings`: `device`, `threads`, `engine`, `cache_dir`, `overwrite`,
@@ -144,7 +146,7 @@ def run_directory(request: Request, out: str | os.PathLike[str] | None) -> RunDi
 
 
 def examine(
-    recipe: Any = "quickstart",
+    recipe: Any = None,
     cache_dir: str | os.PathLike[str] | None = None,
     *,
     settings: Settings | None = None,
@@ -168,7 +170,7 @@ def examine(
     refuse_unknown(arguments, DataArguments.__annotations__)
     cache = settings or Settings(cache_dir=None if cache_dir is None else Path(cache_dir))
     with tempfile.TemporaryDirectory() as folder, asked(recipe, arguments).written_to(Path(folder)) as written:
-        return look_over(written, cache.cache)
+        return look_over(settle(written), cache.cache)
 
 
 def prepare(
@@ -191,7 +193,8 @@ def prepare(
     started = time.monotonic()
     tracking(settings.report_to, run.root.resolve().name, run.tracking)
     check_place(run)
-    with request.written_to(run.data) as recipe:
+    with request.written_to(run.data) as written:
+        recipe = settle(written, described=request.names_only_its_table)
         changed = check_recipe(run, recipe, settings.overwrite)
         check_hardware(recipe, settings.hardware)
         materials = gather(recipe, settings.cache)
@@ -210,6 +213,7 @@ def prepare(
     if changed:
         log.info("changed since the last run: %s; what depends on these is done again", ", ".join(changed))
     manifest = begin(recipe, run, settings.hardware, materials, time.monotonic() - started)
+    keep_test(recipe, materials.corpus, run)
     return Stages(recipe, run, settings, materials, manifest, keys)
 
 
