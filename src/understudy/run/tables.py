@@ -7,6 +7,8 @@ kept in the run directory, with all their columns.
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,10 @@ from understudy.data.corpus import Corpus, test_share, with_columns
 from understudy.data.findings import counted
 from understudy.data.sources import column_blocks, read
 from understudy.recipe.base import AUTO
+from understudy.recipe.commented import commented
+from understudy.recipe.data import DataOptions
 from understudy.recipe.recipe import Recipe
+from understudy.run.request import Request
 from understudy.storage.files import write_file
 from understudy.storage.layout import RunDirectory
 
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 log = logging.getLogger(__name__)
+
+_SHOWN = 10  # classes
 
 
 def settle(recipe: Recipe, described: bool = False) -> Recipe:
@@ -38,16 +45,47 @@ def settle(recipe: Recipe, described: bool = False) -> Recipe:
         HubUnreachable: A Hub dataset is not in the local cache, and the Hub does not answer.
     """
     data = with_columns(recipe.data)
-    changes: dict[str, Any] = {}
-    if data.test == AUTO or described:
-        table = read(data.train, data.text, data.label)
-        labels = [str(label) for label in table.labels or []]
-        if data.test == AUTO:
-            data = data.model_copy(update={"test": round(test_share(data, labels) * len(labels))})
-        if described:
-            sizes = f"{counted(len(table), 'text')}, {counted(len(set(labels)), 'class', 'classes')}"
-            changes["description"] = f"{recipe.description}: {sizes}"
+    if data.test != AUTO and not described:
+        return recipe.model_copy(update={"data": data})
+    labels = _labels(data)
+    if data.test == AUTO:
+        data = data.model_copy(update={"test": round(test_share(data, labels) * len(labels))})
+    changes = {"description": f"{recipe.description}: {_sizes(Counter(labels))}"} if described else {}
     return recipe.model_copy(update={"data": data, **changes})
+
+
+def draft(recipe: Recipe) -> str:
+    """The recipe of a table as a TOML file with comments: what was found in the table, and the help of every option.
+
+    Errors are those of `settle`.
+    """
+    settled = settle(recipe, described=Request(recipe).names_only_its_table)
+    data = settled.data
+    counts = Counter(_labels(data))
+    classes = [f"{label} {count:,}" for label, count in counts.most_common(_SHOWN)]
+    more = f" and {len(counts) - _SHOWN:,} more" if len(counts) > _SHOWN else ""
+    tested = f"{data.test:,}, set apart from these texts" if isinstance(data.test, int) else f"{data.test}"
+    found = (
+        f"What understudy found in {recipe.data.train}: {_sizes(counts)}",
+        f"- columns: {data.text!r} has the texts, {data.label!r} the labels",
+        f"- classes: {', '.join(classes)}{more}",
+        f"- test texts: {tested}",
+        "An option whose value is auto follows the data when the recipe runs.",
+    )
+    return commented(settled, found)
+
+
+def _labels(data: DataOptions) -> list[str]:
+    table = read(data.train, data.text, data.label)
+    return [_named(label, table.classes) for label in table.labels or []]
+
+
+def _sizes(counts: Counter[str]) -> str:
+    return f"{counted(counts.total(), 'text')}, {counted(len(counts), 'class', 'classes')}"
+
+
+def _named(label: Any, classes: Sequence[str] | None) -> str:
+    return classes[label] if classes and isinstance(label, int) and 0 <= label < len(classes) else str(label)
 
 
 def keep_test(recipe: Recipe, corpus: Corpus, run: RunDirectory) -> None:
@@ -106,7 +144,7 @@ def _holds(path: Path, corpus: Corpus) -> bool:
 
     try:
         name = "text_id" if "text_id" in pq.read_schema(path).names else "id"
-        kept: list[str] = pq.read_table(path, columns=[name])[name].to_pylist()
+        kept = pq.read_table(path, columns=[name])[name].to_pylist()
     except (OSError, pa.ArrowException):
         return False
-    return kept == corpus.test.ids.astype(str).tolist()
+    return bool(kept == corpus.test.ids.astype(str).tolist())
