@@ -61,7 +61,7 @@ def test_size(labels: Iterable[object]) -> int:
     The verdict needs this many. It asks whether the student keeps 97 % of the teacher's accuracy. Take a teacher with
     an accuracy of 0.9, and a student that keeps 99 % of it and differs on 8 % of the texts in being right. With 2,000
     texts `intervals.ratio_limits` gives 0.976 to 1.004, 1.4 points to each side. So a student that keeps 98.5 % or
-    more can be proven good. With 1,000 texts the lower limit is 0.971, with 500 it is 0.961. Twice as many texts,
+    more can be proven good. With 1,000 texts the lower limit is 0.970, with 500 it is 0.961. Twice as many texts,
     4,000, would narrow the interval by 0.4 points only.
 
     Args:
