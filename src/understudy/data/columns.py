@@ -23,7 +23,7 @@ from typing import Any
 
 from understudy.data.findings import counted, excerpt
 from understudy.data.labels import kind, looks_numeric
-from understudy.data.sources import column_blocks
+from understudy.data.sources import column_blocks, has_columns
 from understudy.data.words import folded, words
 from understudy.errors import DataError
 from understudy.recipe.base import AUTO
@@ -161,6 +161,8 @@ def find_columns(source: str, text: str = AUTO, label: str = AUTO) -> tuple[str,
     Raises:
         DataError: More than one column, or none, can be meant; or the source cannot be read.
     """
+    if not has_columns(source):
+        text, label = (name if given == AUTO else given for name, given in ((TEXT, text), (LABEL, label)))
     if AUTO not in (text, label):
         return text, label
     found: dict[str, Column] = {}

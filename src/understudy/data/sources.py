@@ -97,18 +97,24 @@ class ColumnBlock:
         return len(next(iter(self.values.values()), []))
 
 
+def has_columns(source: str) -> bool:
+    """Whether a source has columns to choose from, unlike our reviews and the IMDb distribution."""
+    source = _expanded(source)
+    return not (source.startswith("reviews:") or _is_acl_imdb(source))
+
+
 def column_blocks(source: str) -> Iterator[ColumnBlock]:
     """Yields a source's rows with all columns, in order; it is not loaded into memory.
+
+    Args:
+        source: One that has columns.
 
     Raises:
         DataError: as `read`.
         HubUnreachable: as `read`.
     """
     source = _expanded(source)
-    if source.startswith("reviews:") or _is_acl_imdb(source):
-        table = read(source)
-        yield ColumnBlock({"text": table.texts, "label": table.labels or []}, {})
-    elif _names_files(source):
+    if _names_files(source):
         for path in source_files(source):
             schema = parquet_schema(path)
             for block in blocks(path):

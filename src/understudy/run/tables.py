@@ -16,7 +16,7 @@ import numpy as np
 
 from understudy.data.corpus import Corpus, test_share, with_columns
 from understudy.data.findings import counted
-from understudy.data.sources import column_blocks, read
+from understudy.data.sources import column_blocks, has_columns, read
 from understudy.recipe.base import AUTO
 from understudy.recipe.commented import commented
 from understudy.recipe.data import DataOptions
@@ -107,7 +107,7 @@ def _test_table(recipe: Recipe, corpus: Corpus) -> pa.Table:
 
     data, test = recipe.data, corpus.test
     assert test.rows is not None
-    columns = _selected(data.train, test.rows)
+    columns = _selected(data.train, test.rows) if has_columns(data.train) else {}
     columns[data.text] = test.texts
     columns[data.label] = [corpus.classes[label] for label in test.labels]
     first = {"text_id" if "id" in columns else "id": test.ids.astype(str).tolist()}
