@@ -149,6 +149,11 @@ def test_a_column_with_class_names_is_the_label() -> None:
     assert choose("t.parquet", columns, "auto", "auto") == ("note", "b")
 
 
+def test_lists_are_the_label_where_nothing_else_can_be() -> None:
+    """The audit then says that several labels per text are not supported."""
+    assert chosen(note=TEXTS, tags=[["a", "b"][: row % 2 + 1] for row in range(ROWS)]) == ("note", "tags")
+
+
 def test_no_text_and_no_label() -> None:
     with pytest.raises(
         DataError, match=r"no column can be the text; expected strings of several words.*\n  n: 0, 1, 2"

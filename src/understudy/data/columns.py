@@ -134,6 +134,11 @@ class Column:
         is_place = self._mostly(lambda value: bool(_DATE.fullmatch(value.strip()) or _ADDRESS.fullmatch(value.strip())))
         return self._mean(len) <= _LONGEST_LABEL and not is_place
 
+    @property
+    def holds_lists(self) -> bool:
+        """Whether its values are lists, such as several labels per text."""
+        return self.is_candidate and self._all(list, tuple)
+
     def _counts_something(self) -> bool:
         """Whether integers are years, or lie further apart than the numbers of classes do."""
         numbers = [int(float(value)) for value in self.sample]
@@ -194,6 +199,8 @@ def choose(source: str, every: list[Column], text: str, label: str) -> tuple[str
         others = [column for column in every if column.name != text]
         named = [column for column in others if column.classes and column.is_label]
         candidates = named or [column for column in others if column.is_label]
+        # Several labels per text are refused by the audit, which explains it.
+        candidates = candidates or [column for column in others if column.holds_lists]
         label = _only(source, LABEL, candidates, others, _LABEL_NAMES)
     return text, label
 
