@@ -67,7 +67,8 @@ def ask(endpoint: str, home: Path, *calls: tuple[str, str, list[Any]], **environ
         **environment: More variables.
 
     Returns:
-        For each call its `result`, a dataclass as a dict, or its `error` and `message`; `stderr` is what the process said.
+        For each call its `result` (a dataclass as a dict), or its `error` and `message`. `stderr` is what the process
+        said.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
