@@ -43,7 +43,8 @@ for line in json.loads(sys.argv[1]):
     module, function, arguments = line
     try:
         imported = __import__(module, fromlist=[function])
-        answer = {"result": dataclasses.asdict(getattr(imported, function)(*arguments))}
+        result = getattr(imported, function)(*arguments)
+        answer = {"result": dataclasses.asdict(result) if dataclasses.is_dataclass(result) else result}
     except Exception as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     print(json.dumps(answer, default=str))
@@ -66,7 +67,8 @@ def ask(endpoint: str, home: Path, *calls: tuple[str, str, list[Any]], **environ
         **environment: More variables.
 
     Returns:
-        For each call its `result`, as a dict, or its `error` and `message`; `stderr` is what the process said.
+        For each call its `result` (a dataclass as a dict), or its `error` and `message`. `stderr` is what the process
+        said.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}

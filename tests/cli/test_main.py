@@ -15,7 +15,7 @@ from understudy.cli.main import COMMANDS, main
 from understudy.errors import DataError, GateRefused, UnderstudyError
 
 NAMES = [
-    *("run", "frontier", "check", "recipes"),
+    *("run", "frontier", "check", "init", "recipes"),
     *("predict", "evaluate", "export", "benchmark"),
     *("report", "compare", "push"),
     *("doctor", "cache"),
@@ -85,7 +85,7 @@ def test_these_answer_without_the_heavy_packages(arguments: list[str], status: i
 
 def test_help_needs_no_heavy_package() -> None:
     # The limits of the export's gate stand in a module that computes with NumPy.
-    others = [[name, "--help"] for name in NAMES if name not in ("run", "frontier", "check", "export")]
+    others = [[name, "--help"] for name in NAMES if name not in ("run", "frontier", "check", "init", "export")]
     heavy = [*HEAVY, "numpy", "rich", "openvino", "pydantic_settings"]
     assert loaded_after(heavy, ["--help"], *others) == f"{[0] * (len(others) + 1)} []"
     rest = [[name, "--help"] for name in ("run", "frontier", "check", "export")]

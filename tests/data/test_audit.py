@@ -213,3 +213,15 @@ def test_nothing_truncated(lengths: list[int]) -> None:
     finding = truncation("test", np.array(lengths, dtype=np.int64), 100)
     assert (finding.level, finding.code, finding.count) == ("note", "truncated_texts", 0)
     assert finding.message == "test: no text is longer than 100 tokens."
+
+
+def test_a_test_set_that_is_set_apart_is_looked_at_as_it_will_be() -> None:
+    texts = [f"text number {row} of many others" for row in range(10)]
+    table = Table("t.csv", [*texts, "one of these", "one of these"], ["a"] * 6 + ["b"] * 6)
+    found = audit({"train": table}, None, {"train": [0, 1, 2, 6, 7, 8, 10], "validation": [3, 9], "test": [4, 5, 11]})
+    balance = [finding.message for finding in found.of("balance")]
+    assert balance[0].startswith("train: 9 texts, 2 distinct labels: 'b' 5")
+    assert balance[1].startswith("test: 3 texts, 2 distinct labels: 'a' 2 (66.7%), 'b' 1")
+    assert found.of("tiny_test")[0].count == 3
+    (leak,) = found.of("leaked_texts")
+    assert [(row.split, row.row) for row in leak.rows] == [("test", 12), ("train", 11)]

@@ -98,6 +98,34 @@ def test_a_validation_set_that_cannot_be(validation: float | int) -> None:
         build_corpus(tables(["a", "b"] * 50), options(validation=validation), seed=0)
 
 
+# Test texts that are set apart
+
+
+def alone(labels: list[Any]) -> dict[str, Table]:
+    return {"train": tables(labels)["train"]}
+
+
+@pytest.mark.parametrize(("test", "size"), [("auto", 40), (30, 30), (0.1, 20)])
+def test_test_texts_are_set_apart(test: Any, size: int) -> None:
+    given = alone(["a", "b"] * 100)
+    corpus = build_corpus(given, options(test=test), seed=0)
+    assert len(corpus.test) == size and np.bincount(corpus.test.labels).tolist() == [size // 2] * 2
+    assert len(corpus.validation) == round(0.1 * (200 - size))
+    parts = [corpus.train, corpus.validation, corpus.test]
+    assert sorted(row for split in parts for row in (split.rows if split.rows is not None else [])) == list(range(200))
+    for split in parts:
+        assert split.texts == [given["train"].texts[row] for row in (split.rows if split.rows is not None else [])]
+    again, other = (build_corpus(alone(["a", "b"] * 100), options(test=test), seed) for seed in (0, 1))
+    assert again.digest == corpus.digest != other.digest
+
+
+def test_a_test_set_that_cannot_be() -> None:
+    with pytest.raises(DataError, match=r"train\.csv has 6 texts, too few texts to set a test set apart.*--data\.test"):
+        build_corpus(alone(["a", "b"] * 3), options(test="auto"), seed=0)
+    with pytest.raises(DataError, match=r"data\.test = 200, but train\.csv has 200 texts: expected at least one"):
+        build_corpus(alone(["a", "b"] * 100), options(test=200), seed=0)
+
+
 # Class names and their order
 
 

@@ -65,6 +65,23 @@ def test_class_names_and_both_splits(hub: FakeHub, imdb: Path, read: Read) -> No
     assert (unlabelled["texts"], unlabelled["labels"], unlabelled["classes"]) == (["Dull.", "Fine."], None, None)
 
 
+def test_splits_and_columns_of_a_dataset_that_is_named_without_its_split(
+    hub: FakeHub, imdb: Path, tmp_path: Path
+) -> None:
+    hub.add("owner/imdb", imdb, kind="datasets")
+    splits, missing, columns = ask(
+        hub.url,
+        tmp_path / "home",
+        ("understudy.data.sources", "split_sources", ["owner/imdb"]),
+        ("understudy.data.sources", "split_sources", ["owner/nothing"]),
+        ("understudy.data.columns", "find_columns", ["owner/imdb:train"]),
+    )
+    assert splits["result"] == {"train": "owner/imdb:train", "test": "owner/imdb:test"}
+    assert missing["error"] == "DataError"
+    assert missing["message"].startswith("There is no file 'owner/nothing', so it names a Hub dataset. The Hub has no")
+    assert columns["result"] == ["text", "label"]
+
+
 @pytest.mark.acceptance
 def test_what_is_cached_needs_no_hub(hub: FakeHub, imdb: Path, read: Read) -> None:
     hub.add("owner/imdb", imdb, kind="datasets")

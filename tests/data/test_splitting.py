@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from understudy.data.splitting import choose_validation, stratified_share
+from understudy.data.splitting import choose_test, choose_validation, stratified_share
+from understudy.data.splitting import test_size as size_of_test
 
 WORDS = [f"word{number}" for number in range(5000)]
 
@@ -189,3 +190,55 @@ def test_equal_texts_are_never_on_both_sides_while_enough_differ(rows: list[tupl
     }
     if shared:  # only where too few texts differ, and then as if none were equal
         assert (chosen == stratified_share(labels, share, seed=0)).all()
+
+
+# Test texts
+
+
+@pytest.mark.parametrize(
+    ("counts", "size"),
+    [
+        ([50, 50], 20),
+        ([5000, 5000], 2000),
+        ([500_000, 500_000], 2000),
+        ([131] * 77, 2000),
+        ([6] * 150, 300),  # two of each class, more than a fifth
+        ([3, 2, 95], 20),
+    ],
+)
+def test_how_many_test_texts(counts: list[int], size: int) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    assert size_of_test(labels) == size
+    assert size_of_test([f"class {label}" for label in labels]) == size
+
+
+def test_the_size_is_what_the_verdict_needs() -> None:
+    """The figures of the docstring: accuracy 0.9, 99 % kept, 8 % of the texts that only one model gets right."""
+    from understudy.evaluation.intervals import PairedCounts, ratio_limits
+
+    def limits(texts: int) -> tuple[float, float]:
+        student_only, teacher_only = round((0.08 - 0.009) * texts / 2), round((0.08 + 0.009) * texts / 2)
+        both = round(0.9 * texts) - teacher_only
+        neither = texts - both - student_only - teacher_only
+        low, high = ratio_limits(PairedCounts(*map(np.array, (both, student_only, teacher_only, neither))))
+        return round(float(low), 3), round(float(high), 3)
+
+    assert limits(2000) == (0.976, 1.004)
+    assert limits(1000)[0] == pytest.approx(0.970, abs=0.0011)
+    assert limits(500)[0] == 0.961
+
+
+def test_each_class_gives_two_test_texts_where_it_can(caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.repeat(np.arange(5), [200, 6, 5, 3, 2])
+    texts = [prose(seed) for seed in range(len(labels))]
+    with caplog.at_level(logging.INFO, "understudy"):
+        chosen = choose_test(texts, labels, 0.2, seed=0)
+    assert np.bincount(labels[chosen], minlength=5)[1:].tolist() == [2, 1, 1, 0]
+    assert "test: " in caplog.text and "validation" not in caplog.text
+
+
+def test_equal_and_nearly_equal_texts_are_no_test_texts_of_each_other() -> None:
+    texts, labels = repeated(" Indeed.")
+    chosen = choose_test(texts, labels, 0.2, seed=0)
+    assert apart(chosen, np.arange(300) % 100)
+    assert chosen.sum() == 60

@@ -32,7 +32,7 @@ def tables(train: int = 40) -> dict[str, Table]:
 
 
 def options(**changes: Any) -> DataOptions:
-    return DataOptions(**{"train": "train.csv", "test": "test.csv", "validation": 0.25, **changes})
+    return DataOptions(**{"train": "train.csv", "test": "test.csv", "text": "text", "validation": 0.25, **changes})
 
 
 def listed(source: Iterable[list[str]]) -> list[str]:

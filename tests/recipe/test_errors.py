@@ -11,6 +11,7 @@ from understudy.errors import RecipeError
 from understudy.recipe.recipe import Recipe, presets
 from understudy.recipe.wording import Option, options
 
+TRAIN = next(option.help for option in options(Recipe) if option.name == "data.train")
 VALID: dict[str, Any] = {"data": {"train": "a.csv", "test": "b.csv"}, "student": {"layers": 3}}
 
 
@@ -120,7 +121,7 @@ def test_everything_is_reported_at_once() -> None:
     assert text.splitlines() == [
         "7 problems in the recipe:",
         "  seed: expected a whole number from 0 to 4294967295, got 'x'",
-        "  data.train: required: Source of the labelled training texts.",
+        f"  data.train: required: {TRAIN}",
         "  data.validation: expected a share between 0 and 1, a number of texts from 1, or a source, got 2.5",
         "  teacher.epochs: expected a whole number from 1, got 0",
         "  teacher.epoch: no such option; did you mean teacher.epochs?",
@@ -131,8 +132,7 @@ def test_everything_is_reported_at_once() -> None:
 
 def test_an_empty_recipe_names_what_it_needs() -> None:
     assert message({}).splitlines()[1:] == [
-        "  data.train: required: Source of the labelled training texts.",
-        "  data.test: required: Source of the labelled test texts, which are used for the final scores only.",
+        f"  data.train: required: {TRAIN}",
         "  student: required: The small model. Give either `model` or `layers`.",
     ]
 

@@ -13,10 +13,12 @@ import pytest
 import understudy
 from understudy.errors import DataError, RecipeError, RunDirectoryError, UserError
 from understudy.recipe.arguments import as_arguments
+from understudy.recipe.data import DataOptions
 from understudy.recipe.recipe import Recipe
+from understudy.recipe.training import DistillationOptions, StudentOptions, TeacherOptions
 from understudy.run.checks import check_place, remove_run
 from understudy.run.pipeline import distill, examine
-from understudy.run.request import Arguments, asked, settings_of
+from understudy.run.request import Arguments, asked, named_recipe, settings_of
 from understudy.run.settings import Settings, SettingsArguments
 from understudy.storage.layout import RunDirectory
 
@@ -42,30 +44,72 @@ def test_a_recipe_is_left_as_it_is(make_recipe: MakeRecipe) -> None:
     assert asked("imdb", {}).recipe == Recipe.load("imdb")
 
 
-def test_a_file_is_run_with_the_settings_of_the_quickstart() -> None:
-    request = asked("mails/tickets 2.csv.gz", {"test": Path("held-out.csv"), "label": "team"})
-    quickstart = Recipe.load("quickstart")
-    assert request.recipe.name == "tickets-2" and not request.in_memory
-    data = request.recipe.data
-    assert (data.train, data.test, data.text, data.label) == ("mails/tickets 2.csv.gz", "held-out.csv", "text", "team")
-    assert request.recipe.teacher == quickstart.teacher and request.recipe.student == quickstart.student
+def test_a_table_is_run_with_the_defaults_and_called_after_itself() -> None:
+    request = asked("mails/tickets 2.csv.gz", {"label": "team"})
+    recipe = request.recipe
+    assert (recipe.name, recipe.description) == ("tickets-2", "tickets 2.csv.gz") and not request.in_memory
+    data = recipe.data
+    assert (data.train, data.test, data.text, data.label) == ("mails/tickets 2.csv.gz", "auto", "auto", "team")
+    assert recipe.teacher == TeacherOptions() and recipe.distillation == DistillationOptions()
+    assert recipe.student == StudentOptions(layers=3)
+    assert data == DataOptions(train=data.train, label="team")
 
 
-def test_a_hub_name_is_data_and_a_preset_is_none() -> None:
-    assert asked("owner/tickets:train", {"test": "owner/tickets:test"}).recipe.name == "tickets"
+def test_a_table_with_options() -> None:
+    options = {"name": "mine", "student": {"model": "small"}, "data": {"test": "held-out.csv"}}
+    recipe = named_recipe("tickets.csv", options)
+    assert (recipe.name, recipe.data.test, recipe.student) == ("mine", "held-out.csv", StudentOptions(model="small"))
+    assert named_recipe("tickets.csv", {"student": {"layers": 1}}).student.layers == 1
+    with pytest.raises(RecipeError, match=r"data\.test: expected auto, a source, .* got 1\.5"):
+        named_recipe("tickets.csv", {"data": {"test": 1.5}})
+
+
+def test_training_data_alone_is_a_table() -> None:
+    assert named_recipe(None, {"data": {"train": "tickets.csv"}}) == named_recipe("tickets.csv", {})
+    assert asked(None, {"train": "tickets.csv"}).recipe == named_recipe("tickets.csv", {})
+    assert named_recipe(None, {"seed": 3}) == Recipe.load("quickstart", seed=3)
+    assert asked(None, {}).recipe == Recipe.load("quickstart")
+
+
+def test_what_names_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("tickets.csv", "mine.toml", "plain", "sheet.xlsx"):
+        Path(name).write_text(Recipe.load("imdb").to_toml(), encoding="utf-8")
+    assert asked("owner/tickets:train", {}).recipe.name == "tickets"
+    assert asked("owner/tickets", {}).recipe.data.train == "owner/tickets"
     assert asked("reviews:train", {"test": "reviews:test"}).recipe.data.train == "reviews:train"
-    with pytest.raises(RecipeError, match="No recipe 'nosuch'"):
-        asked("nosuch", {})
+    assert asked(Path("tickets.csv"), {}).recipe.data.train == "tickets.csv"
+    assert named_recipe("mine.toml", {}) == named_recipe("plain", {}) == Recipe.load("imdb")
+    with pytest.raises(RecipeError, match=r"sheet\.xlsx ends in \.xlsx: expected a recipe \(\.toml\) or a table"):
+        asked("sheet.xlsx", {})
+    with pytest.raises(RecipeError, match=r"No recipe 'no\.toml'"):
+        asked("no.toml", {})
+    with pytest.raises(RecipeError, match=r"No recipe or table 'tickts': .*; did you mean tickets\.csv\?"):
+        asked("tickts", {})
+    with pytest.raises(RecipeError, match=r"did you mean quickstart\?"):
+        asked("quikstart", {})
     with pytest.raises(TypeError, match="got 5; pass a recipe"):
         asked(5, {})
 
 
-@pytest.mark.parametrize("given", ["tickets.csv", {"text": ["a"], "label": ["b"]}])
-def test_training_data_needs_test_data(given: Any) -> None:
-    with pytest.raises(UserError, match=r"but no test data\. Pass it as test="):
-        asked(given, {})
+def test_training_data_is_given_once() -> None:
+    frame = {"text": ["a"], "label": ["b"]}
     with pytest.raises(TypeError, match="training data twice"):
-        asked(given, {"train": given, "test": given})
+        asked(frame, {"train": frame})
+    with pytest.raises(UserError, match=r"training data twice: a\.csv and b\.csv"):
+        asked("a.csv", {"train": "b.csv"})
+
+
+def test_a_preset_does_not_mix_its_texts_with_others() -> None:
+    with pytest.raises(UserError, match=r"has its own test texts.*: understudy run mine\.csv\. Or give --data\.test"):
+        named_recipe("quickstart", {"data": {"train": "mine.csv"}})
+    with pytest.raises(UserError, match=r"test and unlabelled texts.* Or give --data\.test, --data\.unlabelled, too"):
+        named_recipe("imdb-compact", {"data": {"train": "mine.csv"}})
+    with pytest.raises(UserError, match=r"without the preset: distill\(data\)\. Or give test=, too"):
+        asked("imdb", {"train": {"text": ["a"], "label": ["b"]}})
+    given = {"train": "mine.csv", "test": "theirs.csv", "unlabelled": None}
+    assert named_recipe("imdb-compact", {"data": given}).data.unlabelled is None
+    assert named_recipe("quickstart", {"data": {"test": "mine.csv"}}).data.test == "mine.csv"
 
 
 def test_data_arguments_beat_a_recipe(make_recipe: MakeRecipe) -> None:

@@ -23,6 +23,7 @@ _ALL: tuple[Command, ...] = (
     training.Run(),
     training.Frontier(),
     training.Check(),
+    training.Init(),
     training.Recipes(),
     models.Predict(),
     models.Evaluate(),

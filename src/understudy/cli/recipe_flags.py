@@ -52,15 +52,15 @@ class RecipeFlags:
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
-    """Adds the argument that names the recipe."""
-    parser.usage = f"{parser.prog} [RECIPE] [--section.option VALUE ...] [flags]"
+    """Adds the argument that names the recipe or the table."""
+    parser.usage = f"{parser.prog} [RECIPE or TABLE] [--section.option VALUE ...] [flags]"
     parser.add_argument(
         "recipe",
         nargs="?",
-        default="quickstart",
         metavar="RECIPE",
-        help="a preset's name (see understudy recipes) or a TOML file. Write ./imdb for a file named like a preset "
-        "(default: quickstart)",
+        help="a preset's name (see understudy recipes), a TOML file, or a table: a csv, tsv, jsonl or parquet file, or "
+        "a Hub dataset. Write ./imdb for a file named like a preset (default: the table that --data.train names, else "
+        "quickstart)",
     )
 
 
@@ -70,11 +70,12 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_recipe(options: argparse.Namespace) -> Recipe:
-    """The recipe that a command was given, with what its flags changed.
+    """The recipe that a command was given, or that of its table, with what its flags changed.
 
     Raises:
-        RecipeError: There is no such recipe, or an option is wrong.
+        RecipeError: There is no such recipe or table, or an option is wrong.
+        UserError: A preset would be tested on other data than it is trained on.
     """
-    from understudy.recipe.recipe import Recipe
+    from understudy.run.request import named_recipe
 
-    return Recipe.load(options.recipe, **options.recipe_flags.given(options))
+    return named_recipe(options.recipe, options.recipe_flags.given(options))

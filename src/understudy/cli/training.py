@@ -1,4 +1,4 @@
-"""Commands that take a recipe: run, frontier, check; and recipes, which lists the presets."""
+"""Commands that take a recipe or a table: run, frontier, check, init; and recipes, which lists the presets."""
 
 from __future__ import annotations
 
@@ -112,6 +112,33 @@ class Check(Command):
         log.info("%s", ", ".join(counted(len(each), level) for level, each in levels))
         if found.errors:
             raise UserError("The data has errors. Fix them before training.")
+
+
+class Init(Command):
+    name = "init"
+    takes_recipe = True
+    summary = "write the recipe of a table as a commented file, instead of running it"
+
+    def add_flags(self, parser: argparse.ArgumentParser) -> None:
+        add_recipe(parser)
+        parser.add_argument("--out", type=Path, metavar="FILE", help="the recipe (default: <table>.toml)")
+        parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+
+    def run(self, options: argparse.Namespace) -> None:
+        recipe = chosen_recipe(options)
+        if options.recipe is None and "train" not in options.recipe_flags.given(options).get("data", {}):
+            raise UserError("init got no table. Name one: understudy init TABLE")
+
+        from understudy.run.tables import draft
+        from understudy.storage.files import write_text
+
+        out = options.out or Path(f"{recipe.name}.toml")
+        if out.exists() and not options.overwrite:
+            raise UserError(f"{out} is there already. Give another --out, or --overwrite to replace it.")
+        write_text(out, draft(recipe))
+        log.info("recipe: %s. Run it with: understudy run %s", out, out)
+        if options.json:
+            print_json({"recipe": str(out)})
 
 
 class Recipes(Command):

@@ -51,20 +51,22 @@ def audit(
     (A. Broder, "On the resemblance and containment of documents", 1997). See `data.near_duplicates`.
 
     Args:
-        tables: "train" and "test", and optionally "validation".
+        tables: "train", and "test" and "validation" if they have sources of their own.
         classes: Class names that the user gave (`data.labels`).
-        parts: The rows that each split uses, from 0. Those of "validation" are rows of "train" if validation has no
-            table. By default every split uses all rows of its table.
+        parts: The rows that each split uses, from 0. A split without a table of its own uses rows of "train". By
+            default every split uses all rows of its table.
         shingler: Reads the texts; one that has read some of them saves time.
 
     Returns:
         Every finding; only `Audit.raise_errors` raises.
     """
     tables = {split: tables[split] for split in _ORDER if split in tables}
-    findings = [*_check_sizes(tables), *check_labels(tables, classes)]
+    apart = parts["test"] if parts is not None and "test" not in tables else None
+    tested = len((parts or tables).get("test", ()))
+    findings = [*_check_sizes(tables, tested), *check_labels(tables, classes, apart)]
     valid = not any(finding.level == "error" for finding in findings)
-    if parts is not None and "validation" in parts:
-        tables = {"train": tables["train"], "validation": tables["train"], **tables}
+    if parts is not None:
+        tables = {split: tables.get(split, tables["train"]) for split in _ORDER if split in parts}
     used = {split: range(len(table)) if parts is None else parts[split] for split, table in tables.items()}
     if valid:
         findings += check_splits(tables, used, classes)
@@ -88,7 +90,7 @@ def audit(
 def has_errors(tables: Mapping[str, Table], classes: list[str] | None = None) -> bool:
     """Whether sizes or labels have an error, so that no corpus can be built; texts are not read."""
     tables = {split: tables[split] for split in _ORDER if split in tables}
-    return any(finding.level == "error" for finding in (*_check_sizes(tables), *check_labels(tables, classes)))
+    return any(finding.level == "error" for finding in (*_check_sizes(tables, 0), *check_labels(tables, classes)))
 
 
 def truncation(split: str, lengths: NDArray[np.integer[Any]], max_length: int) -> Finding:
@@ -111,12 +113,12 @@ def truncation(split: str, lengths: NDArray[np.integer[Any]], max_length: int) -
     return Finding("note", "truncated_texts", message, count=len(over))
 
 
-def _check_sizes(tables: Mapping[str, Table]) -> Iterator[Finding]:
+def _check_sizes(tables: Mapping[str, Table], size: int) -> Iterator[Finding]:
+    """Checks the sizes of the tables and of the test set."""
     for split, table in tables.items():
         if not len(table):
             message = f"{split} ({table.source}) has no rows: expected labelled texts. Check the source and its split."
             yield Finding("error", "empty_set", message)
-    size = len(tables["test"])
     if 0 < size < TINY_TEST:
         message = (
             f"test has {counted(size, 'text')}, fewer than {TINY_TEST}. Its accuracy is uncertain by up to "

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
+from understudy.data.columns import find_columns
+from understudy.data.findings import counted
 from understudy.data.labels import NO_LABEL, number_labels
 from understudy.data.near_duplicates import Shingler
-from understudy.data.sources import read, stream
-from understudy.data.splitting import choose_validation, stratified_share
+from understudy.data.sources import read, split_sources, stream
+from understudy.data.splitting import FEWEST, choose_test, choose_validation, stratified_share, test_size
 from understudy.data.tables import Table
 from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import Unlabelled, select_unlabelled
@@ -20,6 +24,8 @@ from understudy.data.words import text_key
 from understudy.errors import DataError
 from understudy.recipe.data import DataOptions
 from understudy.storage.files import fingerprint
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,9 +107,39 @@ class Corpus:
         return counts
 
 
+def with_columns(options: DataOptions) -> DataOptions:
+    """The options with the splits of a source that is named without one, and with its columns.
+
+    `data.test` stays `auto` if the source has no split `test`.
+
+    Raises:
+        DataError: The source cannot be read, lacks training texts, or has several columns that can be meant.
+        HubUnreachable: The Hub dataset is not in the local cache, and the Hub does not answer.
+    """
+    splits = split_sources(options.train)
+    if splits:
+        train = splits.get("train") or (next(iter(splits.values())) if len(splits) == 1 else None)
+        if train is None:
+            raise DataError(
+                f"{options.train} has the splits {', '.join(splits)}; expected one called train. Name one: "
+                f"{next(iter(splits.values()))}, for example."
+            )
+        found = {"train": train}
+        for name in ("test", "validation"):
+            if name in splits and getattr(options, name) == DataOptions.model_fields[name].default:
+                found[name] = splits[name]
+        log.info("%s: %s", options.train, ", ".join(f"{name} is {source}" for name, source in found.items()))
+        options = options.model_copy(update=found)
+    text, label = find_columns(options.train, options.text, options.label)
+    return options.model_copy(update={"text": text, "label": label})
+
+
 def read_tables(options: DataOptions) -> dict[str, Table]:
-    """Reads every source that the recipe names, keyed by split."""
-    sources = {"train": options.train, "test": options.test}
+    """Reads every source that the recipe names, keyed by split; a test set that is to be set apart is in `train`."""
+    options = with_columns(options)
+    sources = {"train": options.train}
+    if not options.sets_test_apart:
+        sources["test"] = options.test_source
     if isinstance(options.validation, str):
         sources["validation"] = options.validation
     return {split: read(source, options.text, options.label) for split, source in sources.items()}
@@ -116,25 +152,26 @@ def build_corpus(
     teacher_labels: Sequence[str] | None = None,
     shingler: Shingler | None = None,
 ) -> Corpus:
-    """Numbers the labels and separates the validation texts.
+    """Numbers the labels, and separates the test texts if they have no source, and the validation texts.
 
     Args:
         tables: The result of `read_tables`, in which the audit found no error.
         options: The recipe's data options.
-        seed: Decides which training texts become validation texts.
+        seed: Decides which training texts become test texts and validation texts.
         teacher_labels: Class names of a ready-made teacher. If the data has the same names, the teacher's order is
             used. If the data has integer labels without names, the teacher's names are used. `data.labels` overrides
             both.
         shingler: Finds nearly equal texts; given to the audit too, it reads each text once.
 
     Raises:
-        DataError: The validation, training, labelled or unlabelled texts would be empty.
+        DataError: The test, validation, training, labelled or unlabelled texts would be empty.
     """
     classes, labels = number_labels(tables, options.labels)
     if teacher_labels and options.labels is None:
         classes, labels = _as_the_teacher(tables, classes, labels, list(teacher_labels))
     splits = {name: Split(table.texts, text_ids(table.texts), labels[name]) for name, table in tables.items()}
-    train, rest = _labelled(splits["train"], options, seed)
+    train, test = _test_apart(splits, options, seed, shingler)
+    train, rest = _labelled(train, options, seed)
     if "validation" in splits:
         validation = splits["validation"]
     else:
@@ -143,7 +180,8 @@ def build_corpus(
         none = np.zeros(0, dtype=bool)
         chosen = choose_validation(train.texts, train.labels, share, seed, shingler) if share < 1 else none
         if not chosen.any():
-            kept = "" if options.labelled is None else " with labels"
+            kept = " besides the test set" if options.sets_test_apart else ""
+            kept += "" if options.labelled is None else " with labels"
             raise DataError(
                 f"data.validation = {options.validation}, but {options.train} has {len(train)} texts{kept}: "
                 "expected at least one for validation and one of each class for training. Choose another share or "
@@ -156,10 +194,51 @@ def build_corpus(
         # The test texts come first, so that the log counts every unlabelled text that is also a test text.
         others = {
             name: text_ids([text_key(text) for text in split.texts])
-            for name, split in (("test", splits["test"]), ("validation", validation), ("train", train))
+            for name, split in (("test", test), ("validation", validation), ("train", train))
         }
-        unlabelled = select_unlabelled(source, others, [*splits["test"].texts, *validation.texts])
-    return Corpus(classes, train, validation, splits["test"], unlabelled)
+        unlabelled = select_unlabelled(source, others, [*test.texts, *validation.texts])
+    return Corpus(classes, train, validation, test, unlabelled)
+
+
+def _test_apart(
+    splits: dict[str, Split], options: DataOptions, seed: int, shingler: Shingler | None
+) -> tuple[Split, Split]:
+    """The training texts, with the validation texts still among them, and the test texts."""
+    train = splits["train"]
+    if "test" in splits:
+        return train, splits["test"]
+    chosen = np.zeros(len(train), dtype=bool)
+    share = test_share(options, train.labels)
+    if share < 1:
+        chosen = choose_test(train.texts, train.labels, share, seed, shingler)
+    if not chosen.any():
+        raise DataError(
+            f"data.test = {options.test}, but {options.train} has {counted(len(train), 'text')}: expected at least one "
+            "for the test and one of each class for training. Choose another share or number, or give a source."
+        )
+    return train.select(np.flatnonzero(~chosen)), train.select(np.flatnonzero(chosen))
+
+
+def test_share(options: DataOptions, labels: Sequence[Any] | np.ndarray) -> float:
+    """The share of the training texts that becomes the test set.
+
+    Args:
+        options: Has no source of test texts.
+        labels: The labels of all training texts, numbered or not.
+
+    Raises:
+        DataError: `data.test` is `auto`, and there are too few texts.
+    """
+    if isinstance(options.test, float):
+        return options.test
+    if isinstance(options.test, int):
+        return options.test / max(1, len(labels))
+    if len(labels) < FEWEST:
+        raise DataError(
+            f"{options.train} has {counted(len(labels), 'text')}, too few texts to set a test set apart (expected "
+            f"{FEWEST} or more). Give labelled test texts with --data.test."
+        )
+    return test_size(labels) / len(labels)
 
 
 def _labelled(train: Split, options: DataOptions, seed: int) -> tuple[Split, list[str]]:

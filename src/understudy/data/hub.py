@@ -42,12 +42,49 @@ def stream_hub_dataset(source: str, text: str) -> Iterator[list[str]]:
         row += len(chunk[text])
 
 
-def _opened(source: str, columns: list[str]) -> tuple[Any, Any]:
-    """The module `datasets`, and the dataset, which is known to have these columns."""
+def split_names(source: str) -> list[str]:
+    """The splits of a dataset that is named without one.
+
+    Raises:
+        DataError: the dataset does not exist.
+        HubUnreachable: the dataset is not cached, and the Hub does not answer.
+    """
+    try:
+        return list(_find(_library(source), source, source, [], None))
+    except HubUnreachable as error:
+        raise HubUnreachable(f"There is no file '{source}', so it names a Hub dataset. {error}") from None
+    except DataError as error:
+        raise DataError(f"There is no file '{source}', so it names a Hub dataset. {error}") from None
+
+
+def hub_column_blocks(source: str) -> Iterator[tuple[dict[str, list[Any]], dict[str, list[str]]]]:
+    """Yields the values of a dataset's columns, and the class names of its ClassLabel columns.
+
+    Columns that are neither plain values nor classes, such as images, are left out.
+
+    Raises:
+        DataError: as `stream_hub_dataset`.
+        HubUnreachable: as `stream_hub_dataset`.
+    """
+    datasets, dataset = _opened(source, [])
+    classes = {name: list(each.names) for name, each in dataset.features.items() if type(each) is datasets.ClassLabel}
+    plain = [name for name, each in dataset.features.items() if isinstance(each, datasets.Value | datasets.ClassLabel)]
+    for chunk in dataset.select_columns(plain).iter(CHUNK_ROWS):
+        yield chunk, classes
+
+
+def _library(source: str) -> Any:
+    """The module `datasets`."""
     try:
         import datasets
     except ImportError:
         raise MissingExtra("datasets", "distill", f"Reading {source} from the Hub") from None
+    return datasets
+
+
+def _opened(source: str, columns: list[str]) -> tuple[Any, Any]:
+    """The module `datasets`, and the dataset, which has these columns."""
+    datasets = _library(source)
     name, *configuration, split = source.split(":")
     if name in datasets.packaged_modules._PACKAGED_DATASETS_MODULES:
         raise DataError(
@@ -58,7 +95,7 @@ def _opened(source: str, columns: list[str]) -> tuple[Any, Any]:
     return datasets, dataset
 
 
-def _find(datasets: Any, source: str, name: str, configuration: list[str], split: str) -> Any:
+def _find(datasets: Any, source: str, name: str, configuration: list[str], split: str | None) -> Any:
     from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
 
     with _offline(datasets):

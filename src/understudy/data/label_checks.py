@@ -34,8 +34,16 @@ _ID_COLUMN_ROWS = 50
 _BALANCE_CLASSES = 10
 
 
-def check_labels(tables: Mapping[str, Table], classes: Sequence[str] | None) -> Iterator[Finding]:
-    """All findings about labels; checks that need valid labels are skipped if some labels are invalid."""
+def check_labels(
+    tables: Mapping[str, Table], classes: Sequence[str] | None, apart: Sequence[int] | None = None
+) -> Iterator[Finding]:
+    """All findings about labels; checks that need valid labels are skipped if some labels are invalid.
+
+    Args:
+        tables: By split.
+        classes: Class names that the user gave (`data.labels`).
+        apart: The rows of "train" that are set apart as test texts.
+    """
     yield from _missing(tables)
     unusable = [*_unsupported(tables), *_continuous(tables, classes)]
     yield from unusable
@@ -55,7 +63,19 @@ def check_labels(tables: Mapping[str, Table], classes: Sequence[str] | None) -> 
     except DataError as error:  # some integers are class names, some are not
         yield Finding("error", "ambiguous_labels", str(error))
         return
+    if apart is not None:
+        tables = {**tables, "test": tables["train"]}
+        labels = {**labels, **_set_apart(labels["train"], apart)}
     yield from _of_classes(tables, labels, found)
+
+
+def _set_apart(labels: Sequence[Label | None], apart: Sequence[int]) -> dict[str, list[Label | None]]:
+    """The labels of both splits by row of the whole table; None for a row of the other split."""
+    rows = set(apart)
+    return {
+        "train": [None if row in rows else label for row, label in enumerate(labels)],
+        "test": [label if row in rows else None for row, label in enumerate(labels)],
+    }
 
 
 def _of_classes(tables: Mapping[str, Table], labels: Labels, found: Classes) -> Iterator[Finding]:

@@ -6,28 +6,35 @@
 from __future__ import annotations
 
 import glob
-import io
 import json
 import os
 import re
-import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from understudy.data.acl_imdb import read_acl_imdb
+from understudy.data.blocks import values_in
 from understudy.data.decoding import COMPRESSIONS
-from understudy.data.files import FORMATS, chunks, file_format, parquet_classes
+from understudy.data.files import (
+    FORMATS,
+    blocks,
+    chunks,
+    class_names,
+    file_format,
+    parquet_classes,
+    parquet_schema,
+)
 from understudy.data.tables import Table, text_of, unlabelled_as_none
 from understudy.errors import DataError
+from understudy.recipe.wording import suggestion
 
-_ACL_IMDB_CLASSES = ("neg", "pos")
-_BLOCK = 2**20
 _TAR = (".tar.gz", ".tgz", ".tar")
 _HUB_PART = r"[A-Za-z0-9][\w.-]{0,95}"
 _HUB_NAME = re.compile(rf"^{_HUB_PART}(/{_HUB_PART})?(:[\w.-]+)?:[\w.+-]+$")
+_HUB_REPOSITORY = re.compile(rf"^{_HUB_PART}/{_HUB_PART}$")
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,77 @@ def hub_dataset(source: str) -> HubDataset | None:
 
 
 def is_source(name: str) -> bool:
-    """Whether a name has the form of a source: a data file or glob, a Hub dataset with its split, or our reviews."""
+    """Whether a name has the form of a source: a data file or glob, a Hub dataset, or our reviews."""
     name = _expanded(name)
     by_suffix = Path(name).suffix.lower() in {*FORMATS, *COMPRESSIONS}
     own = name.startswith("reviews:") or _is_acl_imdb(name)
-    return own or by_suffix or glob.has_magic(name) or _HUB_NAME.match(name) is not None
+    hub = not os.path.exists(name) and (_HUB_NAME.match(name) or _HUB_REPOSITORY.match(name))
+    return own or by_suffix or glob.has_magic(name) or bool(hub)
+
+
+def split_sources(source: str) -> dict[str, str]:
+    """The splits of a source that is named without one, as sources by their names; empty for any other source.
+
+    Raises:
+        DataError: the Hub has no such dataset.
+        HubUnreachable: as `read`.
+    """
+    name = _expanded(source)
+    if _is_acl_imdb(name) and ":" not in name:
+        return {split: f"{source}:{split}" for split in ("train", "test")}
+    if _names_files(name) or not _HUB_REPOSITORY.match(name):
+        return {}
+    from understudy.data.hub import split_names
+
+    return {split: f"{source}:{split}" for split in split_names(source)}
+
+
+@dataclass(frozen=True)
+class ColumnBlock:
+    """Consecutive rows of a source with all their columns.
+
+    Attributes:
+        values: By column; all lists have the same length.
+        classes: Class names that the source gives to the integers of a column, by column.
+    """
+
+    values: dict[str, list[Any]]
+    classes: dict[str, list[str]]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values()), []))
+
+
+def has_columns(source: str) -> bool:
+    """Whether a source has columns to choose from, unlike our reviews and the IMDb distribution."""
+    source = _expanded(source)
+    return not (source.startswith("reviews:") or _is_acl_imdb(source))
+
+
+def column_blocks(source: str) -> Iterator[ColumnBlock]:
+    """Yields a source's rows with all columns, in order; it is not loaded into memory.
+
+    Args:
+        source: One that has columns.
+
+    Raises:
+        DataError: as `read`.
+        HubUnreachable: as `read`.
+    """
+    source = _expanded(source)
+    if _names_files(source):
+        for path in source_files(source):
+            schema = parquet_schema(path)
+            for block in blocks(path):
+                named = {name: schema is not None and class_names(schema, name) for name in block.columns}
+                values = dict(zip(block.columns, values_in(block.columns), strict=True))
+                yield ColumnBlock(values, {name: names for name, names in named.items() if names})
+    else:
+        _require_hub_name(source)
+        from understudy.data.hub import hub_column_blocks
+
+        for values, classes in hub_column_blocks(source):
+            yield ColumnBlock(values, classes)
 
 
 def read(source: str, text: str = "text", label: str | None = "label") -> Table:
@@ -73,7 +146,7 @@ def read(source: str, text: str = "text", label: str | None = "label") -> Table:
         return _shipped_reviews(source, with_labels=label is not None)
     if _is_acl_imdb(source):
         name, _, split = source.partition(":")
-        return _acl_imdb(Path(name), split, source, with_labels=label is not None)
+        return read_acl_imdb(Path(name), split, source, with_labels=label is not None)
     if _names_files(source):
         return _read_files(source, text, label)
     _require_hub_name(source)
@@ -133,9 +206,13 @@ def _expanded(source: str) -> str:
 
 
 def _no_such_source(source: str) -> str:
+    folder, name = os.path.split(source)
+    there = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+    close = suggestion(name, [each for each in there if Path(each).suffix.lower() in {*FORMATS, *COMPRESSIONS}])
     return (
         f"No data at '{source}': expected a csv, tsv, jsonl or parquet file, a glob of them, aclImdb_v1.tar.gz:train, "
-        "a Hub dataset with its split (stanfordnlp/imdb:train), or reviews:train. Check the path."
+        "a Hub dataset with its split (stanfordnlp/imdb:train), or reviews:train"
+        f"{close or '. Check the path.'}"
     )
 
 
@@ -186,52 +263,3 @@ def _shipped_reviews(source: str, with_labels: bool) -> Table:
     with (resources.files("understudy.data") / "reviews.jsonl").open(encoding="utf-8") as lines:
         rows = [row for row in map(json.loads, lines) if row["split"] == split]
     return Table(source, [row["text"] for row in rows], [row["label"] for row in rows] if with_labels else None)
-
-
-def _acl_imdb(archive: Path, split: str, source: str, with_labels: bool) -> Table:
-    if split not in ("train", "test", "unsup"):
-        raise DataError(
-            f"'{source}': the IMDb distribution has the splits train, test and unsup. "
-            f"Write {archive}:train, for example."
-        )
-    if not archive.exists():
-        raise DataError(f"No file {archive}: expected aclImdb_v1.tar.gz or its unpacked folder aclImdb.")
-    folders = {"unsup": None} if split == "unsup" else dict(zip(_ACL_IMDB_CLASSES, _ACL_IMDB_CLASSES, strict=True))
-    found: dict[str, list[tuple[str, str]]] = {folder: [] for folder in folders}
-    place = re.compile(rf"(?:^|/){'train' if split == 'unsup' else split}/({'|'.join(folders)})/([^/]+\.txt)$")
-    entries = _tar_entries(archive, place) if archive.is_file() else _folder_entries(archive, place)
-    for folder, name, content in entries:
-        try:
-            found[folder].append((name, content.decode("utf-8")))
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{archive}: {folder}/{name} is not UTF-8 ({error.reason}). Download the IMDb distribution again."
-            ) from None
-    rows = [(text, folders[folder]) for folder in folders for _, text in sorted(found[folder])]
-    if not rows:
-        raise DataError(f"{archive} has no {split}/{'|'.join(folders)}/*.txt: expected the official IMDb distribution.")
-    labels = [label for _, label in rows] if with_labels and split != "unsup" else None
-    return Table(source, [text for text, _ in rows], labels)
-
-
-def _tar_entries(archive: Path, place: re.Pattern[str]) -> Iterator[tuple[str, str, bytes]]:
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                match = place.search(member.name)
-                if match and member.isfile():
-                    file = tar.extractfile(member)
-                    yield match[1], match[2], (file or io.BytesIO()).read()
-            # tarfile mistakes a damaged header for the end, and never reads as far as gzip's checksum.
-            while tar.fileobj and (rest := tar.fileobj.read(_BLOCK)):
-                if rest.strip(b"\0"):
-                    raise tarfile.ReadError("damaged in the middle")
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{archive} cannot be read as a tar archive: {error}. Download it again.") from None
-
-
-def _folder_entries(folder: Path, place: re.Pattern[str]) -> Iterator[tuple[str, str, bytes]]:
-    for path in folder.glob("*/*/*.txt"):
-        match = place.search(path.as_posix())
-        if match:
-            yield match[1], match[2], path.read_bytes()

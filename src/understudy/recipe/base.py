@@ -15,6 +15,9 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 LARGEST_SEED = 2**32 - 1
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Auto = Literal["auto"]
+AUTO: Auto = "auto"
+"""The value of an option that follows the data."""
 
 
 class Options(BaseModel):

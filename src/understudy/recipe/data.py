@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from understudy.recipe.base import Options, as_list
+from understudy.recipe.base import AUTO, Options, as_list
 from understudy.recipe.wording import Takes
 
 
@@ -19,19 +19,26 @@ class DataOptions(Options):
     """
 
     train: str
-    """Source of the labelled training texts."""
-    test: str
-    """Source of the labelled test texts, which are used for the final scores only."""
+    """Source of the labelled training texts. A Hub dataset without a split (`stanfordnlp/imdb`) is its split `train`.
+    Its splits `test` and `validation` are then used, too, unless these options say otherwise."""
+    test: Annotated[
+        float | int | str,
+        Takes("auto, a source, a share between 0 and 1, or a number of texts from 1", "auto|SOURCE|SHARE|COUNT"),
+    ] = AUTO
+    """The test texts, which are used for the final scores only. A share (0.2) or number (2000) is set apart from the
+    training texts, stratified by class and fixed by `seed`; the run keeps it in `data/test.parquet`. `auto` sets a
+    fifth of the texts apart, but at most 2,000."""
     validation: Annotated[
         float | int | str,
         Takes("a share between 0 and 1, a number of texts from 1, or a source", "SHARE|COUNT|SOURCE"),
     ] = 0.1
     """The validation texts: a share (0.1) or number (1000) of the training texts, or a separate source. A share or
     number is stratified by class and fixed by `seed`."""
-    text: str = "text"
-    """Column with the text."""
-    label: str = "label"
-    """Column with the label, a string or an integer."""
+    text: str = AUTO
+    """Column with the text. `auto` finds it if only one column can be the text. A column called `text` comes first."""
+    label: str = AUTO
+    """Column with the label, a string or an integer. `auto` finds it if only one column can be the label. A column
+    called `label` comes first."""
     labels: Annotated[list[str] | None, Takes("two or more different names", "NAME,NAME,...")] = None
     """Class names. String labels must be among them. Integer labels are indices of these names, or names themselves if
     all of them are among the names. By default the names come from the dataset, or are the distinct labels, sorted."""
@@ -48,7 +55,7 @@ class DataOptions(Options):
     max_length: Annotated[int, Field(ge=4, le=8192)] = 256
     """Maximum number of tokens per text, special tokens included; longer texts are cut."""
 
-    @field_validator("validation", "labelled", mode="before")
+    @field_validator("test", "validation", "labelled", mode="before")
     @classmethod
     def _number_from_text(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -59,7 +66,7 @@ class DataOptions(Options):
                     continue
         return value
 
-    @field_validator("validation")
+    @field_validator("test", "validation")
     @classmethod
     def _share_or_count(cls, value: float | int | str) -> float | int | str:
         share = isinstance(value, float) and not 0 < value < 1
@@ -67,6 +74,21 @@ class DataOptions(Options):
         if share or count:
             raise ValueError("neither a share nor a number")
         return value
+
+    @property
+    def sets_test_apart(self) -> bool:
+        """Whether the test texts are set apart from the training texts."""
+        return not isinstance(self.test, str) or self.test == AUTO
+
+    @property
+    def test_source(self) -> str:
+        """Where the test texts come from: their own source, or the training texts' if they are set apart."""
+        return self.train if not isinstance(self.test, str) or self.test == AUTO else self.test
+
+    @property
+    def test_origin(self) -> str:
+        """How the test texts come from their source, in words that its name follows."""
+        return "set apart from" if self.sets_test_apart else "from"
 
     @field_validator("labelled")
     @classmethod

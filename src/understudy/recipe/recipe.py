@@ -37,7 +37,7 @@ class Recipe(Options):
     description: str = ""
     """One line for `understudy recipes` and the report."""
     seed: Seed = 0
-    """Seed for the validation split, initialisation, batches, dropout and bootstrap."""
+    """Seed for the test and validation splits, initialisation, batches, dropout and bootstrap."""
     seeds: PositiveInt = 1
     """Number of seeds with which student and control are trained: the student's seed and the ones after it. The first
     student is the one to ship; the others show how much the scores vary with the seed."""

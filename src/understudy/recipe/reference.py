@@ -34,6 +34,7 @@ leave out have their defaults, and unknown options are errors.
 {EXAMPLE}```
 
 - `understudy check reviews.toml` looks for mistakes, and `understudy run reviews.toml` runs the recipe.
+- A table needs no recipe: `understudy run reviews.csv`. `understudy init reviews.csv` writes one for it, with comments.
 - `understudy recipes` lists the presets, which ship with understudy; `understudy run imdb` runs one. If a file has the
   same name as a preset, `imdb` is the preset and `./imdb` the file.
 - Every option is also a flag with its dotted name, and **flags override the file**: `--teacher.epochs 3`.

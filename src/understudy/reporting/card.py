@@ -113,7 +113,7 @@ def _sections(facts: _Facts) -> Iterator[str]:
     yield f"Verdict: **{code}**, distillation **{metrics.verdict.distillation}**."
     yield f"> {metrics.verdict.text}"
     yield "## Evidence"
-    yield f"On {facts.texts['test']:,} test texts from {plain(public_source(facts.recipe.data.test))}:"
+    yield f"On {facts.texts['test']:,} test texts {_test_origin(facts.recipe)}:"
     yield table(comparison(metrics, intervals=True))
     yield bullets(f"{name}: {plain(text)}" for name, text in findings(metrics))
     averaged = "for the second class" if len(facts.names) == 2 else "averaged over the classes"
@@ -222,7 +222,7 @@ def _origins(facts: _Facts) -> Iterator[list[str]]:
     validation = recipe.data.validation
     of = public_source(validation) if isinstance(validation, str) else "the training source"
     yield ["validation texts", f"{facts.texts['validation']:,} from {plain(of)}"]
-    yield ["test texts", f"{facts.texts['test']:,} from {plain(public_source(recipe.data.test))}"]
+    yield ["test texts", f"{facts.texts['test']:,} {_test_origin(recipe)}"]
     yield ["data", f"digest {manifest.fingerprint('data')}"]
     yield ["soft loss", f"{_soft_loss(recipe)}, weight {recipe.distillation.alpha:g}"]
     epochs, rate = recipe.distillation.epochs, recipe.distillation.learning_rate
@@ -230,6 +230,10 @@ def _origins(facts: _Facts) -> Iterator[list[str]]:
     yield ["seed", f"{recipe.seed}; student {recipe.student_seed}"]
     versions = {"understudy": manifest.content["understudy"], **manifest.content["versions"]}
     yield ["versions", plain(", ".join(f"{name} {version}" for name, version in versions.items()))]
+
+
+def _test_origin(recipe: Recipe) -> str:
+    return f"{recipe.data.test_origin} {plain(public_source(recipe.data.test_source))}"
 
 
 def _soft_loss(recipe: Recipe) -> str:

@@ -28,9 +28,9 @@ def metadata(recipe: Recipe, manifest: Manifest, metrics: Metrics) -> str:
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    tested = hub_dataset(recipe.data.test)
+    tested = hub_dataset(recipe.data.test_source)
     where = (
-        {"dataset_type": "custom", "dataset_name": public_source(recipe.data.test)}
+        {"dataset_type": "custom", "dataset_name": public_source(recipe.data.test_source)}
         if tested is None
         else {
             "dataset_type": tested.name,

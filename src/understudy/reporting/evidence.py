@@ -15,7 +15,7 @@ from understudy.errors import RunDirectoryError, UnderstudyError
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.recipe.recipe import Recipe
-from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.layout import RunDirectory, read_recipe, source_of_test
 from understudy.storage.manifest import Manifest
 from understudy.timing.figures import Benchmark
 
@@ -87,7 +87,7 @@ class Evidence:
             ) from None
         return cls(
             *(run, recipe, metrics, manifest, classes, ids, labels, probabilities),
-            texts=_texts(recipe, manifest, run.predictions, ids) if texts else None,
+            texts=_texts(recipe, manifest, run, ids) if texts else None,
             benchmark=Benchmark.load(run.benchmark) if run.benchmark.is_file() else None,
             tradeoff=Tradeoff.load(run.frontier) if run.frontier.is_file() else None,
         )
@@ -127,15 +127,16 @@ def _read_predictions(path: Path, classes: list[str]) -> tuple[np.ndarray, np.nd
     )
 
 
-def _texts(recipe: Recipe, manifest: Manifest, predictions: Path, ids: np.ndarray) -> list[str] | None:
+def _texts(recipe: Recipe, manifest: Manifest, run: RunDirectory, ids: np.ndarray) -> list[str] | None:
     """The test texts, from the predictions or from the recipe's source; None if neither has them."""
     import pyarrow.parquet as pq
 
-    if "text" in pq.read_schema(predictions).names:
-        kept: list[str] = pq.read_table(predictions, columns=["text"])["text"].to_pylist()
+    if "text" in pq.read_schema(run.predictions).names:
+        kept: list[str] = pq.read_table(run.predictions, columns=["text"])["text"].to_pylist()
         return kept
     # A relative path is relative to the folder in which the run was started.
-    sources = dict.fromkeys([recipe.data.test, str(Path(manifest.content.get("folder", "")) / recipe.data.test)])
+    named = source_of_test(run, recipe)
+    sources = dict.fromkeys([named, str(Path(manifest.content.get("folder", "")) / named)])
     for source in sources:
         try:
             texts = read(source, recipe.data.text, label=None).texts
@@ -145,5 +146,5 @@ def _texts(recipe: Recipe, manifest: Manifest, predictions: Path, ids: np.ndarra
         found = [by_id.get(name) for name in ids.tolist()]
         if None not in found:
             return [text for text in found if text is not None]
-    log.warning("%s no longer contains the test texts. The report is written without them.", recipe.data.test)
+    log.warning("%s no longer contains the test texts. The report is written without them.", named)
     return None

@@ -15,6 +15,7 @@ from understudy.reporting import charts, formats, sections, slices
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.figures import SCORES_ONLY, benchmark_notes
 from understudy.storage.files import write_text
+from understudy.storage.layout import source_of_test
 from understudy.timing.figures import Side
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _why_no_texts(evidence: Evidence) -> str | None:
     if not evidence.recipe.report.texts:
         return "The texts are left out: the recipe sets report.texts = false."
     if evidence.texts is None:
-        return f"The texts are left out: {evidence.recipe.data.test} no longer contains them."
+        return f"The texts are left out: {source_of_test(evidence.run, evidence.recipe)} no longer contains them."
     return None
 
 

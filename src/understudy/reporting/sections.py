@@ -238,7 +238,10 @@ def provenance(evidence: Evidence) -> Grid:
         ("versions", ", ".join(f"{name} {value}" for name, value in content.get("versions", {}).items())),
         *_machines(evidence.manifest, stages),
         ("seed", str(evidence.recipe.seed)),
-        ("test texts", f"{len(evidence.labels):,} from {evidence.recipe.data.test}"),
+        (
+            "test texts",
+            f"{len(evidence.labels):,} {evidence.recipe.data.test_origin} {evidence.recipe.data.test_source}",
+        ),
         *((f"{name} model", _origin(value)) for name, value in content.get("models", {}).items() if value),
         *((f"fingerprint of {name.replace('_', ' ')}", stage["fingerprint"]) for name, stage in stages.items()),
     ]

@@ -21,7 +21,7 @@ from understudy.run.contenders import line_up
 from understudy.runtime.environment import variables
 from understudy.runtime.hardware import detect, machine
 from understudy.runtime.packages import versions
-from understudy.storage.layout import RunDirectory, read_recipe
+from understudy.storage.layout import RunDirectory, read_recipe, source_of_test
 from understudy.timing.figures import Benchmark, measurements
 from understudy.timing.speed import draw
 from understudy.timing.turns import take_turns
@@ -117,14 +117,15 @@ def _recipe_of_finished(run: RunDirectory) -> Recipe:
 
 def _test_texts(recipe: Recipe, run: RunDirectory) -> list[str]:
     try:
-        texts = read(recipe.data.test, recipe.data.text, label=None).texts
+        source = source_of_test(run, recipe)
+        texts = read(source, recipe.data.text, label=None).texts
     except DataError as error:
         raise DataError(
             f"The test texts that {run.recipe} names cannot be read: {error} Put them back. A relative path starts "
             "from the folder in which the run was started."
         ) from None
     if not texts:
-        raise DataError(f"{recipe.data.test} has no rows, but {run.recipe} names it for the test texts. Put them back.")
+        raise DataError(f"{source} has no rows, but {run.recipe} names it for the test texts. Put them back.")
     return texts
 
 

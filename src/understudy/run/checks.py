@@ -39,8 +39,8 @@ _IRRELEVANT = {
 }
 # A run keeps its data and its teacher; the seed decides both.
 _FIXED = {"data", "teacher", "seed"}
-# What `data.frames.write_source` calls its files.
-_WRITTEN = re.compile(r"(train|validation|test|unlabelled)-[0-9a-f]{16}\.parquet")
+# What `data.frames.write_source` calls its files, and a test set that was set apart.
+_WRITTEN = re.compile(r"(train|validation|test|unlabelled)-[0-9a-f]{16}\.parquet|test\.parquet")
 
 
 def check_place(run: RunDirectory) -> None:
@@ -230,7 +230,9 @@ def begin(recipe: Recipe, run: RunDirectory, hardware: Hardware, materials: Mate
     manifest.save()
     write_text(run.recipe, recipe.to_toml())
     if manifest.fingerprint("data") is None:
-        manifest.finish("data", materials.corpus.digest, seconds, {"texts": materials.sizes})
+        apart = recipe.data.train if recipe.data.sets_test_apart else None
+        details = {"texts": materials.sizes, **({"test_set_apart_from": apart} if apart else {})}
+        manifest.finish("data", materials.corpus.digest, seconds, details)
     return manifest
 
 

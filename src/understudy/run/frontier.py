@@ -66,7 +66,7 @@ class Frontier:
 
 
 def frontier(
-    recipe: Any = "quickstart",
+    recipe: Any = None,
     out: str | os.PathLike[str] | None = None,
     *,
     settings: Settings | None = None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from understudy.data.audit import Audit, audit, has_errors, truncation
-from understudy.data.corpus import Corpus, build_corpus, read_tables
+from understudy.data.corpus import Corpus, build_corpus, read_tables, with_columns
 from understudy.data.near_duplicates import Shingler
 from understudy.data.scores import Scores, read_scores
 from understudy.data.tokens import Tokens, tokenise_cached
@@ -146,17 +146,18 @@ class _Texts:
 
     @classmethod
     def read(cls, recipe: Recipe, models: _Models) -> _Texts:
-        tables = read_tables(recipe.data)
+        data = with_columns(recipe.data)
+        tables = read_tables(data)
         if has_errors(tables, recipe.data.labels):
             return cls(audit(tables, recipe.data.labels))
         labels = classifier_labels(models.encoder.path)
         named = None if labels is None or is_unnamed(labels) else labels
         shingler = Shingler()
-        corpus = build_corpus(tables, recipe.data, recipe.seed, named, shingler)
+        corpus = build_corpus(tables, data, recipe.seed, named, shingler)
         found = audit(tables, recipe.data.labels, corpus.rows, shingler)
         if recipe.teacher.scores is None:
             return cls(found, corpus)
-        scores = read_scores(recipe.teacher.scores, recipe.data.text, corpus)
+        scores = read_scores(recipe.teacher.scores, data.text, corpus)
         return cls(replace(found, findings=(*scores.findings, *found.findings)), corpus, scores)
 
 

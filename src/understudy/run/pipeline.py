@@ -34,6 +34,7 @@ from understudy.run.keys import Key
 from understudy.run.request import Arguments, DataArguments, Request, asked, refuse_unknown, settings_of
 from understudy.run.settings import Settings
 from understudy.run.stages import Stages
+from understudy.run.tables import keep_test, settle
 from understudy.storage.layout import RunDirectory, read_recipe
 from understudy.storage.usage import used_by
 from understudy.training.tracking import tracking
@@ -102,7 +103,7 @@ class Run:
 
 
 def distill(
-    recipe: Any = "quickstart",
+    recipe: Any = None,
     out: str | os.PathLike[str] | None = None,
     *,
     settings: Settings | None = None,
@@ -111,11 +112,11 @@ def distill(
     """Runs a recipe. Finished work is found and not done again.
 
     Args:
-        recipe: A recipe, a preset's name or the path of a TOML file. Or training data, which is run with the settings
-            of `quickstart`: a data file, the name of a Hub data set, or data in memory. That is a pandas or Polars data
-            frame, an Arrow table, a `datasets.Dataset`, columns, rows, or a pair `(texts, labels)`. Columns are a
-            mapping of names to lists, rows a list of mappings.
-        out: The run directory; by default `runs/<recipe name>`.
+        recipe: A recipe, a preset's name or the path of a TOML file. Or training data, which needs no recipe: a data
+            file, the name of a Hub data set, or data in memory. That is a pandas or Polars data frame, an Arrow table,
+            a `datasets.Dataset`, columns, rows, or a pair `(texts, labels)`. Columns are a mapping of names to lists,
+            rows a list of mappings. By default it is `quickstart`, or the data that `train` gives.
+        out: The run directory; by default `runs/<recipe name>`. The recipe of a table is called after the table.
         settings: What to run with, instead of the keyword arguments.
         **arguments: Options of the data: `test`, `validation` and `unlabelled` (sources or data in memory), `text` and
             `label` (columns). The fields of `Settings` are arguments, too.
@@ -144,7 +145,7 @@ def run_directory(request: Request, out: str | os.PathLike[str] | None) -> RunDi
 
 
 def examine(
-    recipe: Any = "quickstart",
+    recipe: Any = None,
     cache_dir: str | os.PathLike[str] | None = None,
     *,
     settings: Settings | None = None,
@@ -169,7 +170,7 @@ def examine(
     cache = settings or Settings(cache_dir=None if cache_dir is None else Path(cache_dir))
     request = asked(recipe, arguments)
     with tempfile.TemporaryDirectory() as folder, request.written_to(Path(folder)) as written:
-        found = look_over(written, cache.cache)
+        found = look_over(settle(written), cache.cache)
         findings = (replace(each, message=request.worded(each.message, written)) for each in found.findings)
         return replace(found, findings=tuple(findings))
 
@@ -194,7 +195,8 @@ def prepare(
     started = time.monotonic()
     tracking(settings.report_to, run.root.resolve().name, run.tracking)
     check_place(run)
-    with request.written_to(run.data) as recipe:
+    with request.written_to(run.data) as written:
+        recipe = settle(written, described=request.names_only_its_table)
         changed = check_recipe(run, recipe, settings.overwrite)
         check_hardware(recipe, settings.hardware)
         materials = gather(recipe, settings.cache)
@@ -213,6 +215,7 @@ def prepare(
     if changed:
         log.info("changed since the last run: %s; what depends on these is done again", ", ".join(changed))
     manifest = begin(recipe, run, settings.hardware, materials, time.monotonic() - started)
+    keep_test(recipe, materials.corpus, run)
     return Stages(recipe, run, settings, materials, manifest, keys)
 
 

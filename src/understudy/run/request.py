@@ -1,9 +1,10 @@
-"""What a call asks for: a recipe, or data with the settings of `quickstart`; data may be in memory."""
+"""What a call asks for: a recipe, or a table with the default settings; data may be in memory."""
 
 from __future__ import annotations
 
 import os
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,19 +12,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
+from understudy.data.decoding import COMPRESSIONS
+from understudy.data.files import FORMATS
 from understudy.data.frames import is_data, write_source
 from understudy.data.sources import is_source
-from understudy.errors import UserError
+from understudy.errors import RecipeError, UserError
 from understudy.recipe.arguments import as_arguments, reworded
-from understudy.recipe.files import packaged_files
+from understudy.recipe.files import merged, packaged_files
 from understudy.recipe.recipe import Recipe
+from understudy.recipe.wording import suggestion
 from understudy.run.settings import Settings, SettingsArguments
 
-_BASE = "quickstart"
+# The student of a table's run, unless another is asked for. Its other options are the defaults.
+_STUDENT = {"layers": 3}
 _SOURCES = ("train", "test", "validation", "unlabelled")
 _COLUMNS = ("text", "label")
 _PARTS = {"train": "the training data", "test": "the test data", "validation": "the validation data"}
 _IN_MEMORY = "data"  # the name of a run whose training data has none
+_DATA_IN_MEMORY = "data in memory"
+_PLACEHOLDER = "in memory"  # what a recipe has for data that is not written yet
 
 
 class DataArguments(TypedDict, total=False):
@@ -54,6 +61,11 @@ class Request:
     recipe: Recipe
     in_memory: Mapping[str, Any] = field(default_factory=dict)
     by_arguments: bool = False
+
+    @property
+    def names_only_its_table(self) -> bool:
+        """Whether the description is the table's name, which what is found in it may follow."""
+        return self.recipe.description in (table_name(self.recipe.data.train), _DATA_IN_MEMORY)
 
     @contextmanager
     def written_to(self, folder: Path) -> Iterator[Recipe]:
@@ -104,36 +116,121 @@ def asked(given: Any, arguments: Mapping[str, Any]) -> Request:
 
     Args:
         given: A recipe, a preset's name, the path of a TOML file, or training data. That is a data file, the name of
-            a Hub data set, or data in memory (see `understudy.data.frames.as_arrow`).
+            a Hub data set, or data in memory (see `understudy.data.frames.as_arrow`). None is `quickstart`, or the
+            training data in `arguments`.
         arguments: The data arguments.
 
     Raises:
-        UserError: There is training data, but no test data.
+        UserError: A preset would be trained on other data than it is tested on.
         TypeError: Training data was given twice, or `given` is something else.
         RecipeError: There is no such recipe.
     """
     sources = {name: arguments[name] for name in _SOURCES if arguments.get(name) is not None}
     columns = {name: arguments[name] for name in _COLUMNS if arguments.get(name) is not None}
-    if isinstance(given, Recipe):
-        recipe = given
-    elif _is_training_data(given):
+    if is_data(given):
         if "train" in sources:
             raise TypeError("got training data twice, as the first argument and as train; give one or the other")
-        if "test" not in sources:
-            raise UserError(f"Got training data ({_described(given)}) but no test data. Pass it as test=...")
-        sources = {"train": given, **sources}
-        recipe = Recipe.load(_BASE, name=_name(given))
-    else:
-        recipe = Recipe.load(given)
+        given, sources = None, {"train": given, **sources}
+    elif not (given is None or isinstance(given, Recipe | str | os.PathLike)):
+        raise TypeError(f"got {given!r}; pass a recipe, a preset's name, a file, or data such as a data frame")
     in_memory = {name: data for name, data in sources.items() if is_data(data)}
     named = {name: os.fspath(data) if isinstance(data, os.PathLike) else data for name, data in sources.items()}
     options = columns | {name: value for name, value in named.items() if name not in in_memory}
-    options |= dict.fromkeys(in_memory, "in memory")
+    options |= dict.fromkeys(in_memory, _PLACEHOLDER)
+    if not isinstance(given, Recipe):
+        with reworded(as_arguments if options else str):
+            recipe = named_recipe(given, {"data": options} if options else {})
+        return Request(recipe, in_memory, by_arguments=bool(options))
     if not options:
-        return Request(recipe)
-    changed = recipe.model_dump(exclude_none=True)
+        return Request(given)
+    changed = given.model_dump(exclude_none=True)
     changed["data"] |= options
     return Request(Recipe.from_mapping(changed), in_memory, by_arguments=True)
+
+
+def named_recipe(name: str | os.PathLike[str] | None, options: dict[str, Any]) -> Recipe:
+    """The recipe that a name and options make.
+
+    Args:
+        name: A preset, the path of a TOML file, or a table: a data file or a Hub dataset. Without a name, the training
+            data among the options is the table; without both, the recipe is the preset `quickstart`.
+        options: Options that override it, by section and name.
+
+    Raises:
+        RecipeError: There is no such recipe or table, or options are invalid.
+        UserError: Training data was given twice, or a preset would be tested on other data than it is trained on.
+    """
+    given = options.get("data", {})
+    if name is None:
+        return _of_table(options) if "train" in given else Recipe.load(**options)
+    if not _is_table(name):
+        if isinstance(name, str) and name in packaged_files():
+            _refuse_mixture(name, given)
+        return Recipe.load(name if isinstance(name, str) else Path(name), **options)
+    if "train" in given:
+        raise UserError(f"Got training data twice: {name} and {given['train']}. Give one of them.")
+    return _of_table(merged({"data": {"train": os.fspath(name)}}, options))
+
+
+def _of_table(options: dict[str, Any]) -> Recipe:
+    """The recipe of a table. All its options are defaults, apart from those given and the ones named here."""
+    train = str(options["data"]["train"])
+    in_memory = train == _PLACEHOLDER
+    base: dict[str, Any] = {
+        "name": _IN_MEMORY if in_memory else _name(train),
+        "description": _DATA_IN_MEMORY if in_memory else table_name(train),
+    }
+    if not {"model", "layers"} & options.get("student", {}).keys():
+        base["student"] = _STUDENT
+    return Recipe.from_mapping(merged(base, options), "the options given")
+
+
+def _is_table(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a table, not of a recipe; a preset comes first, then a path, then a Hub dataset.
+
+    Raises:
+        RecipeError: There is no such recipe or table, or the file is neither.
+    """
+    presets, path = list(packaged_files()), os.fspath(name)
+    if isinstance(name, str) and name in presets:
+        return False
+    suffix = Path(path).suffix.lower()
+    if os.path.isfile(path) and suffix in ("", ".toml"):
+        return False
+    if is_source(path):
+        return True
+    if os.path.isdir(path) or suffix == ".toml":
+        return False
+    if os.path.isfile(path):
+        raise RecipeError(
+            f"{path} ends in {suffix}: expected a recipe (.toml) or a table ({', '.join(sorted(FORMATS))}, also "
+            "compressed). Convert or rename it."
+        )
+    there = [each for each in os.listdir() if Path(each).suffix.lower() in {".toml", *FORMATS, *COMPRESSIONS}]
+    raise RecipeError(
+        f"No recipe or table '{path}': there is no such file, and the presets are {', '.join(presets)}"
+        f"{suggestion(path, [*presets, *there]) or '. Hub datasets are written owner/name.'}"
+    )
+
+
+def _refuse_mixture(preset: str, given: Mapping[str, Any]) -> None:
+    """Refuses to train a preset on other data, and to take its test, validation or unlabelled texts for that data's."""
+    if "train" not in given:
+        return
+    own = tomllib.loads(packaged_files()[preset].read_text(encoding="utf-8"))["data"]
+    kept = [name for name in _SOURCES if isinstance(own.get(name), str) and name not in given]
+    if kept:
+        train = "distill(data)" if given["train"] == _PLACEHOLDER else f"understudy run {given['train']}"
+        missing = ", ".join(f"--data.{name}" for name in kept)
+        raise UserError(
+            f"The preset {preset} has its own {' and '.join(kept)} texts, which do not belong to your training texts. "
+            f"Run your table without the preset: {train}. Or give {missing}, too."
+        )
+
+
+def table_name(source: str) -> str:
+    """How a description names a table: a file without its folder, a Hub dataset as it is."""
+    return Path(source).name if Path(source).suffix.lower() in {*FORMATS, *COMPRESSIONS} else source
 
 
 def settings_of(settings: Settings | None, arguments: Mapping[str, Any]) -> Settings:
@@ -162,18 +259,8 @@ def refuse_unknown(arguments: Mapping[str, Any], known: Iterable[str]) -> None:
         raise TypeError(f"unexpected argument {', '.join(unknown)}; expected some of {', '.join(known)}")
 
 
-def _is_training_data(given: Any) -> bool:
-    if is_data(given):
-        return True
-    if not isinstance(given, str | os.PathLike):
-        raise TypeError(f"got {given!r}; pass a recipe, a preset's name, a file, or data such as a data frame")
-    return given not in packaged_files() and is_source(os.fspath(given))
-
-
-def _name(given: Any) -> str:
-    if is_data(given):
-        return _IN_MEMORY
-    stem = Path(os.fspath(given)).name.partition(".")[0].partition(":")[0]
+def _name(source: str) -> str:
+    stem = Path(source).name.partition(".")[0].partition(":")[0]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or _IN_MEMORY
 
 

@@ -31,8 +31,13 @@ class RunDirectory:
 
     @property
     def data(self) -> Path:
-        """Data that was given in memory, as files."""
+        """Data that was given in memory, and test texts that were set apart, as files."""
         return self.root / "data"
+
+    @property
+    def test_texts(self) -> Path:
+        """The test texts that were set apart from the training texts."""
+        return self.data / "test.parquet"
 
     @property
     def metrics(self) -> Path:
@@ -127,6 +132,11 @@ class RunDirectory:
 
     def is_run(self) -> bool:
         return self.manifest.is_file()
+
+
+def source_of_test(run: RunDirectory, recipe: Recipe) -> str:
+    """The source of a run's test texts: the recipe's, or the file that keeps a test set that was set apart."""
+    return str(run.test_texts) if recipe.data.sets_test_apart else recipe.data.test_source
 
 
 def default_cache() -> Path:
