@@ -18,6 +18,7 @@ from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import Unlabelled, select_unlabelled
 from understudy.data.words import text_key
 from understudy.errors import DataError
+from understudy.recipe.base import AUTO
 from understudy.recipe.data import DataOptions
 from understudy.storage.files import fingerprint
 
@@ -104,9 +105,17 @@ class Corpus:
 def read_tables(options: DataOptions) -> dict[str, Table]:
     """Reads every source that the recipe names, keyed by split."""
     sources = {"train": options.train, "test": options.test}
-    if isinstance(options.validation, str):
+    if isinstance(options.validation, str) and options.validation != AUTO:
         sources["validation"] = options.validation
     return {split: read(source, options.text, options.label) for split, source in sources.items()}
+
+
+def labelled_texts(texts: int, options: DataOptions) -> int:
+    """How many of the training texts keep their labels."""
+    wanted = options.labelled
+    if wanted is None:
+        return texts
+    return min(texts, round(wanted * texts) if isinstance(wanted, float) else wanted)
 
 
 def build_corpus(
@@ -138,7 +147,7 @@ def build_corpus(
     if "validation" in splits:
         validation = splits["validation"]
     else:
-        assert not isinstance(options.validation, str)
+        assert not isinstance(options.validation, str)  # `auto` is settled before
         share = options.validation if isinstance(options.validation, float) else options.validation / len(train)
         none = np.zeros(0, dtype=bool)
         chosen = choose_validation(train.texts, train.labels, share, seed, shingler) if share < 1 else none

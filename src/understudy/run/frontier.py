@@ -15,6 +15,7 @@ from understudy.evaluation.evaluation import Candidate
 from understudy.evaluation.significance import accuracy_interval, gain
 from understudy.evaluation.tradeoff import Point, Role, Tradeoff
 from understudy.models.loading import load_config
+from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.frontier_plot import draw_frontier
@@ -22,6 +23,7 @@ from understudy.reporting.notebook import frontier_html
 from understudy.reporting.render import render_run
 from understudy.run.candidates import model_candidate, teacher_candidate
 from understudy.run.inputs import Materials
+from understudy.run.members import FROZEN
 from understudy.run.pipeline import prepare, run_directory
 from understudy.run.request import Arguments, asked, settings_of
 from understudy.run.settings import Settings
@@ -150,7 +152,7 @@ def _at_its_pace(variant: Variant) -> Variant:
     options = variant.recipe.distillation
     own = {
         "learning_rate": _STATIC_RATE,
-        "epochs": max(_STATIC_EPOCHS, options.epochs),
+        "epochs": max(_STATIC_EPOCHS, settled(options.epochs)),
         "freeze_embeddings": False,
         "attention": "auto",
     }
@@ -171,14 +173,12 @@ def _compared(
         tokens = {} if variant is None else variant.materials.student_tokens
         found["student", name] = [folder], model_candidate(stages.labeller, name, folder, tokens, dtype)
     for name in options.controls:
-        folder = stages.run.control(name)
-        found["control", name] = (
-            [folder],
-            model_candidate(stages.labeller, name, folder, stages.materials.student_tokens, dtype),
-        )
+        folder, materials = stages.run.control(name), stages.materials
+        tokens = materials.encoder.tokens if name == FROZEN else materials.student_tokens
+        found["control", name] = [folder], model_candidate(stages.labeller, name, folder, tokens, dtype)
     speeds = measure_models(
         {":".join(key): folders for key, (folders, _) in found.items() if folders},
-        Workload(test.texts, options.speed_texts, stages.recipe.data.max_length, stages.recipe.seed),
+        Workload(test.texts, options.speed_texts, settled(stages.recipe.data.max_length), stages.recipe.seed),
         stages.hardware,
         dtype,
     )

@@ -192,17 +192,19 @@ def prepare(
     tracking(settings.report_to, run.root.resolve().name, run.tracking)
     check_place(run)
     with request.written_to(run.data) as recipe:
-        changed = check_recipe(run, recipe, settings.overwrite)
+        check_recipe(run, recipe, settings.overwrite)
         check_hardware(recipe, settings.hardware)
         materials = gather(recipe, settings.cache)
+        recipe = materials.recipe
         for finding in materials.findings.warnings:
             log.warning("%s: %s", finding.code, finding.message)
         check_attention(recipe, materials, settings.hardware)
+        if not settings.overwrite:
+            check_fingerprints(run, {"data": materials.corpus.digest})
+        changed = check_recipe(run, recipe, settings.overwrite)
         keys = _teacher_keys(recipe, materials, settings)
         if not settings.overwrite:
-            check_fingerprints(
-                run, {"data": materials.corpus.digest, **{stage: key.asked for stage, key in keys.items()}}
-            )
+            check_fingerprints(run, {stage: key.asked for stage, key in keys.items()})
         check(recipe, run, materials, settings.cache)
         announce(recipe, materials, run, settings)
     if settings.overwrite:
