@@ -14,7 +14,7 @@ from understudy.recipe.data import DataOptions
 
 
 def options(**changes: Any) -> DataOptions:
-    return DataOptions(**({"train": "train.csv", "test": "test.csv"} | changes))
+    return DataOptions(**({"train": "train.csv", "test": "test.csv", "validation": 0.1} | changes))
 
 
 def tables(labels: list[Any], classes: list[str] | None = None) -> dict[str, Table]:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 # What the code asks a config, wherever a model is run or its size is estimated.
 _SHARED = (
-    "vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size", "hidden_dim", "max_position_embeddings",
-    "pad_token_id",
+    "vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size", "hidden_dim", "pad_token_id",
 )  # fmt: skip
 
 
@@ -37,9 +36,6 @@ class FrozenConfig(PretrainedConfig):
 
     def __init__(self, encoder: dict[str, Any] | None = None, **more: Any) -> None:
         self.encoder = dict(encoder or {})
-        for name in _SHARED:
-            if name in self.encoder:
-                more.setdefault(name, self.encoder[name])
         super().__init__(**more)
 
     def encoder_config(self) -> PretrainedConfig:
@@ -97,8 +93,9 @@ def frozen_classifier(
         label2id=source.config.label2id,
         problem_type="single_label_classification",
         architectures=[FrozenForSequenceClassification.__name__],
+        **{name: getattr(encoder, name) for name in _SHARED if hasattr(encoder, name)},
+        max_position_embeddings=longest_input(encoder),
     )
-    config.max_position_embeddings = longest_input(encoder)
     model = FrozenForSequenceClassification(config)
     model.encoder.load_state_dict(source.base_model.state_dict(), strict=False)
     with torch.no_grad():

@@ -120,8 +120,8 @@ def _sections(facts: _Facts) -> Iterator[str]:
     averaged = "for the second class" if len(facts.names) == 2 else "averaged over the classes"
     yield (
         f"Brackets are 95 % intervals over the test texts. F1 is {averaged}. ECE is the expected calibration error in "
-        "15 bins. The controls are the same student trained without the teacher, a linear n-gram model, and a "
-        f"logistic regression on the frozen encoder, if asked for. All figures are in [metrics.json]({_ABOVE}metrics.json)."
+        "15 bins. The controls are the same student trained without the teacher, a linear n-gram model, and a logistic "
+        f"regression on the frozen encoder, if asked for. All figures are in [metrics.json]({_ABOVE}metrics.json)."
     )
     yield f"![Accuracy, size and speed of teacher, student and controls]({_ABOVE}report/dashboard.png)"
     yield "### By class"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STRENGTHS = (0.001, 0.01, 0.1)
+STRENGTHS = (0.003, 0.01, 0.03, 0.1, 1.0)
 """Values of C, the inverse strength of the penalty, between which cross-validation chooses."""
 _FOLDS = 3
 _MOST_FOLDED = 3000  # texts with which C is chosen
