@@ -22,7 +22,7 @@ from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.storage.files import file_sha256, write_folder
 from understudy.training.calibration import calibrate_trained
-from understudy.training.head import MOST_FITTED, HeadLesson, HeadStart, Sample, evenly, fit_head
+from understudy.training.head import HeadLesson, HeadStart, Sample, fit_head
 from understudy.training.teacher import Encoder, TrainedModel, save_model
 from understudy.training.trainer import Examples, TrainingContext
 
@@ -104,11 +104,10 @@ def train_frozen(
             "out of evaluation.controls."
         )
     lesson = HeadLesson.of(corpus, encoder.tokens)
-    rows = evenly(len(lesson.targets), MOST_FITTED)
     read = KeptVectors(encoder, recipe.seed, settled(recipe.data.max_length), cache)
     engine = VectorEngine(source, layer, context.hardware, context.hardware.dtype(options.precision))
-    vectors = read(engine, lesson.training.select(rows), f"{context.description}, vectors")
-    head = fit_head(vectors.mean, lesson.targets[rows], recipe.seed)
+    vectors = read(engine, lesson.training, f"{context.description}, vectors")
+    head = fit_head(vectors.mean, lesson.targets, recipe.seed)
     log.info("%s: logistic regression on the encoder's mean vectors with C = %g", context.description, head.strength)
     model = frozen_classifier(source, load_config(encoder.origin.path), head.weight, head.bias)
     calibration = None
