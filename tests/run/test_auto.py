@@ -120,7 +120,7 @@ def test_every_value_is_logged_with_its_reason(automatic: Recipe, caplog: pytest
         resolved(with_validation(automatic, 10_000), FACTS)
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == len(FOLLOWING)
-    assert "auto: data.validation = 1000 (a tenth of 10,000 labelled texts)" in lines
+    assert "auto: data.validation = 1000 (10.0% of 10,000 labelled texts)" in lines
     assert "auto: data.max_length = 32 (holds 100.0% of the texts)" in lines
     assert "auto: teacher.learning_rate = 0.0002 (hidden size 384, batches of 32)" in lines
     assert all("(" in line for line in lines)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from understudy.data.corpus import Corpus
+from understudy.data.corpus import Corpus, validation_size
 from understudy.data.tokens import tokenise
 from understudy.models.loading import Origin, load_config, load_tokenizer, longest_input
 from understudy.recipe.base import AUTO
@@ -36,10 +36,6 @@ FOLLOWING = {
 LENGTHS = (32, 48, 64, 96, 128, 256, 512)
 _HELD = 0.99  # share of the texts that fit
 _SAMPLED = 2000
-
-_SHARE = 0.1
-_FEWEST_VALIDATION, _MOST_VALIDATION = 100, 2000
-_LARGEST_SHARE = 0.2
 
 _LONG = 128  # mean tokens
 _FEW = 1000
@@ -135,17 +131,8 @@ class Facts:
 
 def validation_texts(texts: int) -> Choice:
     """How many of the labelled texts are for validation."""
-    wanted = min(max(round(texts * _SHARE), _FEWEST_VALIDATION), _MOST_VALIDATION)
-    most = max(1, int(texts * _LARGEST_SHARE))
-    if wanted > most:
-        return Choice("data.validation", most, f"a fifth of {texts:,} labelled texts")
-    if wanted == _FEWEST_VALIDATION:
-        reason = f"a tenth of {texts:,} labelled texts would be fewer"
-    elif wanted == _MOST_VALIDATION:
-        reason = f"a tenth of {texts:,} labelled texts would be more than needed"
-    else:
-        reason = f"a tenth of {texts:,} labelled texts"
-    return Choice("data.validation", wanted, reason)
+    size = validation_size(texts)
+    return Choice("data.validation", size, f"{size / texts:.1%} of {texts:,} labelled texts")
 
 
 def max_length(lengths: np.ndarray, longest: int | None) -> Choice:
@@ -207,11 +194,11 @@ def class_weights() -> Choice:
 
 
 def with_validation(recipe: Recipe, texts: int) -> Recipe:
-    """The recipe with a number of validation texts, which is needed before the other rules.
+    """The recipe with a number of validation texts.
 
     Args:
         recipe: Its number may be `auto`.
-        texts: Training texts that keep their labels.
+        texts: Labelled texts for training and validation.
     """
     if recipe.data.validation != AUTO:
         return recipe

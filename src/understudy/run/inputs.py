@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from understudy.data.audit import Audit, audit, has_errors, truncation
-from understudy.data.corpus import Corpus, build_corpus, labelled_texts, read_tables
+from understudy.data.corpus import Corpus, build_corpus, read_tables
 from understudy.data.near_duplicates import Shingler
 from understudy.data.scores import Scores, read_scores
 from understudy.data.tokens import Tokens, tokenise_cached
@@ -157,11 +157,11 @@ class _Texts:
         tables = read_tables(recipe.data)
         if has_errors(tables, recipe.data.labels):
             return cls(recipe, audit(tables, recipe.data.labels))
-        recipe = with_validation(recipe, labelled_texts(len(tables["train"].texts), recipe.data))
         labels = classifier_labels(models.encoder.path)
         named = None if labels is None or is_unnamed(labels) else labels
         shingler = Shingler()
         corpus = build_corpus(tables, recipe.data, recipe.seed, named, shingler)
+        recipe = with_validation(recipe, len(corpus.train) + len(corpus.validation))
         found = audit(tables, recipe.data.labels, corpus.rows, shingler)
         if recipe.teacher.scores is None:
             return cls(recipe, found, corpus)
