@@ -44,6 +44,11 @@ def test_a_number() -> None:
     assert (len(corpus.train), len(corpus.validation)) == (93, 7)
 
 
+def test_automatic_validation_is_no_more_than_a_fifth() -> None:
+    corpus = build_corpus(tables(["a", "b"] * 50), options(validation="auto"), seed=0)
+    assert (len(corpus.train), len(corpus.validation)) == (80, 20)
+
+
 def test_a_source(tmp_path: Path) -> None:
     for name, rows in (("train", "a,x\nb,y\n"), ("test", "c,x\n"), ("validation", "d,y\ne,x\n")):
         (tmp_path / f"{name}.csv").write_text(f"review,stars\n{rows}")
