@@ -66,7 +66,7 @@ def test_fewer_texts_get_more_epochs(texts: int, wanted: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "mean_length", "wanted"), [(500, 20.0, 16), (1000, 20.0, 32), (50_000, 300.0, 16), (50_000, 60.0, 32)]
+    ("texts", "mean_length", "wanted"), [(499, 20.0, 16), (500, 20.0, 32), (50_000, 300.0, 16), (50_000, 60.0, 32)]
 )
 def test_long_or_few_texts_come_in_small_batches(texts: int, mean_length: float, wanted: int) -> None:
     assert auto.batch_size(texts, mean_length).value == wanted

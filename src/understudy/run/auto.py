@@ -38,7 +38,7 @@ _HELD = 0.99  # share of the texts that fit
 _SAMPLED = 2000
 
 _LONG = 128  # mean tokens
-_FEW = 1000
+_FEW = 500
 
 _EPOCHS_AT, _EPOCHS = 10_000, 3
 _MOST_EPOCHS = 10
