@@ -226,7 +226,7 @@ def _origins(facts: _Facts) -> Iterator[list[str]]:
     yield ["test texts", f"{facts.texts['test']:,} from {plain(public_source(recipe.data.test))}"]
     yield ["data", f"digest {manifest.fingerprint('data')}"]
     yield ["soft loss", f"{_soft_loss(recipe)}, weight {settled(recipe.distillation.alpha):g}"]
-    epochs, rate = recipe.distillation.epochs, recipe.distillation.learning_rate
+    epochs, rate = recipe.distillation.epochs, settled(recipe.distillation.learning_rate)
     yield ["distillation", f"{epochs} epoch{'' if epochs == 1 else 's'}, learning rate {rate:g}"]
     yield ["seed", f"{recipe.seed}; student {recipe.student_seed}"]
     versions = {"understudy": manifest.content["understudy"], **manifest.content["versions"]}
