@@ -1,6 +1,6 @@
 """Automatic settings against others, on a part of a table's training texts that no model saw. Prints JSON.
 
-The rules of `understudy.run.auto` were chosen with this script. It never reads a test set: `--data` is a training
+It is for the rules of `understudy.run.auto`. It never reads a test set: `--data` is a training
 file, of which `--held` texts stand in for the test set and `--texts` others for the training set.
 
     python benchmarks/settings.py --data trec/train.parquet --texts 1000 --held 1000 --threads 1 \\
