@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+FIXED = {"epochs": 1, "batch_size": 16, "class_weights": "none", "early_stopping": 0, "head": "initial"}
+"""Training options that do not follow the data, so that every side does the same work."""
 _WARM_UP = 32
 _PEAK_SIZE = {"cpu": 4096, "cuda": 16384}
 

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness import MODEL
+from harness import FIXED, MODEL
 
 from understudy.recipe.files import merged
 from understudy.recipe.recipe import Recipe
@@ -78,6 +78,7 @@ def recipe(name: str, options: argparse.Namespace) -> Recipe:
     """A step's recipe."""
     first, chain = chain_of(name)
     training = {
+        **FIXED,
         "learning_rate": 1e-4,
         "attention_dropout": 0.0,
         "precision": options.precision,
@@ -92,7 +93,7 @@ def recipe(name: str, options: argparse.Namespace) -> Recipe:
             "max_length": 256,
         },
         "teacher": {"model": MODEL, **training},
-        "distillation": training,
+        "distillation": {"temperature": 2.0, "alpha": 0.5, **training},
         **_student(4, 10_000),
     }
     for each in chain:

@@ -30,7 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import MODEL, Data, Side, Work, arguments, main, operations
+from harness import FIXED, MODEL, Data, Side, Work, arguments, main, operations
 
 RATE = 1e-4
 WARMUP = 0.1
@@ -103,7 +103,8 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
     from understudy.training.objectives import distilled
     from understudy.training.trainer import Examples, Method, TrainingContext, train
 
-    recipe = TrainingOptions(batch_size=BATCH, learning_rate=RATE, warmup=WARMUP, checkpoint_steps=10**6, **changes)
+    fixed = {"batch_size": BATCH, "learning_rate": RATE, "warmup": WARMUP, "checkpoint_steps": 10**6}
+    recipe = TrainingOptions(**{**FIXED, **fixed, **changes})
     hardware = detect()
     with tempfile.TemporaryDirectory() as temporary:
         teacher, student, tokenizer = models(data, Path(temporary), recipe.attention_dropout)

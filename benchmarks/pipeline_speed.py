@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import MODEL, Data, Side, Work, arguments, main, operations
+from harness import FIXED, MODEL, Data, Side, Work, arguments, main, operations
 
 if TYPE_CHECKING:
     from understudy.recipe.recipe import Recipe
@@ -84,7 +84,7 @@ def understudy_side(data: Data, options: argparse.Namespace, **changes: Any) -> 
     from understudy.training.trainer import TrainingContext
 
     origin, hardware = resolve(MODEL), detect()
-    recipes = _recipes(options, {"batch_size": BATCH, "checkpoint_steps": 10**6, **changes})
+    recipes = _recipes(options, {**FIXED, "batch_size": BATCH, "checkpoint_steps": 10**6, **changes})
     with tempfile.TemporaryDirectory() as temporary:
         folder, cache = Path(temporary), Path(temporary, "cache")
         start = time.perf_counter()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import MODEL, Data
+from harness import FIXED, MODEL, Data
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from understudy.runtime.hardware import detect
@@ -76,7 +76,9 @@ def fine_tuned_by_understudy(data: Data, max_length: int, seed: int = 0, **chang
 
     folder = resolve(MODEL).path
     tokenizer = load_tokenizer(folder)
-    recipe = TrainingOptions(batch_size=BATCH, learning_rate=RATE, checkpoint_steps=10**6, **changes)
+    recipe = TrainingOptions(
+        **{**FIXED, "batch_size": BATCH, "learning_rate": RATE, "checkpoint_steps": 10**6, **changes}
+    )
     model = load_classifier(folder, data.classes, seed, recipe.attention_dropout)
     tokens = tokenise(data.texts, tokenizer, max_length)
     with tempfile.TemporaryDirectory() as output:

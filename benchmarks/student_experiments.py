@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from harness import MODEL, arguments, description, say, texts_and_labels
+from harness import FIXED, MODEL, arguments, description, say, texts_and_labels
 from torch import Tensor, nn
 
 from understudy.data.labels import NO_LABEL
@@ -31,6 +31,7 @@ from understudy.inference.engines import open_engine
 from understudy.inference.logits import predict_logits
 from understudy.models.loading import load_classifier, load_tokenizer, resolve
 from understudy.models.students import from_layers
+from understudy.recipe.base import settled
 from understudy.recipe.training import DistillationOptions, LayerChoice
 from understudy.runtime.hardware import detect
 from understudy.training.objectives import Objective, distilled, supervised
@@ -39,6 +40,9 @@ from understudy.training.trainer import Examples, Method, TrainingContext, train
 LAYERS = 3
 RESAMPLES = 10_000
 BASELINE = "baseline"
+
+
+_TAUGHT = {"temperature": 2.0, "alpha": 0.5}
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,8 @@ def fine_tuned(data: Sample, folder: Path, options: argparse.Namespace) -> None:
     """Fine-tunes the teacher and saves it."""
     origin = resolve(MODEL).path
     model = load_classifier(origin, data.classes, 0, 0.0)
-    settings = DistillationOptions(learning_rate=1e-4, epochs=options.teacher_epochs, attention_dropout=0.0)
+    fixed = {**FIXED, **_TAUGHT, "epochs": options.teacher_epochs}
+    settings = DistillationOptions(**{**fixed, "learning_rate": 1e-4, "attention_dropout": 0.0})
     _train(model, Examples(data.train, data.labels), settings, supervised(), 0, folder / "checkpoints")
     model.save_pretrained(folder)
     load_tokenizer(origin).save_pretrained(folder)
@@ -191,7 +196,9 @@ def answers(
     student: Student, data: Sample, teacher: Path, soft: np.ndarray, seed: int, checkpoints: Path
 ) -> np.ndarray:
     """Trains one student; class numbers of the test texts, int64 of shape (texts,)."""
-    settings = DistillationOptions(**{"learning_rate": 1e-4, "attention_dropout": 0.0, **student.options})
+    settings = DistillationOptions(
+        **{**FIXED, **_TAUGHT, "learning_rate": 1e-4, "attention_dropout": 0.0, **student.options}
+    )
     origin = teacher if student.from_teacher else resolve(MODEL).path
     model = from_layers(origin, LAYERS, data.classes, seed, attention_dropout=0.0, which=student.which)
     if student.taught:
@@ -199,7 +206,7 @@ def answers(
         labels = np.full(rows, NO_LABEL, dtype=np.int64)
         labels[: len(data.train)] = data.labels
         examples = Examples(data.transfer if student.unlabelled else data.train, labels, soft[:rows])
-        objective = distilled(settings.objective, settings.temperature, settings.alpha)
+        objective = distilled(settings.objective, settled(settings.temperature), settled(settings.alpha))
     else:
         examples, objective = Examples(data.train, data.labels), supervised()
     if student.hidden is not None:

@@ -72,9 +72,15 @@ class Run:
         self.metrics = metrics
         self.options: dict[str, Any] = {
             "name": "reviews",
-            "data": {"train": "/home/me/secret/train.csv", "test": "/home/me/secret/test.csv"},
+            "data": {
+                "train": "/home/me/secret/train.csv",
+                "test": "/home/me/secret/test.csv",
+                "validation": 0.1,
+                "max_length": 256,
+            },
             "teacher": {"model": "/home/me/models/encoder"},
             "student": {"layers": 2},
+            "distillation": {"epochs": 1, "learning_rate": 5e-5, "temperature": 2.0, "alpha": 0.5},
         }
         self.labels = ["negative"] * 6 + ["positive"] * 4
         self.student = ["negative"] * 5 + ["positive"] * 3 + ["negative"] * 2

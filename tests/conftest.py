@@ -90,6 +90,9 @@ def user_error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 # Whole runs: a teacher of 4 layers, a student of 2, and texts of 12 words from the vocabulary above.
 
+FIXED = {"epochs": 1, "class_weights": "none", "early_stopping": 0, "head": "initial"}
+"""Options of a short training that does not follow the data."""
+
 
 def write_reviews(path: Path, rows: int, classes: list[str], seed: int = 0) -> Path:
     """A csv file with as many texts of each class; a class has a word of its own, which is in most of its texts."""
@@ -111,13 +114,14 @@ def make_recipe(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recip
     write_model(folder / "encoder", layers=4, hidden=32)
     write_reviews(folder / "train.csv", 120, ["negative", "positive"], seed=1)
     write_reviews(folder / "test.csv", 60, ["negative", "positive"], seed=2)
-    training = {"batch_size": 8, "learning_rate": 1e-3, "precision": "fp32"}
+    training = {**FIXED, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32"}
+    sources = {"train": str(folder / "train.csv"), "test": str(folder / "test.csv")}
     base: dict[str, Any] = {
         "name": "tiny",
-        "data": {"train": str(folder / "train.csv"), "test": str(folder / "test.csv"), "max_length": 16},
+        "data": {**sources, "validation": 0.1, "max_length": 16},
         "teacher": {"model": str(folder / "encoder"), **training},
         "student": {"layers": 2},
-        "distillation": training,
+        "distillation": {**training, "temperature": 2.0, "alpha": 0.5},
         "evaluation": {"resamples": 200, "speed_texts": 8},
     }
 

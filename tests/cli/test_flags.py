@@ -59,7 +59,7 @@ def test_help_shows_range_and_default(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setenv("COLUMNS", "400")
     main(["run", "--help"])
     out = capsys.readouterr().out
-    assert "[a whole number from 4 to 8192; default: 256]" in out
+    assert "[a whole number from 4 to 8192, or auto; default: auto]" in out
     assert "[required, here or in the recipe]" in out
     assert "keeps 97 %" in out
 

@@ -210,8 +210,8 @@ def test_a_wrong_recipe_reports_all_its_errors(capsys: pytest.CaptureFixture[str
     text = user_error(capsys, "run", "--teacher.epochs", "0", "--data.validation", "2.5", "--student.layers", "none")
     assert text.splitlines() == [
         "3 problems in recipe 'quickstart' with the options given:",
-        "  data.validation: expected a share between 0 and 1, a number of texts from 1, or a source, got '2.5'",
-        "  teacher.epochs: expected a whole number from 1, got '0'",
+        "  data.validation: expected auto, a share between 0 and 1, a number of texts from 1, or a source, got '2.5'",
+        "  teacher.epochs: expected a whole number from 1, or auto, got '0'",
         "  student: expected one of student.model and student.layers, got neither",
     ]
 

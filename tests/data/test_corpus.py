@@ -14,7 +14,7 @@ from understudy.recipe.data import DataOptions
 
 
 def options(**changes: Any) -> DataOptions:
-    return DataOptions(**({"train": "train.csv", "test": "test.csv"} | changes))
+    return DataOptions(**({"train": "train.csv", "test": "test.csv", "validation": 0.1} | changes))
 
 
 def tables(labels: list[Any], classes: list[str] | None = None) -> dict[str, Table]:
@@ -42,6 +42,11 @@ def test_a_share() -> None:
 def test_a_number() -> None:
     corpus = build_corpus(tables(["a", "b"] * 50), options(validation=7), seed=0)
     assert (len(corpus.train), len(corpus.validation)) == (93, 7)
+
+
+def test_automatic_validation_is_no_more_than_a_fifth() -> None:
+    corpus = build_corpus(tables(["a", "b"] * 50), options(validation="auto"), seed=0)
+    assert (len(corpus.train), len(corpus.validation)) == (80, 20)
 
 
 def test_a_source(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from understudy.data.corpus import build_corpus
 from understudy.data.tables import Table
 from understudy.recipe.data import DataOptions
 
-OPTIONS = DataOptions(train="train.csv", test="test.csv")
+OPTIONS = DataOptions(train="train.csv", test="test.csv", validation=0.1)
 
 
 def prose(seed: int) -> str:

@@ -36,7 +36,7 @@ CONTRACT = {
     "schema_version": None,
     "teacher": MODEL,
     "student": MODEL,
-    "controls": {"no_distillation": MODEL, "linear": MODEL},
+    "controls": {"no_distillation": MODEL, "linear": MODEL, "frozen": MODEL},
     "retention": {"accuracy": None, "accuracy_ci95": None, "f1": None, "f1_ci95": None},
     "parameter_fraction": None,
     "efficiency_ratio": None,
@@ -94,7 +94,7 @@ SEEDS = Seeds(
 METRICS = Metrics(
     teacher=model(0.92),
     student=model(0.91),
-    controls=Controls(no_distillation=model(0.905), linear=model(0.89)),
+    controls=Controls(no_distillation=model(0.905), linear=model(0.89), frozen=model(0.88)),
     retention=Retention(accuracy=0.989, accuracy_ci95=(0.98, 0.998), f1=0.988, f1_ci95=(0.979, 0.997)),
     parameter_fraction=0.612,
     efficiency_ratio=1.617,
@@ -166,7 +166,7 @@ def test_an_interval_is_a_list_of_two(tmp_path: Path) -> None:
 
 def test_what_was_left_out_is_null_not_missing(tmp_path: Path) -> None:
     content = saved(WITHOUT_CONTROLS, tmp_path)
-    assert content["controls"] == {"no_distillation": None, "linear": None}
+    assert content["controls"] == {"no_distillation": None, "linear": None, "frozen": None}
     assert content["distillation_gain"] is None
 
 

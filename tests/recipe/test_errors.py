@@ -34,20 +34,20 @@ def problem(dotted: str, value: Any) -> str:
 @pytest.mark.parametrize(
     ("option", "value", "text"),
     [
-        ("teacher.epochs", "many", "expected a whole number from 1, got 'many'"),
-        ("teacher.epochs", 1.5, "expected a whole number from 1, got 1.5"),
-        ("teacher.epochs", True, "expected a whole number from 1, got true"),
-        ("teacher.epochs", 0, "expected a whole number from 1, got 0"),
-        ("teacher.epochs", [1], "expected a whole number from 1, got [1]"),
-        ("teacher.epochs", {"first": 1}, "expected a whole number from 1, got a table"),
-        ("teacher.learning_rate", 2, "expected a number above 0, at most 1, got 2"),
-        ("teacher.learning_rate", "2e-5x", "expected a number above 0, at most 1, got '2e-5x'"),
+        ("teacher.epochs", "many", "expected a whole number from 1, or auto, got 'many'"),
+        ("teacher.epochs", 1.5, "expected a whole number from 1, or auto, got 1.5"),
+        ("teacher.epochs", True, "expected a whole number from 1, or auto, got true"),
+        ("teacher.epochs", 0, "expected a whole number from 1, or auto, got 0"),
+        ("teacher.epochs", [1], "expected a whole number from 1, or auto, got [1]"),
+        ("teacher.epochs", {"first": 1}, "expected a whole number from 1, or auto, got a table"),
+        ("teacher.learning_rate", 2, "expected a number above 0, at most 1, or auto, got 2"),
+        ("teacher.learning_rate", "2e-5x", "expected a number above 0, at most 1, or auto, got '2e-5x'"),
         ("teacher.max_grad_norm", float("inf"), "expected a number above 0, got inf"),
         ("teacher.warmup", float("nan"), "expected a number from 0, below 1, got nan"),
         ("teacher.attention_dropout", 1, "expected a number from 0, below 1, or none, got 1"),
         ("teacher.schedule", "step", "expected one of linear, cosine, constant, got 'step'"),
         ("teacher.model", 5, "expected a model, or several, of which one may be linear, got 5"),
-        ("data.max_length", 9000, "expected a whole number from 4 to 8192, got 9000"),
+        ("data.max_length", 9000, "expected a whole number from 4 to 8192, or auto, got 9000"),
         ("data.text", None, "expected text, got none"),
         ("data.labels", ["a", "a"], "expected two or more different names, or none, got ['a', 'a']"),
         ("data.labels", "only", "expected two or more different names, or none, got 'only'"),
@@ -57,7 +57,7 @@ def problem(dotted: str, value: Any) -> str:
         (
             "evaluation.controls",
             "linear,bayes",
-            "expected some of no_distillation, linear, or none for no control, got 'bayes'",
+            "expected some of no_distillation, linear, frozen, or none for no control, got 'bayes'",
         ),
         ("student.seed", -1, "expected a whole number from 0 to 4294967295, or none, got -1"),
         ("seed", 2**32, "expected a whole number from 0 to 4294967295, got 4294967296"),
@@ -78,7 +78,7 @@ def test_scores_stand_beside_one_encoder() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 0.0, 1.0, 2.5, "1.5", "0", True, None, ["dev.csv"], float("nan")])
 def test_a_wrong_validation_is_one_problem_whatever_its_type(value: Any) -> None:
-    assert "expected a share between 0 and 1, a number of texts from 1, or a source, got" in problem(
+    assert "expected auto, a share between 0 and 1, a number of texts from 1, or a source, got" in problem(
         "data.validation", value
     )
 
@@ -122,8 +122,8 @@ def test_everything_is_reported_at_once() -> None:
         "7 problems in the recipe:",
         "  seed: expected a whole number from 0 to 4294967295, got 'x'",
         f"  data.train: required: {TRAIN}",
-        "  data.validation: expected a share between 0 and 1, a number of texts from 1, or a source, got 2.5",
-        "  teacher.epochs: expected a whole number from 1, got 0",
+        "  data.validation: expected auto, a share between 0 and 1, a number of texts from 1, or a source, got 2.5",
+        "  teacher.epochs: expected a whole number from 1, or auto, got 0",
         "  teacher.epoch: no such option; did you mean teacher.epochs?",
         "  student.layers: expected a whole number from 1, or none, got 0",
         "  extra: no such option; the tables are data, teacher, student, distillation, evaluation, frontier, report",

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understudy.errors import RecipeError
+from understudy.recipe.base import AUTO, settled
 from understudy.recipe.recipe import Recipe, presets
+from understudy.run.auto import FOLLOWING
 
 PRESETS = ["imdb", "imdb-1k", "imdb-compact", "imdb-minilm", "quickstart"]
 
@@ -70,8 +72,35 @@ def test_imdb_compact_is_taught_by_a_committee() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_keep_every_control(name: str) -> None:
+def test_presets_keep_the_controls_that_they_had(name: str) -> None:
     assert Recipe.load(name).evaluation.controls == ["no_distillation", "linear"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_writes_every_value_of_its_training_out(name: str) -> None:
+    recipe = Recipe.load(name)
+    assert not FOLLOWING & {option for option, value in recipe.flat().items() if value == AUTO}
+    assert recipe.teacher.head == recipe.distillation.head == "initial"
+    left_out = {"checkpoint_steps", "precision", "attention", "attention_dropout", "revision", "scores"}
+    for section in (recipe.teacher, recipe.distillation):
+        assert set(type(section).model_fields) - section.model_fields_set <= left_out
+
+
+def test_options_that_follow_the_data_are_automatic_by_default() -> None:
+    values = with_options().flat()
+    assert {option for option in FOLLOWING if values[option] == AUTO} == FOLLOWING
+
+
+def test_an_automatic_option_takes_a_value_from_a_flag() -> None:
+    recipe = with_options(teacher={"epochs": "3", "learning_rate": "1e-4"}, data={**MINIMAL["data"], "max_length": 64})
+    assert (recipe.teacher.epochs, recipe.teacher.learning_rate, recipe.data.max_length) == (3, 1e-4, 64)
+    assert recipe.teacher.batch_size == AUTO
+
+
+def test_a_value_is_settled_and_auto_is_not() -> None:
+    assert settled(3) == 3
+    with pytest.raises(ValueError, match="still auto"):
+        settled(AUTO)
 
 
 def test_a_presets_name_beats_a_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +272,8 @@ def test_a_preset_written_and_read_is_the_same(name: str, tmp_path: Path) -> Non
 
 def test_what_is_written_holds_every_default_but_no_none() -> None:
     text = with_options().to_toml()
-    assert "temperature = 2.0" in text
+    assert "warmup = 0.1" in text
+    assert 'temperature = "auto"' in text
     assert "attention_dropout" not in text
     assert text.index("[teacher]\nmodel = ") < text.index("[student]\nlayers = 3")
 

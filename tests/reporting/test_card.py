@@ -207,7 +207,7 @@ def test_names_of_classes_are_shown_as_they_are(run: Run) -> None:
 @pytest.mark.parametrize("name", NASTY)
 def test_names_of_files_break_nothing(run: Run, name: str) -> None:
     file = name.replace("/", " ") + ".csv"
-    run.options["data"] = {"train": f"/home/me/{file}", "test": f"/home/me/{file}"}
+    run.options["data"] |= {"train": f"/home/me/{file}", "test": f"/home/me/{file}"}
     run.manifest["models"]["teacher"]["name"] = f"/home/me/{file}"
     run.options["data"]["labels"] = [name, "other"]
     card = run.card()

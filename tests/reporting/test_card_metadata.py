@@ -37,7 +37,7 @@ def test_what_nobody_knows_is_left_out_of_the_metadata(run: Run) -> None:
 
 
 def test_hub_datasets_are_named(run: Run) -> None:
-    run.options["data"] = {
+    run.options["data"] |= {
         "train": "stanfordnlp/imdb:train",
         "unlabelled": "stanfordnlp/imdb:plain_text:unsupervised",
         "test": "stanfordnlp/imdb:plain_text:test",

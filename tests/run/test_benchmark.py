@@ -32,7 +32,11 @@ PYTORCH = [
     ("student", "PyTorch fp32, padded"),
     ("student", "PyTorch fp32"),
 ]
-CONTROLS = [("no distillation (control)", "PyTorch fp32"), ("linear (control)", "n-grams")]
+CONTROLS = [
+    ("no distillation (control)", "PyTorch fp32"),
+    ("linear (control)", "n-grams"),
+    ("frozen (control)", "PyTorch fp32"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +129,7 @@ def test_what_is_measured_is_what_a_user_calls(run: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(kind, "predict_proba", spy)
     shutil.rmtree(run / "export")
     benchmark(run, exports=[], **FEW)
-    models = ["teacher", "student", "no_distillation", "linear"]
+    models = ["teacher", "student", "no_distillation", "linear", "frozen"]
     one_round = [(name, 8) for name in models] + [(name, 1) for name in models for _ in range(4)]
     assert asked == one_round * 2
 

@@ -18,7 +18,7 @@ from understudy.recipe.recipe import Recipe
 from understudy.run.pipeline import Run, distill
 
 FILES = {"recipe.toml", "manifest.json", "metrics.json", "predictions.parquet"}
-MODELS = ["teacher", "student", "no_distillation", "linear"]
+MODELS = ["teacher", "student", "no_distillation", "linear", "frozen"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_a_run_leaves_the_files_of_the_contract(finished: Any) -> None:
         "report.html",
     }
     assert (finished.out / "report" / "dashboard.png").read_bytes().startswith(b"\x89PNG")
-    assert {path.name for path in (finished.out / "controls").iterdir()} == {"no_distillation", "linear"}
+    assert {path.name for path in (finished.out / "controls").iterdir()} == {"no_distillation", "linear", "frozen"}
 
 
 @pytest.mark.parametrize("model", ["teacher", "student"])
@@ -78,7 +78,8 @@ def test_the_recipe_can_be_loaded_again(finished: Any) -> None:
 
 def test_the_manifest_says_what_was_done_and_with_what(finished: Any) -> None:
     manifest = json.loads((finished.out / "manifest.json").read_text())
-    stages = ["data", "teacher", "soft_labels", "student", "no_distillation", "linear", "evaluation", "report"]
+    controls = ["no_distillation", "linear", "frozen"]
+    stages = ["data", "teacher", "soft_labels", "student", *controls, "evaluation", "report"]
     assert list(manifest["stages"]) == stages
     assert all(stage["fingerprint"] for stage in manifest["stages"].values())
     assert manifest["stages"]["data"]["details"] == {"texts": {"train": 108, "validation": 12, "test": 60}}

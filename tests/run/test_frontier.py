@@ -61,7 +61,8 @@ def test_every_student_opens_and_answers_as_it_was_measured(
     assert points["2"].folder == "student"  # the recipe's own
     folders = [points[name].folder for name in STUDENTS[1:]]
     assert folders == ["students/1", "students/3-15", "students/static", "students/linear"]
-    assert [point.name for point in found.tradeoff.points if point.role == "control"] == ["no_distillation", "linear"]
+    controls = [point.name for point in found.tradeoff.points if point.role == "control"]
+    assert controls == ["no_distillation", "linear", "frozen"]
     assert found.plot.read_bytes()[:4] == b"\x89PNG"
 
     table = pd.read_csv(recipe.data.test)

@@ -31,6 +31,11 @@ class Work:
     def teacher_passes(self) -> int:
         return self.passes.get(4, 0)
 
+    @property
+    def only_probed(self) -> bool:
+        """Whether the frozen control looked for the encoder's last layer, which takes two texts, and nothing else."""
+        return self.teacher_passes == 1
+
 
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
@@ -197,7 +202,7 @@ def test_another_directory_takes_teacher_and_soft_labels_from_the_cache(
 ) -> None:
     run = again(finished_copy, out=tmp_path / "second")
     assert work.trained == ["student", "no_distillation"]
-    assert work.teacher_passes == 0
+    assert work.only_probed
     assert results(run) == results(finished_copy.out)
     manifest = json.loads((tmp_path / "second" / "manifest.json").read_text())
     assert manifest["stages"]["teacher"]["details"]["reused"] is True
@@ -208,7 +213,7 @@ def test_another_student_seed_in_another_directory_needs_no_teacher(
     finished_copy: Any, make_recipe: Callable[..., Recipe], tmp_path: Path, work: Work
 ) -> None:
     run = again(finished_copy, make_recipe(student={"seed": 1}), tmp_path / "second")
-    assert work.teacher_passes == 0
+    assert work.only_probed
     assert "teacher" not in work.trained
     assert results(run)["teacher"] == results(finished_copy.out)["teacher"]
     assert results(run)["student"] != results(finished_copy.out)["student"]

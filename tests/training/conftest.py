@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
+from conftest import FIXED
 from understudy.data.corpus import Corpus, Split
 from understudy.data.tokens import Tokens, text_ids, tokenise
 from understudy.inference.logits import predict_logits, softmax
@@ -103,7 +104,14 @@ def run_training(
         if accuracies is not None:
             found = iter(accuracies)
             patch.setattr(trainer, "_accuracy", lambda prediction: {"accuracy": next(found)})
-        small = {"batch_size": 4, "epochs": 2, "learning_rate": 0.01, "precision": "fp32", **options}
+        small = {
+            "batch_size": 4,
+            "epochs": 2,
+            "learning_rate": 0.01,
+            "precision": "fp32",
+            "early_stopping": 0,
+            **options,
+        }
         log = trainer.train(
             model,
             examples(23, seed=1),
@@ -159,12 +167,12 @@ class Workshop:
     hardware: Hardware
 
     def recipe(self, encoder: Path, /, **changes: Any) -> Recipe:
-        training = {"batch_size": 8, "learning_rate": 0.001, "precision": "fp32"}
+        training = {**FIXED, "batch_size": 8, "learning_rate": 0.001, "precision": "fp32"}
         options: dict[str, Any] = {
             "data": {"train": "train.csv", "test": "test.csv", "max_length": 12},
             "teacher": {"model": str(encoder), **training},
             "student": {"layers": 1} if "model" not in changes.get("student", {}) else {},
-            "distillation": training,
+            "distillation": {**training, "temperature": 2.0, "alpha": 0.5},
         }
         for name, value in changes.items():
             options[name] = {**options.get(name, {}), **value} if isinstance(value, dict) else value

@@ -22,10 +22,14 @@ from understudy.data.tokens import text_ids
 from understudy.data.unlabelled import Unlabelled, select_unlabelled
 from understudy.data.words import text_key
 from understudy.errors import DataError
+from understudy.recipe.base import AUTO
 from understudy.recipe.data import DataOptions
 from understudy.storage.files import fingerprint
 
 log = logging.getLogger(__name__)
+
+_VALIDATION_SHARE, _LARGEST_SHARE = 0.1, 0.2
+_FEWEST_VALIDATION, _MOST_VALIDATION = 100, 2000
 
 
 @dataclass(frozen=True)
@@ -140,9 +144,18 @@ def read_tables(options: DataOptions) -> dict[str, Table]:
     sources = {"train": options.train}
     if not options.sets_test_apart:
         sources["test"] = options.test_source
-    if isinstance(options.validation, str):
+    if isinstance(options.validation, str) and options.validation != AUTO:
         sources["validation"] = options.validation
     return {split: read(source, options.text, options.label) for split, source in sources.items()}
+
+
+def validation_size(texts: int) -> int:
+    """How many of the labelled texts `auto` sets apart for validation.
+
+    A tenth of them; at least 100, at most 2,000, and never more than a fifth.
+    """
+    wanted = min(max(round(texts * _VALIDATION_SHARE), _FEWEST_VALIDATION), _MOST_VALIDATION)
+    return min(wanted, max(1, int(texts * _LARGEST_SHARE)))
 
 
 def build_corpus(
@@ -175,8 +188,7 @@ def build_corpus(
     if "validation" in splits:
         validation = splits["validation"]
     else:
-        assert not isinstance(options.validation, str)
-        share = options.validation if isinstance(options.validation, float) else options.validation / len(train)
+        share = _validation_share(options, len(train))
         none = np.zeros(0, dtype=bool)
         chosen = choose_validation(train.texts, train.labels, share, seed, shingler) if share < 1 else none
         if not chosen.any():
@@ -255,6 +267,13 @@ def _labelled(train: Split, options: DataOptions, seed: int) -> tuple[Split, lis
             "and at least one of each class. Choose another share or number, or leave it out."
         )
     return kept, [train.texts[row] for row in np.flatnonzero(~chosen)]
+
+
+def _validation_share(options: DataOptions, texts: int) -> float:
+    """The share of the labelled texts that becomes validation texts."""
+    if isinstance(options.validation, float):
+        return options.validation
+    return (options.validation if isinstance(options.validation, int) else validation_size(texts)) / texts
 
 
 def _unlabelled_chunks(rest: list[str], options: DataOptions) -> Iterator[list[str]]:

@@ -20,7 +20,7 @@ from understudy.storage.files import write_file
 
 log = logging.getLogger(__name__)
 
-_REPORTED = ("teacher", "student", "no_distillation", "linear")
+_REPORTED = ("teacher", "student", "no_distillation", "linear", "frozen")
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def assemble_metrics(
     return Metrics(
         teacher=case.teacher,
         student=case.student,
-        controls=Controls(figures.get("no_distillation"), case.linear),
+        controls=Controls(figures.get("no_distillation"), case.linear, figures.get("frozen")),
         retention=kept,
         parameter_fraction=fraction,
         efficiency_ratio=None if fraction is None else kept.accuracy / fraction,

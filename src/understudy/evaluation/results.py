@@ -45,6 +45,7 @@ class Controls:
 
     no_distillation: ModelMetrics | None = None
     linear: ModelMetrics | None = None
+    frozen: ModelMetrics | None = None
 
 
 @dataclass(frozen=True)

@@ -227,9 +227,10 @@ def _opened(folder: Path, config: dict[str, Any]) -> tuple[PreTrainedModel, list
 
 
 def _register_own() -> None:
-    from understudy.models.static import register
+    from understudy.models import frozen, static
 
-    register()
+    frozen.register()
+    static.register()
 
 
 def _is_new_in_a_head(weight: str, model: PreTrainedModel) -> bool:

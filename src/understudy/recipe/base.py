@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from types import NoneType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -17,7 +17,20 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
-"""The value of an option that follows the data."""
+"""The value of an option that follows the data; `understudy.run.auto` replaces it before anything is trained."""
+
+Value = TypeVar("Value")
+
+
+def settled(value: Value | Auto) -> Value:
+    """The value of an option once nothing is `auto` any more.
+
+    Raises:
+        ValueError: It is still `auto`.
+    """
+    if value == AUTO:
+        raise ValueError("an option is still auto; expected a recipe whose automatic options are resolved")
+    return value
 
 
 class Options(BaseModel):

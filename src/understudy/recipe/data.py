@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from understudy.recipe.base import AUTO, Options, as_list
+from understudy.recipe.base import AUTO, Auto, Options, as_list
 from understudy.recipe.wording import Takes
 
 
@@ -30,10 +30,11 @@ class DataOptions(Options):
     fifth of the texts apart, but at most 2,000."""
     validation: Annotated[
         float | int | str,
-        Takes("a share between 0 and 1, a number of texts from 1, or a source", "SHARE|COUNT|SOURCE"),
-    ] = 0.1
+        Takes("auto, a share between 0 and 1, a number of texts from 1, or a source", "auto|SHARE|COUNT|SOURCE"),
+    ] = AUTO
     """The validation texts: a share (0.1) or number (1000) of the training texts, or a separate source. A share or
-    number is stratified by class and fixed by `seed`."""
+    number is stratified by class and fixed by `seed`. `auto` is a tenth of the training texts, but at least 100 where
+    that is at most a fifth of them, and at most 2,000."""
     text: str = AUTO
     """Column with the text. `auto` finds it if only one column can be the text. A column called `text` comes first."""
     label: str = AUTO
@@ -52,8 +53,9 @@ class DataOptions(Options):
     """Keep the labels of only this share (0.04) or number (1000) of the training texts, stratified by class and fixed
     by `seed`. The other training texts become unlabelled texts. The texts with labels are then split into training and
     validation. By default all labels are kept."""
-    max_length: Annotated[int, Field(ge=4, le=8192)] = 256
-    """Maximum number of tokens per text, special tokens included; longer texts are cut."""
+    max_length: Annotated[int, Field(ge=4, le=8192)] | Auto = AUTO
+    """Maximum number of tokens per text, special tokens included; longer texts are cut. `auto` is the smallest of 32,
+    48, 64, 96, 128, 256 and 512 that 99 % of the training texts fit in, as far as the encoders read that many."""
 
     @field_validator("test", "validation", "labelled", mode="before")
     @classmethod

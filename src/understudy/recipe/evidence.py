@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from understudy.recipe.base import Options, Precision, as_list
 from understudy.recipe.wording import Takes
 
-Control = Literal["no_distillation", "linear"]
+Control = Literal["no_distillation", "linear", "frozen"]
 _STUDENT = re.compile(r"([1-9]\d{0,3}|static)(/[1-9]\d{0,6})?|linear")
 
 
@@ -18,10 +18,11 @@ class EvaluationOptions(Options):
     """How the models are evaluated."""
 
     controls: Annotated[
-        list[Control], Takes("some of no_distillation, linear, or none for no control", "CONTROL,CONTROL|none")
-    ] = ["no_distillation", "linear"]  # noqa: RUF012  # pydantic copies it
-    """Baselines for the student: the same student trained without the teacher, and a linear model on NB-weighted
-    n-grams. `none` leaves them out, and the verdict says so."""
+        list[Control],
+        Takes("some of no_distillation, linear, frozen, or none for no control", "CONTROL,CONTROL|none"),
+    ] = ["no_distillation", "linear", "frozen"]  # noqa: RUF012  # pydantic copies it
+    """Baselines for the student: the same student trained without the teacher, a linear model on NB-weighted n-grams,
+    and a logistic regression on the vectors of the frozen encoder. `none` leaves them out, and the verdict says so."""
     required_retention: Annotated[float, Field(gt=0, le=1)] = 0.97
     """Share of the teacher's accuracy that the student must keep to count as a replacement. Its whole confidence
     interval must be at or above this share. DistilBERT keeps 97 % (Sanh et al. 2019, arXiv 1910.01108)."""
@@ -46,7 +47,7 @@ class EvaluationOptions(Options):
     @field_validator("controls")
     @classmethod
     def _once(cls, value: list[Control]) -> list[Control]:
-        return sorted(set(value), reverse=True)
+        return [control for control in get_args(Control) if control in value]
 
 
 class FrontierOptions(Options):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from understudy.recipe.base import Options, PositiveInt, Precision, Rate, Seed, as_list
+from understudy.recipe.base import AUTO, Auto, Options, PositiveInt, Precision, Rate, Seed, as_list
 from understudy.recipe.wording import Takes
 
 LayerChoice = Literal["spread", "first", "last"] | list[int]
@@ -15,13 +15,20 @@ LayerChoice = Literal["spread", "first", "last"] | list[int]
 class TrainingOptions(Options):
     """Options for both fine-tuning the teacher and distilling the student."""
 
-    epochs: PositiveInt = 1
-    """Passes over the training texts."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
-    """Peak learning rate of AdamW."""
-    batch_size: PositiveInt = 16
+    epochs: PositiveInt | Auto = AUTO
+    """Passes over the training texts. `auto` follows the number of texts: the fewer, the more passes."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | Auto = AUTO
+    """Peak learning rate of AdamW. `auto` follows the encoder's width and the batch size: the wider the encoder and
+    the smaller the batch, the lower the rate."""
+    batch_size: PositiveInt | Auto = AUTO
     """Texts per optimiser step and device, on average. Batches have about the same number of tokens, so short texts
-    come in larger batches than long ones. Every text has the same weight."""
+    come in larger batches than long ones. Every text has the same weight. `auto` follows the length and number of the
+    texts."""
+    head: Literal["logistic", "initial"] = "logistic"
+    """Where the classifier's last layer starts. `logistic` is a logistic regression on the vectors that enter this
+    layer before training. The teacher and the control without a teacher learn it from the labels, the student from the
+    soft labels. `initial` keeps the layer that the model comes with: the teacher's for a student made of its layers,
+    else a random one."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """Learning rate schedule after the warm-up."""
     warmup: Rate = 0.1
@@ -30,11 +37,12 @@ class TrainingOptions(Options):
     """AdamW's decoupled weight decay, except for biases and layer norms."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Maximum norm of the gradient; a larger one is clipped."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weights each class's cross-entropy by the inverse of its frequency in the training texts."""
-    early_stopping: Annotated[int, Field(ge=0)] = 0
+    class_weights: Literal["auto", "none", "balanced"] = AUTO
+    """`balanced` weights each class's cross-entropy by the inverse of its frequency in the training texts. `auto` is
+    `none`, because weights lower the accuracy."""
+    early_stopping: Annotated[int, Field(ge=0)] | Auto = AUTO
     """Stop after this many epochs without a better validation accuracy, and keep the best epoch. 0 trains all epochs
-    and keeps the last."""
+    and keeps the last. `auto` stops early if there are enough epochs and validation texts."""
     checkpoint_steps: PositiveInt = 200
     """Steps between checkpoints, from which an interrupted run resumes. With early stopping there is one checkpoint per
     epoch instead."""
@@ -183,10 +191,12 @@ class _SoftLoss(Options):
     objective: Literal["kl", "mse"] = "kl"
     """Soft loss. `kl` is the Kullback-Leibler divergence of the tempered distributions (Hinton et al. 2015, arXiv
     1503.02531). `mse` is the mean squared error of the logits (Kim et al. 2021, arXiv 2105.08919)."""
-    temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
-    """Temperature that softens both distributions in the KL loss, which is multiplied by its square."""
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Weight of the soft loss; the cross-entropy with the given label has the weight 1 - alpha."""
+    temperature: Annotated[float, Field(gt=0, le=100)] | Auto = AUTO
+    """Temperature that softens both distributions in the KL loss, which is multiplied by its square. `auto` follows the
+    number of classes."""
+    alpha: Annotated[float, Field(ge=0, le=1)] | Auto = AUTO
+    """Weight of the soft loss; the cross-entropy with the given label has the weight 1 - alpha. `auto` follows the
+    share of the texts that have a label."""
 
 
 class DistillationOptions(TrainingOptions, _SoftLoss):

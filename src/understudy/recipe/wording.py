@@ -171,6 +171,8 @@ def _value(given: Any) -> str:
 
 def _option(section: str, name: str, field: FieldInfo) -> Option:
     takes, metavar = _takes(field.annotation, field.metadata)
+    if _accepts_auto(field.annotation) and not metavar.startswith(("{auto", "auto")):
+        takes, metavar = f"{takes}, or auto", f"{metavar}|auto"
     if accepts(field.annotation, NoneType):
         takes += ", or none"
     return Option(
@@ -182,6 +184,10 @@ def _option(section: str, name: str, field: FieldInfo) -> Option:
         required=field.is_required(),
         help=" ".join((field.description or "").split()),
     )
+
+
+def _accepts_auto(annotation: Any) -> bool:
+    return any(get_origin(kind) is Literal and get_args(kind) == ("auto",) for kind, _ in _alternatives(annotation))
 
 
 def _takes(annotation: Any, metadata: Iterable[Any]) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from understudy.evaluation.results import Metrics
+from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.reporting import formats
 from understudy.reporting.card_metadata import file_name, metadata, model_records, public_source, student_origin
@@ -119,8 +120,8 @@ def _sections(facts: _Facts) -> Iterator[str]:
     averaged = "for the second class" if len(facts.names) == 2 else "averaged over the classes"
     yield (
         f"Brackets are 95 % intervals over the test texts. F1 is {averaged}. ECE is the expected calibration error in "
-        "15 bins. The controls are the same student trained without the teacher, and a linear n-gram model. All "
-        f"figures are in [metrics.json]({_ABOVE}metrics.json)."
+        "15 bins. The controls are the same student trained without the teacher, a linear n-gram model, and a logistic "
+        f"regression on the frozen encoder, if asked for. All figures are in [metrics.json]({_ABOVE}metrics.json)."
     )
     yield f"![Accuracy, size and speed of teacher, student and controls]({_ABOVE}report/dashboard.png)"
     yield "### By class"
@@ -171,7 +172,7 @@ def _use(facts: _Facts) -> str:
 
 def _limits(facts: _Facts) -> Iterator[str]:
     cut = [plain(finding["message"]) for finding in facts.audit if finding["code"] == "truncated_texts"]
-    read = f"It reads at most {facts.recipe.data.max_length:,} tokens of a text."
+    read = f"It reads at most {settled(facts.recipe.data.max_length):,} tokens of a text."
     yield " ".join([read, "Data audit:", *cut] if cut else [read])
     yield _calibration(facts)
     if facts.classes:
@@ -224,8 +225,8 @@ def _origins(facts: _Facts) -> Iterator[list[str]]:
     yield ["validation texts", f"{facts.texts['validation']:,} from {plain(of)}"]
     yield ["test texts", f"{facts.texts['test']:,} {_test_origin(recipe)}"]
     yield ["data", f"digest {manifest.fingerprint('data')}"]
-    yield ["soft loss", f"{_soft_loss(recipe)}, weight {recipe.distillation.alpha:g}"]
-    epochs, rate = recipe.distillation.epochs, recipe.distillation.learning_rate
+    yield ["soft loss", f"{_soft_loss(recipe)}, weight {settled(recipe.distillation.alpha):g}"]
+    epochs, rate = recipe.distillation.epochs, settled(recipe.distillation.learning_rate)
     yield ["distillation", f"{epochs} epoch{'' if epochs == 1 else 's'}, learning rate {rate:g}"]
     yield ["seed", f"{recipe.seed}; student {recipe.student_seed}"]
     versions = {"understudy": manifest.content["understudy"], **manifest.content["versions"]}
@@ -239,7 +240,7 @@ def _test_origin(recipe: Recipe) -> str:
 def _soft_loss(recipe: Recipe) -> str:
     if recipe.distillation.objective == "mse":
         return "mean squared error of the logits"
-    return f"Kullback-Leibler divergence at temperature {recipe.distillation.temperature:g}"
+    return f"Kullback-Leibler divergence at temperature {settled(recipe.distillation.temperature):g}"
 
 
 def _model(record: Any) -> str:

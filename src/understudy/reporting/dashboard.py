@@ -133,6 +133,8 @@ def _scores(metrics: Metrics, name: Literal["accuracy", "f1"], retention: Interv
         rows.append(row("No distillation", metrics.controls.no_distillation, STUDENT, hollow=True, seeds=controls))
     if metrics.controls.linear is not None:
         rows.append(row("Linear", metrics.controls.linear, LINEAR, marker="D"))
+    if metrics.controls.frozen is not None:
+        rows.append(row("Frozen encoder", metrics.controls.frozen, LINEAR, marker="^"))
     return tuple(rows)
 
 

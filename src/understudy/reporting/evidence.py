@@ -29,6 +29,7 @@ MODELS = {
     "student": "Student",
     "no_distillation": "No distillation",
     "linear": "Linear",
+    "frozen": "Frozen encoder",
 }
 """The models with predictions for the test texts, and their names in a report, in its order."""
 

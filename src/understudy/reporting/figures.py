@@ -29,7 +29,8 @@ def comparison(metrics: Metrics, intervals: bool) -> list[list[str]]:
         metrics: What the evaluation measured.
         intervals: Whether to show the intervals of the retention.
     """
-    named = (("no distillation", metrics.controls.no_distillation), ("linear", metrics.controls.linear))
+    found = metrics.controls
+    named = (("no distillation", found.no_distillation), ("linear", found.linear), ("frozen", found.frozen))
     controls = {name: control for name, control in named if control is not None}
     rows = [["", "teacher", "student", "student / teacher", *controls]]
     teacher, student, retention = metrics.teacher, metrics.student, metrics.retention

@@ -13,6 +13,7 @@ from typing import get_args
 from understudy.data.sources import read
 from understudy.errors import DataError, RunDirectoryError, UserError
 from understudy.inference.exported import ExportPrecision
+from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.benchmark_plot import draw_benchmark
 from understudy.reporting.evidence import Evidence
@@ -82,7 +83,7 @@ def benchmark(
         device=hardware.device,
         threads=hardware.threads,
         versions={"python": platform.python_version(), **versions(_PACKAGES)},
-        max_length=recipe.data.max_length,
+        max_length=settled(recipe.data.max_length),
         texts=len(bulk),
         latency_texts=len(single),
         rounds=rounds,

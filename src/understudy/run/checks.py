@@ -15,7 +15,9 @@ from understudy.errors import RunDirectoryError, UserError
 from understudy.inference.exported import is_exported
 from understudy.models.attention import supports_per_text
 from understudy.models.loading import load_config
+from understudy.recipe.base import AUTO, settled
 from understudy.recipe.recipe import Recipe
+from understudy.run.auto import FOLLOWING
 from understudy.run.inputs import Materials
 from understudy.run.members import LINEAR
 from understudy.run.settings import Settings
@@ -68,6 +70,8 @@ def _holds_our_data(folder: Path) -> bool:
 def check_recipe(run: RunDirectory, recipe: Recipe, overwrite: bool) -> list[str]:
     """Refuses a run with other data or another teacher; returns the options that differ from the earlier run's.
 
+    An option that is still `auto` differs from nothing: the earlier run's recipe has the value that it found.
+
     Raises:
         RunDirectoryError: The run's data or teacher differ, and it may not be overwritten.
     """
@@ -75,7 +79,11 @@ def check_recipe(run: RunDirectory, recipe: Recipe, overwrite: bool) -> list[str
     if overwrite or not run.is_run() or not run.recipe.is_file():
         return []
     earlier = read_recipe(run)
-    differences = {name: values for name, values in recipe.differences(earlier).items() if name not in _IRRELEVANT}
+    differences = {
+        name: values
+        for name, values in recipe.differences(earlier).items()
+        if name not in _IRRELEVANT and (values[0] != AUTO or name not in FOLLOWING)
+    }
     fixed = {name: values for name, values in differences.items() if name.split(".")[0] in _FIXED}
     if fixed:
         lines = "\n".join(f"  {name}: {mine!r} here, {theirs!r} there" for name, (mine, theirs) in fixed.items())
@@ -203,7 +211,7 @@ def _students_work(recipe: Recipe, materials: Materials) -> list[Work]:
     length = counts["train"] / max(1, materials.sizes["train"])
     splits = ["transfer", *(["train"] if "no_distillation" in recipe.evaluation.controls else [])]
     return [
-        Work(config, layers, counts[split] * recipe.distillation.epochs, counts["test"], length)
+        Work(config, layers, counts[split] * settled(recipe.distillation.epochs), counts["test"], length)
         for split in splits * recipe.seeds
     ]
 

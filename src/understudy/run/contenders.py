@@ -14,6 +14,7 @@ from understudy.exporting.export import export
 from understudy.inference.exported import ExportManifest, ExportPrecision, is_exported
 from understudy.inference.opening import open_classifier
 from understudy.models.linear import is_linear
+from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.storage.files import folder_digest
@@ -118,7 +119,7 @@ class _Bench:
                 bytes=sum(member.size.bytes for member in members),
             )
             if dtype == "fp32" and model.name in ("teacher", "student") and not linear:
-                max_length = self.recipe.data.max_length
+                max_length = settled(self.recipe.data.max_length)
                 batch = padded_batch(model.folders, full_batch(self.bulk), max_length, hardware, "fp32")
                 self.contenders[replace(side, padded=True)] = Contender(BATCH, batch)
             self.contenders[side] = at_real_lengths(members, self.bulk)

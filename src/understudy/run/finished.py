@@ -62,7 +62,14 @@ class Finished:
     def note(self, stage: str, key: Key, made: TrainedModel) -> None:
         """Records a model that was just made."""
         calibration = made.calibration and asdict(made.calibration)
-        details = {"digest": made.digest, "reused": made.reused, "calibration": calibration, "history": made.history}
+        head = made.head and asdict(made.head)
+        details = {
+            "digest": made.digest,
+            "reused": made.reused,
+            "calibration": calibration,
+            "head": head,
+            "history": made.history,
+        }
         self.manifest.finish(stage, key.asked, made.seconds, {**details, "made_with": key.made_with})
 
     def remove_dependents(self, folder: Path) -> None:

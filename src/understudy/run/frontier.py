@@ -18,6 +18,7 @@ from understudy.evaluation.tradeoff import Point, Role, Tradeoff, check_choice
 from understudy.inference.store import StoredLogits
 from understudy.models.linear import is_linear
 from understudy.models.loading import load_config
+from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.frontier_plot import draw_frontier
@@ -25,7 +26,7 @@ from understudy.reporting.notebook import frontier_html
 from understudy.reporting.render import render_run
 from understudy.run.candidates import model_candidate, teacher_candidate
 from understudy.run.inputs import Materials
-from understudy.run.members import LINEAR
+from understudy.run.members import FROZEN, LINEAR
 from understudy.run.pipeline import prepare, run_directory
 from understudy.run.request import Arguments, asked, settings_of
 from understudy.run.settings import Settings
@@ -164,7 +165,7 @@ def _at_its_pace(variant: Variant) -> Variant:
     options = variant.recipe.distillation
     own = {
         "learning_rate": _STATIC_RATE,
-        "epochs": max(_STATIC_EPOCHS, options.epochs),
+        "epochs": max(_STATIC_EPOCHS, settled(options.epochs)),
         "freeze_embeddings": False,
         "attention": "auto",
     }
@@ -202,10 +203,11 @@ def _compared(
         tokens = {} if variant is None else variant.materials.student_tokens
         found.append(_answered(stages, "student", name, folder, tokens))
     for name in options.controls:
-        found.append(_answered(stages, "control", name, stages.run.control(name), stages.materials.student_tokens))
+        tokens = stages.materials.encoder.tokens if name == FROZEN else stages.materials.student_tokens
+        found.append(_answered(stages, "control", name, stages.run.control(name), tokens))
     speeds = measure_models(
         {f"{model.role}:{model.name}": model.folders for model in found if model.folders},
-        Workload(corpus.test.texts, options.speed_texts, stages.recipe.data.max_length, stages.recipe.seed),
+        Workload(corpus.test.texts, options.speed_texts, settled(stages.recipe.data.max_length), stages.recipe.seed),
         stages.hardware,
         dtype,
     )

@@ -22,7 +22,9 @@ from understudy.models.loading import Origin, classifier_labels, load_config, lo
 from understudy.models.loading import unnamed as is_unnamed
 from understudy.models.students import check_layers
 from understudy.models.vocabulary import Vocabulary, prune_vocabulary
+from understudy.recipe.base import AUTO, settled
 from understudy.recipe.recipe import Recipe
+from understudy.run.auto import Encoders, Facts, resolved, with_validation
 from understudy.run.members import LINEAR, EncoderMember, LinearMember, Member, ScoresMember
 from understudy.training.teacher import Encoder
 
@@ -35,6 +37,7 @@ class Materials:
     """What a run starts from.
 
     Attributes:
+        recipe: What to do, with a value for every option that was `auto`.
         members: The teacher's models; one, unless it is a committee.
         encoder: The encoder whose layers a student can take: the first among the members, or the one that the recipe
             names in addition to given scores.
@@ -45,6 +48,7 @@ class Materials:
         findings: The audit's warnings and notes; there are no errors.
     """
 
+    recipe: Recipe
     members: tuple[Member, ...]
     encoder: Encoder
     student: Origin | None
@@ -88,7 +92,7 @@ def look_over(recipe: Recipe, cache: Path) -> Audit:
     texts = _Texts.read(recipe, models)
     if texts.findings.errors:
         return texts.findings
-    return _materials(recipe, models, texts, cache).findings
+    return _materials(models, texts, cache).findings
 
 
 def gather(recipe: Recipe, cache: Path) -> Materials:
@@ -101,7 +105,7 @@ def gather(recipe: Recipe, cache: Path) -> Materials:
     models = _Models.find(recipe)
     texts = _Texts.read(recipe, models)
     texts.findings.raise_errors()
-    return _materials(recipe, models, texts, cache)
+    return _materials(models, texts, cache)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class _Models:
         members = [] if given and layers is None else recipe.teacher.members
         found = {name: resolve(name, recipe.teacher.revision) for name in dict.fromkeys(members) if name != LINEAR}
         for name, origin in found.items():
-            _check_input(name, origin, recipe.data.max_length)
+            _check_input(name, origin, recipe)
         teacher = () if given else tuple(found.get(name) for name in members)
         encoders = list(found.values())
         if layers is not None:
@@ -132,14 +136,18 @@ class _Models:
             return cls(teacher, None, encoders[0])
         name = str(recipe.student.model)
         student = resolve(name, recipe.student.revision)
-        _check_input(name, student, recipe.data.max_length)
+        _check_input(name, student, recipe)
         return cls(teacher, student, [*encoders, student][0])
 
 
 @dataclass(frozen=True)
 class _Texts:
-    """The data and what is wrong with it; `corpus` is None if the labels cannot be numbered."""
+    """The data and what is wrong with it; `corpus` is None if the labels cannot be numbered.
 
+    In the recipe, the number of validation texts is settled.
+    """
+
+    recipe: Recipe
     findings: Audit
     corpus: Corpus | None = None
     scores: Scores | None = None
@@ -147,34 +155,38 @@ class _Texts:
     @classmethod
     def read(cls, recipe: Recipe, models: _Models) -> _Texts:
         data = with_columns(recipe.data)
+        recipe = recipe.model_copy(update={"data": data})
         tables = read_tables(data)
         if has_errors(tables, recipe.data.labels):
-            return cls(audit(tables, recipe.data.labels))
+            return cls(recipe, audit(tables, recipe.data.labels))
         labels = classifier_labels(models.encoder.path)
         named = None if labels is None or is_unnamed(labels) else labels
         shingler = Shingler()
         corpus = build_corpus(tables, data, recipe.seed, named, shingler)
+        recipe = with_validation(recipe, len(corpus.train) + len(corpus.validation))
         found = audit(tables, recipe.data.labels, corpus.rows, shingler)
         if recipe.teacher.scores is None:
-            return cls(found, corpus)
+            return cls(recipe, found, corpus)
         scores = read_scores(recipe.teacher.scores, data.text, corpus)
-        return cls(replace(found, findings=(*scores.findings, *found.findings)), corpus, scores)
+        return cls(recipe, replace(found, findings=(*scores.findings, *found.findings)), corpus, scores)
 
 
-def _check_input(name: str, origin: Origin, max_length: int) -> None:
+def _check_input(name: str, origin: Origin, recipe: Recipe) -> None:
     """Refuses a model that reads less than the recipe's maximum length, or does not name its classes properly."""
     load_tokenizer(origin.path)
     classifier_labels(origin.path)
-    limit = longest_input(load_config(origin.path))
-    if limit is not None and max_length > limit:
+    limit, max_length = longest_input(load_config(origin.path)), recipe.data.max_length
+    if limit is not None and max_length != AUTO and max_length > limit:
         raise UserError(
             f"data.max_length = {max_length}, but {name} reads at most {limit} tokens. Give {limit} or fewer."
         )
 
 
-def _materials(recipe: Recipe, models: _Models, texts: _Texts, cache: Path) -> Materials:
-    max_length, corpus = recipe.data.max_length, texts.corpus
+def _materials(models: _Models, texts: _Texts, cache: Path) -> Materials:
+    corpus = texts.corpus
     assert corpus is not None  # there was no error
+    recipe = _without_auto(texts.recipe, models, corpus)
+    max_length = settled(recipe.data.max_length)
     encoders = {
         origin: Encoder(origin, _tokenise(corpus, load_tokenizer(origin.path), max_length, cache))
         for origin in dict.fromkeys([*models.teacher, models.encoder, models.student])
@@ -191,7 +203,14 @@ def _materials(recipe: Recipe, models: _Models, texts: _Texts, cache: Path) -> M
     tokens, vocabulary = _read_by_student(recipe, corpus, student, cache)
     cut = [truncation(split, encoder.tokens[split].full_lengths, max_length) for split in ("train", "test")]
     findings = replace(texts.findings, findings=(*texts.findings.findings, *cut))
-    return Materials(tuple(members), encoder, models.student, corpus, tokens, vocabulary, findings)
+    return Materials(recipe, tuple(members), encoder, models.student, corpus, tokens, vocabulary, findings)
+
+
+def _without_auto(recipe: Recipe, models: _Models, corpus: Corpus) -> Recipe:
+    """The recipe with a value for every option that is `auto`."""
+    teachers = tuple(origin for origin in models.teacher if origin is not None) or (models.encoder,)
+    encoders = Encoders(teachers, models.student or models.encoder)
+    return resolved(recipe, Facts.of(corpus, encoders))
 
 
 def _read_by_student(
@@ -210,7 +229,7 @@ def _read_by_student(
     tokenizer = load_tokenizer(encoder.origin.path)
     counts = encoder.tokens["transfer"].counts(len(tokenizer))
     vocabulary = prune_vocabulary(tokenizer, counts, recipe.student.vocabulary)
-    return _tokenise(corpus, vocabulary.tokenizer, recipe.data.max_length, cache), vocabulary
+    return _tokenise(corpus, vocabulary.tokenizer, settled(recipe.data.max_length), cache), vocabulary
 
 
 def _tokenise(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, max_length: int, cache: Path) -> dict[str, Tokens]:

@@ -27,7 +27,7 @@ from understudy.training.teacher import is_ready_made
 # Raise a number when a change of our own code changes what is computed: no cache then mixes old and new results.
 # `tests/training/test_trainer.py` compares a small training with kept figures. `inference.store.CODE` does the same
 # for the answers of finished encoders.
-CODE = {"training": 3, "linear": 2, "committee": 2, "figures": 3}
+CODE = {"training": 3, "linear": 2, "committee": 2, "frozen": 1, "figures": 3}
 
 # Training options that change no result.
 _NO_INFLUENCE = {"checkpoint_steps"}
@@ -58,12 +58,7 @@ class Key:
 
 def teacher_key(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardware, seed: int) -> Key:
     """The key of an encoder that is fine-tuned, or used as it is."""
-    # The same weights with another config or tokenizer are another model.
-    source = {
-        "weights": origin.sha256,
-        "config": file_sha256(origin.path / "config.json"),
-        "tokenizer": tokenizer_digest(load_tokenizer(origin.path)),
-    }
+    source = _source(origin)
     shared = {"classes": corpus.classes, "max_length": recipe.data.max_length}
     if is_ready_made(origin, corpus.classes):
         return Key(fingerprint(kind="teacher", ready_made=source, **shared), {"versions": versions(["transformers"])})
@@ -79,6 +74,15 @@ def teacher_key(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardwa
     return Key(asked, _training(recipe.teacher, origin.path, hardware))
 
 
+def _source(origin: Origin) -> dict[str, str]:
+    """What an encoder is: the same weights with another config or tokenizer are another model."""
+    return {
+        "weights": origin.sha256,
+        "config": file_sha256(origin.path / "config.json"),
+        "tokenizer": tokenizer_digest(load_tokenizer(origin.path)),
+    }
+
+
 def scores_key(scores: Scores, classes: list[str]) -> Key:
     """The key of given probabilities: those of the texts that need them, whichever file they were in."""
     return Key(fingerprint(kind="scores", scores=scores.digest, classes=classes))
@@ -87,6 +91,29 @@ def scores_key(scores: Scores, classes: list[str]) -> Key:
 def linear_key(corpus: Corpus) -> Key:
     """The key of a linear model on the labelled training texts."""
     return Key(fingerprint(kind="linear", train=corpus.train.digest, classes=corpus.classes), fitted_with())
+
+
+def frozen_key(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardware) -> Key:
+    """The key of the logistic regression on the encoder as it came."""
+    options = recipe.teacher
+    asked = fingerprint(
+        kind="frozen",
+        origin=_source(origin),
+        train=corpus.train.digest,
+        validation=corpus.validation.digest,
+        classes=corpus.classes,
+        max_length=recipe.data.max_length,
+        seed=recipe.seed,
+        calibrate=options.calibrate,
+        precision=options.precision,
+    )
+    made_with = {
+        "code": CODE["frozen"],
+        "device": hardware.kind,
+        "dtype": hardware.dtype(options.precision),
+        "versions": versions(["torch", "transformers", "tokenizers", "numpy", "scikit-learn", "scipy"]),
+    }
+    return Key(asked, made_with)
 
 
 def soft_labels_key(folders: Sequence[Path], data: str, computed: dict[str, str]) -> Key:
@@ -161,11 +188,12 @@ def _asked_options(options: TrainingOptions, others: set[str]) -> dict[str, Any]
 def _training(options: TrainingOptions, model: Path, hardware: Hardware) -> dict[str, Any]:
     """With what a model is trained."""
     dtype = hardware.dtype(options.precision)
+    fitted = ["numpy", "scikit-learn", "scipy"] if options.head == "logistic" else []
     computed: dict[str, Any] = {
         "code": CODE["training"],
         "device": hardware.kind,
         "dtype": dtype,
-        "versions": versions(["torch", "transformers", "tokenizers"]),
+        "versions": versions(["torch", "transformers", "tokenizers", *fitted]),
     }
     if _draws_masks(options):
         per_text = supports_per_text(load_config(model))

@@ -14,17 +14,20 @@ from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.inference.store import StoredLogits
 from understudy.models.loading import load_config
+from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.run.keys import Key, linear_key, scores_key, teacher_key
 from understudy.run.labelling import Labeller
 from understudy.runtime.hardware import Dtype, Hardware
 from understudy.storage.files import copy_folder
 from understudy.training.estimate import Work
+from understudy.training.frozen import KeptVectors
 from understudy.training.linear import train_linear
 from understudy.training.teacher import Encoder, TrainedModel, is_ready_made, keep_scores, train_teacher
 from understudy.training.trainer import TrainingContext
 
 LINEAR: Literal["linear"] = "linear"
+FROZEN: Literal["frozen"] = "frozen"
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ class EncoderMember(Member):
             seed=self.seed,
             entry=place.cache / "teachers" / key.entry,
             context=replace(place.context, checkpoints=checkpoints, description=self.stage),
+            read=KeptVectors(self.source, self.seed, settled(place.recipe.data.max_length), place.cache),
         )
         copy_folder(made.folder, folder)
         return made
@@ -150,7 +154,7 @@ class EncoderMember(Member):
         config = load_config(self.source.origin.path)
         finished = made_before or is_ready_made(self.source.origin, corpus.classes)
         tokens = {name: split.total for name, split in self.source.tokens.items()}
-        trained = 0 if finished else tokens["train"] * recipe.teacher.epochs
+        trained = 0 if finished else tokens["train"] * settled(recipe.teacher.epochs)
         length = tokens["train"] / max(1, len(corpus.train))
         return Work(config, config.num_hidden_layers, trained, tokens["transfer"] + tokens["test"], length)
 

@@ -197,17 +197,19 @@ def prepare(
     check_place(run)
     with request.written_to(run.data) as written:
         recipe = settle(written, described=request.names_only_its_table)
-        changed = check_recipe(run, recipe, settings.overwrite)
+        check_recipe(run, recipe, settings.overwrite)
         check_hardware(recipe, settings.hardware)
         materials = gather(recipe, settings.cache)
+        recipe = materials.recipe
         for finding in materials.findings.warnings:
             log.warning("%s: %s", finding.code, request.worded(finding.message, recipe))
         check_attention(recipe, materials, settings.hardware)
+        if not settings.overwrite:
+            check_fingerprints(run, {"data": materials.corpus.digest})
+        changed = check_recipe(run, recipe, settings.overwrite)
         keys = _teacher_keys(recipe, materials, settings)
         if not settings.overwrite:
-            check_fingerprints(
-                run, {"data": materials.corpus.digest, **{stage: key.asked for stage, key in keys.items()}}
-            )
+            check_fingerprints(run, {stage: key.asked for stage, key in keys.items()})
         check(recipe, run, materials, settings.cache)
         announce(recipe, materials, run, settings)
     if settings.overwrite:

@@ -15,14 +15,15 @@ from pathlib import Path
 
 from understudy.evaluation.repeats import repeat_name
 from understudy.inference.store import StoredLogits
+from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.evidence import Evidence
 from understudy.reporting.render import is_rendered, render_run
 from understudy.run.finished import Finished
 from understudy.run.inputs import Materials
-from understudy.run.keys import Key, linear_key, linear_student_key, soft_labels_key, student_key
+from understudy.run.keys import Key, frozen_key, linear_key, linear_student_key, soft_labels_key, student_key
 from understudy.run.labelling import Labeller
-from understudy.run.members import LINEAR, Workplace
+from understudy.run.members import FROZEN, LINEAR, Workplace
 from understudy.run.settings import Settings
 from understudy.run.teacher import Teacher
 from understudy.run.testing import Testing
@@ -30,6 +31,7 @@ from understudy.runtime.hardware import Hardware
 from understudy.storage.files import write_json
 from understudy.storage.layout import RunDirectory
 from understudy.storage.manifest import Manifest
+from understudy.training.frozen import train_frozen
 from understudy.training.linear import distil_linear, train_linear
 from understudy.training.student import Lesson, Start, control_start, student_start, train_student
 from understudy.training.teacher import TrainedModel
@@ -94,6 +96,8 @@ class Stages:
         folders |= {variant.stage: self._no_distillation(variant) for variant in controls[:1]}
         if LINEAR in self.recipe.evaluation.controls:
             folders[LINEAR] = self._linear()
+        if FROZEN in self.recipe.evaluation.controls:
+            folders[FROZEN] = self._frozen()
         folders |= {variant.stage: self.student(teacher, variant) for variant in students[1:]}
         folders |= {variant.stage: self._no_distillation(variant) for variant in controls[1:]}
         Testing(self.recipe, self.materials, teacher, folders, self.finished).execute()
@@ -120,7 +124,7 @@ class Stages:
     def labeller(self) -> Labeller:
         """Asks finished models."""
         corpus, cache = self.materials.corpus, self.settings.cache
-        return Labeller(corpus, self.recipe.data.max_length, self.hardware, cache, self.recipe.seed)
+        return Labeller(corpus, settled(self.recipe.data.max_length), self.hardware, cache, self.recipe.seed)
 
     @property
     def _students(self) -> list[Variant]:
@@ -232,6 +236,17 @@ class Stages:
         key = linear_key(corpus)
         make = partial(train_linear, corpus, self.settings.cache / "linear" / key.entry, folder, LINEAR)
         return self.finished.folder(LINEAR, key, folder, make)
+
+    def _frozen(self) -> Path:
+        """Fits the frozen control, unless it is finished."""
+        recipe, materials, folder = self.recipe, self.materials, self.run.control(FROZEN)
+        context = self._context(FROZEN, self.run.checkpoints)
+
+        def make() -> TrainedModel:
+            return train_frozen(recipe, materials.corpus, materials.encoder, folder, context, self.settings.cache)
+
+        key = frozen_key(recipe, materials.corpus, materials.origin, self.hardware)
+        return self.finished.folder(FROZEN, key, folder, make)
 
     def _context(self, stage: str, checkpoints: Path) -> TrainingContext:
         return TrainingContext(self.hardware, checkpoints, stage, self._tracking)

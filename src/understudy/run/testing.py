@@ -10,12 +10,14 @@ from pathlib import Path
 
 from understudy.evaluation.evaluation import Candidate, Plan, assemble_metrics, write_predictions
 from understudy.evaluation.results import Abstention, Metrics, Speed
+from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.card import write_card
 from understudy.run.candidates import model_candidate, student_abstention, teacher_candidate
 from understudy.run.finished import EVALUATION, Finished
 from understudy.run.inputs import Materials
 from understudy.run.keys import evaluation_key
+from understudy.run.members import FROZEN
 from understudy.run.teacher import Teacher
 from understudy.runtime.hardware import Dtype
 from understudy.timing.speed import Workload, measure_speed
@@ -78,9 +80,10 @@ class Testing:
         return {member.stage: folder for member, folder in members} | dict(self.folders)
 
     def _candidates(self) -> dict[str, Candidate]:
-        tokens, labeller = self.materials.student_tokens, self.teacher.labeller
+        materials, labeller = self.materials, self.teacher.labeller
         found = {"teacher": teacher_candidate(self.teacher, self._dtype)}
         for name, folder in self.folders.items():
+            tokens = materials.encoder.tokens if name == FROZEN else materials.student_tokens
             found[name] = model_candidate(labeller, name, folder, tokens, self._dtype)
         return found
 
@@ -95,7 +98,7 @@ class Testing:
 
     def _speed(self) -> Speed:
         recipe, texts = self.recipe, self.materials.corpus.test.texts
-        workload = Workload(texts, recipe.evaluation.speed_texts, recipe.data.max_length, recipe.seed)
+        workload = Workload(texts, recipe.evaluation.speed_texts, settled(recipe.data.max_length), recipe.seed)
         student = [self.folders["student"]]
         return measure_speed(self.teacher.models, student, workload, self.teacher.labeller.hardware, self._dtype)
 

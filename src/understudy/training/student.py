@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +15,12 @@ from understudy.data.tokens import Tokens
 from understudy.models.loading import Origin, load_classifier, load_tokenizer
 from understudy.models.students import from_layers, static_student
 from understudy.models.vocabulary import Vocabulary, prune_embeddings
+from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.training import DistillationOptions, LayerChoice
 from understudy.storage.files import write_folder
 from understudy.training.calibration import calibrate_trained
+from understudy.training.head import HeadLesson, compared, start_head
 from understudy.training.objectives import Objective, balanced_class_weights, distilled, supervised
 from understudy.training.teacher import TrainedModel, save_model
 from understudy.training.trainer import Examples, Method, TrainingContext, train
@@ -88,7 +91,7 @@ class Lesson:
         weights = balanced_class_weights(self.corpus.class_counts) if options.class_weights == "balanced" else None
         if self.teacher_logits is None:
             return supervised(weights)
-        return distilled(options.objective, options.temperature, options.alpha, weights)
+        return distilled(options.objective, settled(options.temperature), settled(options.alpha), weights)
 
 
 def student_start(recipe: Recipe, teacher: Path, origin: Origin | None, vocabulary: Vocabulary | None = None) -> Start:
@@ -134,6 +137,17 @@ def train_student(recipe: Recipe, lesson: Lesson, start: Start, folder: Path, co
     model = start.build(corpus.classes, recipe.student_seed, options.attention_dropout)
     tokenizer = start.tokenizer()
     validation = Examples(lesson.tokens["validation"], corpus.validation.labels)
+    began, head = time.monotonic(), None
+    if options.head == "logistic" and not start.static:
+        head = start_head(
+            model,
+            HeadLesson.of(corpus, lesson.tokens, lesson.teacher_logits),
+            options,
+            context,
+            pad_id=tokenizer.pad_token_id,
+            seed=recipe.student_seed,
+        )
+    spent = time.monotonic() - began
     training = train(
         model,
         lesson.examples(),
@@ -142,10 +156,11 @@ def train_student(recipe: Recipe, lesson: Lesson, start: Start, folder: Path, co
         pad_id=tokenizer.pad_token_id,
         context=context,
     )
+    head = compared(head, training, context.description)
     calibration = None
     if options.calibrate:
         calibration = calibrate_trained(model, validation, options, tokenizer.pad_token_id, context)
     with write_folder(folder) as temporary:
-        digest = save_model(model, tokenizer, temporary, recipe.data.max_length)
+        digest = save_model(model, tokenizer, temporary, settled(recipe.data.max_length))
     shutil.rmtree(context.checkpoints, ignore_errors=True)
-    return TrainedModel(folder, digest, training.seconds, False, training.history, calibration)
+    return TrainedModel(folder, digest, training.seconds + spent, False, training.history, calibration, head)

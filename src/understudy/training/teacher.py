@@ -22,11 +22,13 @@ from understudy.models.loading import (
     load_tokenizer,
     unnamed,
 )
+from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.storage.files import folder_digest, write_folder, write_json
 from understudy.storage.records import load_record
 from understudy.storage.usage import note_use
 from understudy.training.calibration import Calibration, calibrate_trained
+from understudy.training.head import HeadLesson, HeadStart, Reading, compared, start_head
 from understudy.training.objectives import balanced_class_weights, supervised
 from understudy.training.trainer import Examples, Method, TrainingContext, TrainingLog, train
 
@@ -60,6 +62,7 @@ class TrainedModel:
         reused: Whether it came from the cache.
         history: Training log; empty for a model that was used unchanged.
         calibration: How it was calibrated; None if that was not tried.
+        head: How its last layer began; None if it kept the one that it came with.
     """
 
     folder: Path
@@ -68,6 +71,7 @@ class TrainedModel:
     reused: bool
     history: list[dict[str, Any]]
     calibration: Calibration | None = None
+    head: HeadStart | None = None
 
 
 def keep_scores(scores: Scores, classes: list[str], folder: Path) -> TrainedModel:
@@ -97,7 +101,14 @@ def _can_be_ordered(origin: Origin) -> bool:
 
 
 def train_teacher(
-    recipe: Recipe, corpus: Corpus, encoder: Encoder, *, seed: int, entry: Path, context: TrainingContext
+    recipe: Recipe,
+    corpus: Corpus,
+    encoder: Encoder,
+    *,
+    seed: int,
+    entry: Path,
+    context: TrainingContext,
+    read: Reading | None = None,
 ) -> TrainedModel:
     """Fine-tunes the teacher and calibrates it, or finds it in the cache.
 
@@ -108,6 +119,7 @@ def train_teacher(
         seed: Of the head, the batches and dropout.
         entry: The teacher's folder in the cache, named by its fingerprint.
         context: Where it is trained.
+        read: Reads the vectors for the start of its last layer; by default it computes them.
 
     Raises:
         TrainingDiverged: The loss is no longer finite.
@@ -119,30 +131,38 @@ def train_teacher(
         return found
     context = replace(context, checkpoints=context.checkpoints / entry.name)
     tokenizer = load_tokenizer(encoder.origin.path)
-    training, calibration = TrainingLog([], 0.0), None
+    training, calibration, head = TrainingLog([], 0.0), None, None
+    began = time.monotonic()
     if is_ready_made(encoder.origin, corpus.classes):
         model = _as_it_is(corpus, encoder.origin, context.description)
     else:
         model = load_classifier(encoder.origin.path, corpus.classes, seed, recipe.teacher.attention_dropout)
-        weights = balanced_class_weights(corpus.class_counts) if recipe.teacher.class_weights == "balanced" else None
+        options, pad_id = recipe.teacher, tokenizer.pad_token_id
+        weights = balanced_class_weights(corpus.class_counts) if options.class_weights == "balanced" else None
         validation = Examples(encoder.tokens["validation"], corpus.validation.labels)
+        if options.head == "logistic":
+            lesson = HeadLesson.of(corpus, encoder.tokens)
+            head = start_head(model, lesson, options, context, pad_id=pad_id, seed=seed, read=read)
+        spent = time.monotonic() - began
         training = train(
             model,
             Examples(encoder.tokens["train"], corpus.train.labels),
             validation,
-            method=Method(recipe.teacher, supervised(weights), seed),
-            pad_id=tokenizer.pad_token_id,
+            method=Method(options, supervised(weights), seed),
+            pad_id=pad_id,
             context=context,
         )
-        if recipe.teacher.calibrate:
-            calibration = calibrate_trained(model, validation, recipe.teacher, tokenizer.pad_token_id, context)
+        training = replace(training, seconds=training.seconds + spent)
+        head = compared(head, training, context.description)
+        if options.calibrate:
+            calibration = calibrate_trained(model, validation, options, pad_id, context)
     with write_folder(entry) as folder:
-        digest = save_model(model, tokenizer, folder / "model", recipe.data.max_length)
-        record = _Record(digest, round(training.seconds, 2), training.history, calibration)
+        digest = save_model(model, tokenizer, folder / "model", settled(recipe.data.max_length))
+        record = _Record(digest, round(training.seconds, 2), training.history, calibration, head)
         write_json(folder / "training.json", asdict(record))
     shutil.rmtree(context.checkpoints, ignore_errors=True)
     note_use(entry)
-    return TrainedModel(entry / "model", digest, training.seconds, False, training.history, calibration)
+    return TrainedModel(entry / "model", digest, training.seconds, False, training.history, calibration, head)
 
 
 def _as_it_is(corpus: Corpus, origin: Origin, description: str) -> PreTrainedModel:
@@ -174,6 +194,7 @@ class _Record:
     seconds: float
     history: list[dict[str, Any]]
     calibration: Calibration | None
+    head: HeadStart | None = None
 
 
 def _from_cache(entry: Path) -> TrainedModel | None:
@@ -183,7 +204,9 @@ def _from_cache(entry: Path) -> TrainedModel | None:
         record = load_record(_Record, entry / "training.json")
         if folder_digest(entry / "model") != record.digest:
             raise ValueError("checksum")
-        return TrainedModel(entry / "model", record.digest, record.seconds, True, record.history, record.calibration)
+        return TrainedModel(
+            entry / "model", record.digest, record.seconds, True, record.history, record.calibration, record.head
+        )
     except (OSError, ValueError):
         log.warning("%s is damaged; making it again", entry)
         shutil.rmtree(entry, ignore_errors=True)

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState
 from understudy.data.batching import TokenBudgetSampler
 from understudy.data.tokens import Tokens, pad
 from understudy.models.attention import fast_dropout, supports_per_text
+from understudy.recipe.base import settled
 from understudy.recipe.training import TrainingOptions
 from understudy.runtime.hardware import Dtype, Hardware, fused_attention
 from understudy.runtime.progress import progress
@@ -85,10 +86,12 @@ class TrainingLog:
     Attributes:
         history: One entry per logged step and per validation, without anything that a clock decides.
         seconds: Time spent, including that of interrupted attempts up to the checkpoint from which they resumed.
+        accuracy: The validation accuracy of the model that was kept; None without validation texts.
     """
 
     history: list[dict[str, Any]]
     seconds: float
+    accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -137,9 +140,11 @@ def train(
     embeddings.requires_grad_(not options.freeze_embeddings)
     resumption = _Resumption.find(context.checkpoints)
     arguments = _arguments(method, context, dtype, validation is not None, resumption)
-    sampler = TokenBudgetSampler(examples.tokens.lengths, options.batch_size, method.seed, arguments.world_size)
+    sampler = TokenBudgetSampler(
+        examples.tokens.lengths, settled(options.batch_size), method.seed, arguments.world_size
+    )
     per_epoch = len(sampler) // arguments.world_size
-    steps = per_epoch * options.epochs
+    steps = per_epoch * settled(options.epochs)
     arguments.logging_steps = max(1, per_epoch // _LOGS_PER_EPOCH)
     log.info(
         "%s: %d steps of about %d texts, %s, %s attention",
@@ -164,7 +169,8 @@ def train(
         _run(trainer, model, context, resumption.checkpoint)
     embeddings.requires_grad_(True)
     model.train(False)
-    return TrainingLog(_reproducible(trainer.state.log_history), guard.seconds())
+    history = _reproducible(trainer.state.log_history)
+    return TrainingLog(history, guard.seconds(), _kept_accuracy(history, arguments.load_best_model_at_end))
 
 
 def _arguments(
@@ -172,15 +178,16 @@ def _arguments(
 ) -> TrainingArguments:
     """The options as Trainer takes them."""
     options, hardware = method.options, context.hardware
-    keep_best = options.early_stopping > 0 and validated
-    stopped = keep_best and epochs_since_best(resumption.state.log_history) >= options.early_stopping
+    patience = settled(options.early_stopping)
+    keep_best = patience > 0 and validated
+    stopped = keep_best and epochs_since_best(resumption.state.log_history) >= patience
     arguments = TrainingArguments(
         output_dir=str(context.checkpoints),
         # Trainer would continue where early stopping had already ended the interrupted attempt.
-        num_train_epochs=round(resumption.state.epoch or 0) if stopped else options.epochs,
+        num_train_epochs=round(resumption.state.epoch or 0) if stopped else settled(options.epochs),
         per_device_train_batch_size=1,  # a row of the training set is a whole batch
         per_device_eval_batch_size=_EVALUATION_BATCH,
-        learning_rate=options.learning_rate,
+        learning_rate=settled(options.learning_rate),
         lr_scheduler_type="constant_with_warmup" if options.schedule == "constant" else options.schedule,
         warmup_steps=options.warmup,  # below 1, a share of all steps
         weight_decay=options.weight_decay,
@@ -210,7 +217,7 @@ def _arguments(
 
 
 def _early_stopping(arguments: TrainingArguments, options: TrainingOptions) -> list[TrainerCallback]:
-    return [EarlyStopping(options.early_stopping)] if arguments.load_best_model_at_end else []
+    return [EarlyStopping(settled(options.early_stopping))] if arguments.load_best_model_at_end else []
 
 
 def _reporters(
@@ -230,6 +237,14 @@ def _run(trainer: _Trainer, model: PreTrainedModel, context: TrainingContext, re
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     for wrapper in ("forward", "_original_forward"):  # accelerate leaves its autocast around the model
         model.__dict__.pop(wrapper, None)
+
+
+def _kept_accuracy(history: list[dict[str, Any]], best: bool) -> float | None:
+    """The validation accuracy of the best epoch, or of the last one; None without validations."""
+    accuracies = [entry["eval_accuracy"] for entry in history if "eval_accuracy" in entry]
+    if not accuracies:
+        return None
+    return float(max(accuracies) if best else accuracies[-1])
 
 
 def _reproducible(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
