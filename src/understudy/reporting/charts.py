@@ -15,7 +15,7 @@ from understudy.reporting import formats
 from understudy.reporting.evidence import MODELS, Evidence
 from understudy.reporting.svg import COLOURS, FAINT, INK, RULE, drawing, name_ticks
 
-MARKERS = {"teacher": "s", "student": "o", "no_distillation": "o", "linear": "D"}
+MARKERS = {"teacher": "s", "student": "o", "no_distillation": "o", "linear": "D", "static": "^"}
 
 LARGE, SMALL = 9.0, 7.0  # points of a name
 NAME_ROOM = 2.6  # inches of a name to the left of its row

@@ -29,6 +29,7 @@ MODELS = {
     "student": "Student",
     "no_distillation": "No distillation",
     "linear": "Linear",
+    "static": "Static student",
 }
 """The models with predictions for the test texts, and their names in a report, in its order."""
 

@@ -26,6 +26,7 @@ def quality_table(evidence: Evidence, intervals: dict[str, Interval]) -> Grid:
         "student": metrics.student,
         "no_distillation": metrics.controls.no_distillation,
         "linear": metrics.controls.linear,
+        "static": metrics.students.get("static"),
     }
     rows = tuple(
         (

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 # Colours that matplotlib draws with. The page replaces them with CSS variables.
 INK, FAINT, RULE = "#010101", "#020202", "#030303"
-COLOURS = {"teacher": "#040404", "student": "#050505", "no_distillation": "#060606", "linear": "#070707"}
+COLOURS = {
+    "teacher": "#040404",
+    "student": "#050505",
+    "no_distillation": "#060606",
+    "linear": "#070707",
+    "static": "#090909",
+}
 _NAMES = {INK: "ink", FAINT: "faint", RULE: "rule", **{value: name for name, value in COLOURS.items()}}
 _VARIABLES = {colour: f"var(--{name.replace('_', '-')})" for colour, name in _NAMES.items()}
 _COLOUR = re.compile("|".join(_VARIABLES))

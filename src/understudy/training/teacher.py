@@ -60,6 +60,7 @@ class TrainedModel:
         reused: Whether it came from the cache.
         history: Training log; empty for a model that was used unchanged.
         calibration: How it was calibrated; None if that was not tried.
+        choice: How a linear model's settings were chosen; None for other models.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class TrainedModel:
     reused: bool
     history: list[dict[str, Any]]
     calibration: Calibration | None = None
+    choice: dict[str, Any] | None = None
 
 
 def keep_scores(scores: Scores, classes: list[str], folder: Path) -> TrainedModel:
