@@ -60,12 +60,8 @@ class Answers:
 def find_cautions(answers: Answers) -> tuple[Caution, ...]:
     """All cautions: about the test set, about teacher and student, about the control."""
     models = {"teacher": answers.teacher, "student": answers.student}
-    return (
-        *_about_the_test_set(answers),
-        *_never_answered(answers, models),
-        *_about_the_control(answers),
-        *_about_the_linear_control(answers),
-    )
+    controls = (*_about_the_control(answers), *_about_the_linear_control(answers))
+    return (*_about_the_test_set(answers), *_never_answered(answers, models), *controls)
 
 
 def _about_the_test_set(answers: Answers) -> list[Caution]:

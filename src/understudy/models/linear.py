@@ -158,9 +158,8 @@ class LinearModel:
         cls, texts: Sequence[str], targets: Targets, names: Sequence[str] | None, settings: LinearSettings
     ) -> LinearModel:
         if len(texts) != len(targets.belongs):
-            raise ValueError(
-                f"Got {len(texts)} texts and {len(targets.belongs)} rows of labels; expected equal numbers."
-            )
+            rows = len(targets.belongs)
+            raise ValueError(f"Got {len(texts)} texts and {rows} rows of labels; expected equal numbers.")
         ngrams, features = read(KINDS[settings.features], texts)
         binary = len(ngrams[0].ngrams) if ngrams[0].idf is None else 0
         weights, intercepts = one_vs_rest(features, binary, targets, settings.c)
@@ -266,7 +265,7 @@ def is_linear(folder: Path) -> bool:
 
 
 def _without_unused(weights: np.ndarray, ngrams: list[NGrams]) -> tuple[np.ndarray, list[NGrams]]:
-    """Leaves out binary n-grams whose weights are all zero. All others change a text's tf-idf, whatever their weights."""
+    """Leaves out binary n-grams whose weights are all zero. The others count in a text's length."""
     first, *others = ngrams
     if first.idf is not None:
         return weights, ngrams

@@ -1,4 +1,4 @@
-"""Logistic regression of each class against the rest, on hard or soft labels; n-grams may be weighted by naive Bayes."""
+"""Logistic regression of each class against the rest, on hard or soft labels."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class LinearChoice:
         if self.accuracy is None:
             return True
         error = (self.majority * (1 - self.majority) / self.texts) ** 0.5
-        return self.accuracy > self.majority + error
+        return bool(self.accuracy > self.majority + error)
 
     def record(self) -> dict[str, Any]:
         """What manifest and model folder keep of it."""
