@@ -87,6 +87,8 @@ class NGrams:
         if self.idf is None:
             counts.data[:] = 1
             return counts
+        if not self.ngrams:  # scikit-learn refuses a matrix without columns
+            return counts
         counts.data = (1 + np.log(counts.data)) * self.idf[counts.indices]
         return csr_array(normalize(counts, copy=False)) * _LENGTH
 

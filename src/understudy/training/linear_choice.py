@@ -107,8 +107,11 @@ def choose_settings(texts: Sequence[str], labels: np.ndarray, classes: int) -> L
     chosen = trial.results[features, c]
     for each in trial.tried:
         log.info("linear, %s, C = %g: accuracy %.4f on %d of %d folds", *asdict(each).values(), _FOLDS)
-    settings = LinearSettings(features, c, _scale(chosen.scores, truth))
-    return LinearChoice(settings, chosen.accuracy(truth), majority, len(rows), trial.tried)
+    choice = LinearChoice(LinearSettings(features, c), chosen.accuracy(truth), majority, len(rows), trial.tried)
+    if not choice.learned:
+        log.warning("linear: no better than the most frequent class in cross-validation")
+        return choice
+    return replace(choice, settings=replace(choice.settings, scale=_scale(chosen.scores, truth)))
 
 
 @dataclass(frozen=True)
