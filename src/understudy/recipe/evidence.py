@@ -20,8 +20,8 @@ class EvaluationOptions(Options):
     controls: Annotated[
         list[Control], Takes("some of no_distillation, linear, or none for no control", "CONTROL,CONTROL|none")
     ] = ["no_distillation", "linear"]  # noqa: RUF012  # pydantic copies it
-    """Baselines for the student: the same student trained without the teacher, and a linear model on NB-weighted
-    n-grams. `none` leaves them out, and the verdict says so."""
+    """Baselines for the student: the same student trained without the teacher, and a linear model on n-grams of words
+    and characters. `none` leaves them out, and the verdict says so."""
     static: bool = True
     """Whether a static student is distilled as well: the mean of the token embeddings and a linear layer. It takes
     seconds to train and is the fastest to run."""
