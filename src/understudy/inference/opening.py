@@ -40,7 +40,7 @@ def open_classifier(
 
     Raises:
         ModelError: `path` holds no single-label classifier.
-        UserError: the device, precision or engine does not exist.
+        UserError: The device, precision or engine does not exist.
     """
     if precision is not None and precision not in _PRECISIONS:
         raise UserError(f"precision = {precision!r}: expected one of {', '.join(_PRECISIONS)}.")
