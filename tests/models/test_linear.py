@@ -335,7 +335,8 @@ def test_words_and_characters_are_saved_and_read_as_they_were_fitted(tmp_path, f
     asked = [*TEXTS, "", "gooooood", "日本語"]
     assert np.array_equal(loaded.predict_proba(asked), fitted.predict_proba(asked))
     assert all(
-        np.array_equal(loaded.predict_proba([text])[0], row) for text, row in zip(asked, fitted.predict_proba(asked), strict=True)
+        np.array_equal(loaded.predict_proba([text])[0], row)
+        for text, row in zip(asked, fitted.predict_proba(asked), strict=True)
     )
     assert loaded.settings == fitted.settings == LinearSettings(features, 2.0, 1.5)
     assert json.loads((tmp_path / "linear.json").read_text("utf-8"))["choice"] == {"texts": 8}
