@@ -5,8 +5,8 @@
 `FOLDER/TABLE` holds `train.parquet` and `test.parquet` with the columns `text` and `label`. `tfidf` is what a
 scikit-learn user writes first: n-grams of one and two words and of three to five characters, logistic regression with
 C = 20. `understudy` chooses its settings by cross-validation within the training texts. Each side trains on the whole
-training set, or on `--texts` of it, and answers the test set once. Prints one line of JSON a table; `seconds` are of the
-process's CPU, because other work may share the machine.
+training set, or on `--texts` of it, and answers the test set once. Prints one line of JSON a table; `seconds` are the
+process's CPU time, because other work may share the machine.
 """
 
 from __future__ import annotations
