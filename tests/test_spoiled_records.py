@@ -98,7 +98,7 @@ CASES = {
         Metrics.load,
         RunDirectoryError,
         maps={"seconds"},
-        optional={"no_distillation", "linear", "seeds", "abstention"},
+        optional={"no_distillation", "linear", "seeds", "abstention", "students"},
     ),
     "frontier": Case(copied("frontier.json"), Tradeoff.load, RunDirectoryError, maps={"models"}),
     "benchmark": Case(
@@ -116,7 +116,14 @@ CASES = {
         maps={"versions", "files"},
         free={"source", "quantisation", "gate"},
     ),
-    "linear": Case(linear_model, lambda path: LinearModel.load(path.parent), ModelError),
+    "linear": Case(
+        linear_model,
+        lambda path: LinearModel.load(path.parent),
+        ModelError,
+        maps={"ngrams"},
+        free={"choice"},
+        optional={"features", "c", "scale"},
+    ),
     "manifest": Case(
         manifest,
         Manifest,
@@ -132,7 +139,10 @@ CASES = {
         free={"history"},
     ),
     "cached linear": Case(
-        written(asdict(linear._Record(1.0, {}))), lambda path: load_record(linear._Record, path), ValueError
+        written(asdict(linear._Record(1.0, {}))),
+        lambda path: load_record(linear._Record, path),
+        ValueError,
+        free={"choice"},
     ),
     "checkpoint": Case(
         written(asdict(Marker(1.0, {"a": "b"}))),

@@ -298,10 +298,9 @@ class _Saved:
 def _read_settings(path: Path) -> _Saved:
     try:
         saved = load_record(_Saved, path)
-        if set(saved.ngrams) != set(KINDS[saved.settings.features]):
-            raise ValueError(
-                f"ngrams: expected {', '.join(KINDS[saved.settings.features])}, got {', '.join(saved.ngrams)}"
-            )
+        expected = sorted(KINDS[saved.settings.features])
+        if sorted(saved.ngrams) != expected:
+            raise ValueError(f"ngrams: expected {', '.join(expected)}, got {', '.join(sorted(saved.ngrams)) or 'none'}")
         for kind, ngrams in saved.ngrams.items():
             if len(set(ngrams)) != len(ngrams):
                 raise ValueError(f"ngrams.{kind}: expected each one once")
