@@ -66,8 +66,9 @@ def test_the_frontier_takes_the_static_student_of_the_run(
 
 def test_its_pace_is_its_own_and_its_loss_the_recipes(make_recipe: Callable[..., Recipe]) -> None:
     recipe = make_recipe(distillation={"temperature": 3.0, "alpha": 0.7, "early_stopping": 2})
-    options = variants._at_its_pace(recipe).distillation
+    options = variants._at_its_pace(recipe, 120).distillation
 
+    assert [variants._at_its_pace(recipe, texts).distillation.epochs for texts in (600, 3000, 24_000)] == [40, 13, 10]
     assert (options.temperature, options.alpha) == (3.0, 0.7)
     assert options.learning_rate > recipe.distillation.learning_rate
     assert options.early_stopping == 0

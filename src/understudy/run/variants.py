@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ STATIC = "static"
 # A bag of embeddings starts without a trained head. It takes many passes, at a rate that moves embeddings: each text
 # moves only a few of them.
 _STATIC_RATE = 1e-2
-_STATIC_EPOCHS = 20
-_STATIC_BATCH = 32
+_STATIC_BATCH = 64
+_STATIC_STEPS = 600
+_FEWEST_EPOCHS, _MOST_EPOCHS = 10, 40
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def static_variant(
     Raises:
         ModelError: The vocabulary cannot be cut.
     """
-    changed = _at_its_pace(with_student(recipe, 1, vocabulary))
+    changed = _at_its_pace(with_student(recipe, 1, vocabulary), len(materials.corpus.transfer_ids))
     folder = run.another_student(STATIC if vocabulary is None else f"{STATIC}-{vocabulary}")
     return Variant(f"student_{folder.name}", folder, changed, materials.for_student(changed, cache, True), static=True)
 
@@ -71,11 +73,17 @@ def with_student(recipe: Recipe, layers: int, vocabulary: int | None) -> Recipe:
     return recipe.model_copy(update={"student": recipe.student.model_copy(update=options)})
 
 
-def _at_its_pace(recipe: Recipe) -> Recipe:
-    """The recipe with a static model's rate and epochs; the loss stays the recipe's."""
+def _at_its_pace(recipe: Recipe, texts: int) -> Recipe:
+    """The recipe with a static model's rate and epochs; the loss stays the recipe's.
+
+    Args:
+        recipe: The run's.
+        texts: Number of texts that it learns from; few texts are read more often.
+    """
+    epochs = math.ceil(_STATIC_STEPS * _STATIC_BATCH / max(1, texts))
     own = {
         "learning_rate": _STATIC_RATE,
-        "epochs": _STATIC_EPOCHS,
+        "epochs": min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, epochs)),
         "batch_size": _STATIC_BATCH,
         "early_stopping": 0,
         "freeze_embeddings": False,
