@@ -15,7 +15,7 @@ STATIC = "static"
 
 # A bag of embeddings starts without a trained head. It takes many passes, at a rate that moves embeddings: each text
 # moves only a few of them.
-_STATIC_RATE = 1e-2
+_STATIC_RATE = 2e-2
 _STATIC_BATCH = 64
 _STATIC_STEPS = 600
 _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 40
