@@ -122,7 +122,7 @@ def make_recipe(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recip
         "teacher": {"model": str(folder / "encoder"), **training},
         "student": {"layers": 2},
         "distillation": {**training, "temperature": 2.0, "alpha": 0.5},
-        "evaluation": {"resamples": 200, "speed_texts": 8},
+        "evaluation": {"resamples": 200, "speed_texts": 8, "static": False},
     }
 
     def make(**changes: Any) -> Recipe:

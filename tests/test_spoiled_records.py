@@ -23,6 +23,7 @@ from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.inference.exported import ExportManifest
 from understudy.models.linear import LinearModel
+from understudy.models.ngrams import NGrams
 from understudy.storage.files import write_json
 from understudy.storage.manifest import Manifest
 from understudy.storage.records import load_record
@@ -77,7 +78,8 @@ def export(folder: Path) -> Path:
 
 
 def linear_model(folder: Path) -> Path:
-    LinearModel(["good", "bad"], np.ones((1, 2), np.float32), np.ones(1, np.float32), 2, ["no", "yes"]).save(folder)
+    ngrams = [NGrams("binary_words", ["good", "bad"])]
+    LinearModel(ngrams, np.ones((1, 2), np.float32), np.ones(1, np.float32), ["no", "yes"]).save(folder)
     return folder / "linear.json"
 
 
@@ -96,7 +98,7 @@ CASES = {
         Metrics.load,
         RunDirectoryError,
         maps={"seconds"},
-        optional={"no_distillation", "linear", "seeds", "abstention"},
+        optional={"no_distillation", "linear", "seeds", "abstention", "students"},
     ),
     "frontier": Case(copied("frontier.json"), Tradeoff.load, RunDirectoryError, maps={"models"}),
     "benchmark": Case(
@@ -114,7 +116,14 @@ CASES = {
         maps={"versions", "files"},
         free={"source", "quantisation", "gate"},
     ),
-    "linear": Case(linear_model, lambda path: LinearModel.load(path.parent), ModelError),
+    "linear": Case(
+        linear_model,
+        lambda path: LinearModel.load(path.parent),
+        ModelError,
+        maps={"ngrams"},
+        free={"choice"},
+        optional={"features", "c", "scale"},
+    ),
     "manifest": Case(
         manifest,
         Manifest,
@@ -131,7 +140,10 @@ CASES = {
         optional={"nll_before", "nll_after"},
     ),
     "cached linear": Case(
-        written(asdict(linear._Record(1.0))), lambda path: load_record(linear._Record, path), ValueError
+        written(asdict(linear._Record(1.0, {}))),
+        lambda path: load_record(linear._Record, path),
+        ValueError,
+        free={"choice"},
     ),
     "checkpoint": Case(
         written(asdict(Marker(1.0, {"a": "b"}))),

@@ -93,3 +93,9 @@ def test_the_order_is_test_set_models_control() -> None:
 def test_sentences_are_short() -> None:
     found = cautions(student=np.zeros(60, dtype=int), controls=[np.zeros(60, dtype=int)], training_share=1.0)
     assert all(len(sentence.split()) <= 29 for _, text in found for sentence in text.split(". "))
+
+
+def test_a_linear_control_that_has_not_learned_is_named() -> None:
+    ((about, text),) = cautions(unlearned=["linear"])
+    assert about == "linear"
+    assert "The linear control has not learned the task, so nothing is claimed from it." in text

@@ -70,6 +70,7 @@ CONTRACT = {
         "validation": {"precision": None, "coverage": None},
         "test": {"precision": None, "coverage": None},
     },
+    "students": {"static": MODEL},
 }
 
 
@@ -105,6 +106,7 @@ METRICS = Metrics(
     seconds={"teacher": 10.0, "soft_labels": 2.0, "student": 5.0},
     seeds=SEEDS,
     abstention=Abstention(0.98, 0.87, Answered(0.981, 0.9), Answered(0.979, 0.88)),
+    students={"static": model(0.85)},
 )
 WITHOUT_CONTROLS = dataclasses.replace(
     METRICS,

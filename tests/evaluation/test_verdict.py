@@ -259,3 +259,12 @@ def test_a_control_that_has_not_learned_concerns_distilling_alone() -> None:
 
 def test_the_retention_over_seeds_is_said_to_be_that() -> None:
     assert "of the teacher's accuracy over 3 seeds (required" in verdict(seeds=3).text
+
+
+def test_nothing_is_claimed_from_a_linear_control_that_has_not_learned() -> None:
+    caution = Caution("linear", "The linear control has not learned the task, so nothing is claimed from it.")
+    found = verdict(cautions=(caution,))
+
+    assert caution.text in found.text
+    assert found.code == verdict().code
+    assert "Consider the linear" not in found.text

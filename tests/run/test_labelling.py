@@ -65,8 +65,8 @@ def test_each_training_text_is_labelled_by_a_model_that_did_not_see_it(
     fitted: list[list[str]] = []
     fit = LinearModel.fit
 
-    def spy(texts: list[str], *arguments: Any) -> LinearModel:
-        model = fit(texts, *arguments)
+    def spy(texts: list[str], *arguments: Any, **options: Any) -> LinearModel:
+        model = fit(texts, *arguments, **options)
         fitted.append(texts)
         predict = model.predict_proba
 
@@ -88,9 +88,9 @@ def test_a_repeated_text_is_in_one_fold_only(corpus: Corpus, monkeypatch: pytest
     repeated = corpus.train.select(np.tile(np.arange(20), 2))
     fit = LinearModel.fit
 
-    def spy(texts: list[str], *arguments: Any) -> LinearModel:
+    def spy(texts: list[str], *arguments: Any, **options: Any) -> LinearModel:
         assert len(texts) == 2 * len(set(texts)) == 32
-        return fit(texts, *arguments)
+        return fit(texts, *arguments, **options)
 
     monkeypatch.setattr(LinearModel, "fit", spy)
     logits = cross_fitted(Corpus(CLASSES, repeated, repeated, repeated), seed=0)

@@ -29,8 +29,8 @@ def test_the_second_time_it_comes_from_the_cache(workshop: Any, tmp_path: Path) 
     [
         lambda entry: (entry / "training.json").unlink(),
         lambda entry: (entry / "training.json").write_text("{"),
-        lambda entry: (entry / "training.json").write_text('{"seconds": "3"}'),
-        lambda entry: (entry / "training.json").write_text('{"seconds": NaN}'),
+        lambda entry: (entry / "training.json").write_text('{"seconds": "3", "choice": {}}'),
+        lambda entry: (entry / "training.json").write_text('{"seconds": NaN, "choice": {}}'),
         lambda entry: (entry / "model" / "linear.json").write_text("[]"),
         lambda entry: (entry / "model" / "linear.safetensors").write_bytes(b""),
     ],

@@ -24,7 +24,7 @@ With none of 5 texts recognised, the class's recall is below one half at 95 % co
 
 _NAMES_SHOWN = 3
 
-About = Literal["test_set", "model", "control"]
+About = Literal["test_set", "model", "control", "linear"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Caution:
 
     Attributes:
         about: `test_set`: no comparison means anything. `model`: neither verdict can be given. `control`: only the gain
-            from distilling is unproven.
+            from distilling is unproven. `linear`: nothing is claimed from the linear control.
         text: The reason, as the words after "Inconclusive: ".
     """
 
@@ -52,6 +52,7 @@ class Answers:
         controls: Those of the control without a teacher, for each seed; empty if it was left out.
         classes: Class names; without them, messages have the indices.
         training_share: Share of the test texts that are also training texts; None if unknown.
+        unlearned: Controls that learned nothing in cross-validation.
     """
 
     labels: np.ndarray
@@ -60,12 +61,14 @@ class Answers:
     controls: Sequence[np.ndarray] = ()
     classes: Sequence[str] = ()
     training_share: float | None = None
+    unlearned: Sequence[str] = ()
 
 
 def find_cautions(answers: Answers) -> tuple[Caution, ...]:
     """All cautions: about the test set, about teacher and student, about the control."""
     models = {"teacher": answers.teacher, "student": answers.student}
-    return (*_about_the_test_set(answers), *_never_answered(answers, models), *_about_the_control(answers))
+    controls = (*_about_the_control(answers), *_about_the_linear_control(answers))
+    return (*_about_the_test_set(answers), *_never_answered(answers, models), *controls)
 
 
 def _about_the_test_set(answers: Answers) -> list[Caution]:
@@ -109,6 +112,16 @@ def _about_the_control(answers: Answers) -> list[Caution]:
             )
             return [Caution("control", text)]
     return []
+
+
+def _about_the_linear_control(answers: Answers) -> list[Caution]:
+    if "linear" not in answers.unlearned:
+        return []
+    text = (
+        "The linear control has not learned the task, so nothing is claimed from it. In cross-validation it is no "
+        "better than always answering the most frequent class."
+    )
+    return [Caution("linear", text)]
 
 
 def _name(classes: Sequence[str], index: int) -> str:

@@ -20,7 +20,7 @@ from understudy.storage.files import write_file
 
 log = logging.getLogger(__name__)
 
-_REPORTED = ("teacher", "student", "no_distillation", "linear", "frozen")
+_REPORTED = ("teacher", "student", "no_distillation", "linear", "frozen", "static")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Plan:
         student_seeds: The shipped student's seed, then those of its repeats.
         names: Class names, for the verdict's words.
         training_share: Share of the test texts that are also training texts; None if unknown.
+        unlearned: Controls that learned nothing in cross-validation.
     """
 
     options: EvaluationOptions
@@ -72,6 +73,7 @@ class Plan:
     student_seeds: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     training_share: float | None = None
+    unlearned: tuple[str, ...] = ()
 
     @property
     def resampling(self) -> Resampling:
@@ -113,7 +115,7 @@ def assemble_metrics(
     case = Case(
         teacher=figures["teacher"],
         student=figures["student"],
-        linear=figures.get("linear"),
+        linear=None if "linear" in plan.unlearned else figures.get("linear"),
         retention=_judged_retention(kept, seeds),
         gain=gained if seeds is None else seeds.gain,
         comparisons=_comparisons(candidates, test.labels, majority),
@@ -125,7 +127,7 @@ def assemble_metrics(
     return Metrics(
         teacher=case.teacher,
         student=case.student,
-        controls=Controls(figures.get("no_distillation"), case.linear, figures.get("frozen")),
+        controls=Controls(figures.get("no_distillation"), figures.get("linear"), figures.get("frozen")),
         retention=kept,
         parameter_fraction=fraction,
         efficiency_ratio=None if fraction is None else kept.accuracy / fraction,
@@ -136,6 +138,7 @@ def assemble_metrics(
         seconds=seconds,
         seeds=seeds,
         abstention=abstention,
+        students={name: figures[name] for name in ("static",) if name in figures},
     )
 
 
@@ -167,6 +170,7 @@ def _answers(candidates: dict[str, Candidate], labels: np.ndarray, plan: Plan) -
         controls=[candidates[name].predicted for name in names if name in candidates],
         classes=plan.names,
         training_share=plan.training_share,
+        unlearned=plan.unlearned,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -249,6 +249,7 @@ class Metrics:
         seconds: Seconds spent, by stage.
         seeds: Figures over several seeds; None with only one.
         abstention: The student's threshold; None if the recipe has no target precision.
+        students: The figures of other students: `static`.
     """
 
     teacher: ModelMetrics
@@ -264,6 +265,7 @@ class Metrics:
     seconds: dict[str, float]
     seeds: Seeds | None = None
     abstention: Abstention | None = None
+    students: dict[str, ModelMetrics] = field(default_factory=dict)
 
     _view: ClassVar[Callable[[Metrics], str] | None] = None
 

@@ -139,6 +139,9 @@ def _distillation(case: Case, blocked: bool) -> tuple[DistillationEffect, str]:
 def _linear(case: Case) -> str:
     teacher, student, linear = case.teacher.accuracy, case.student.accuracy, case.linear
     over_student, over_teacher = case.comparisons.student_linear, case.comparisons.teacher_linear
+    unlearned = next((caution.text for caution in case.cautions if caution.about == "linear"), None)
+    if unlearned is not None:
+        return unlearned
     if linear is None or over_student is None or over_teacher is None:
         return "It is unknown how a linear model performs, because the recipe leaves out the linear control."
     by_teacher = ""

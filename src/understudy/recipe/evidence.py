@@ -21,8 +21,12 @@ class EvaluationOptions(Options):
         list[Control],
         Takes("some of no_distillation, linear, frozen, or none for no control", "CONTROL,CONTROL|none"),
     ] = ["no_distillation", "linear", "frozen"]  # noqa: RUF012  # pydantic copies it
-    """Baselines for the student: the same student trained without the teacher, a linear model on NB-weighted n-grams,
-    and a logistic regression on the vectors of the frozen encoder. `none` leaves them out, and the verdict says so."""
+    """Baselines for the student: the same student trained without the teacher, a linear model on n-grams of words and
+    characters, and a logistic regression on the vectors of the frozen encoder. `none` leaves them out, and the verdict
+    says so."""
+    static: bool = True
+    """Whether a static student is distilled as well: the mean of the token embeddings and a linear layer. It takes
+    seconds to train and is the fastest to run."""
     required_retention: Annotated[float, Field(gt=0, le=1)] = 0.97
     """Share of the teacher's accuracy that the student must keep to count as a replacement. Its whole confidence
     interval must be at or above this share. DistilBERT keeps 97 % (Sanh et al. 2019, arXiv 1910.01108)."""

@@ -69,7 +69,7 @@ class _TeacherModel(Options):
     ] = "sentence-transformers/all-MiniLM-L6-v2"
     """Encoder to fine-tune: a local folder or a name on the Hub. A classifier with the same classes is used as it is.
     Several models form a committee, whose soft label is the mean of their calibrated log-probabilities. A model that is
-    given twice is trained twice, with different seeds. `linear` is the NB-weighted n-gram model."""
+    given twice is trained twice, with different seeds. `linear` is the n-gram model of the linear control."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; for a single model only."""
     scores: str | None = None

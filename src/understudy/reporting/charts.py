@@ -15,7 +15,14 @@ from understudy.reporting import formats
 from understudy.reporting.evidence import MODELS, Evidence
 from understudy.reporting.svg import COLOURS, FAINT, INK, RULE, drawing, name_ticks
 
-MARKERS = {"teacher": "s", "student": "o", "no_distillation": "o", "linear": "D", "frozen": "^"}
+MARKERS = {
+    "teacher": "s",
+    "student": "o",
+    "no_distillation": "o",
+    "linear": "D",
+    "frozen": "^",
+    "static": "v",
+}
 
 LARGE, SMALL = 9.0, 7.0  # points of a name
 NAME_ROOM = 2.6  # inches of a name to the left of its row

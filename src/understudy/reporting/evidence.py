@@ -30,6 +30,7 @@ MODELS = {
     "no_distillation": "No distillation",
     "linear": "Linear",
     "frozen": "Frozen encoder",
+    "static": "Static student",
 }
 """The models with predictions for the test texts, and their names in a report, in its order."""
 

@@ -23,14 +23,19 @@ SCORES_ONLY = "only the teacher's scores were given"
 
 
 def comparison(metrics: Metrics, intervals: bool) -> list[list[str]]:
-    """The table of teacher, student and controls: first the header, then one row per figure.
+    """The table of teacher, student, controls and static student: first the header, then one row per figure.
 
     Args:
         metrics: What the evaluation measured.
         intervals: Whether to show the intervals of the retention.
     """
     found = metrics.controls
-    named = (("no distillation", found.no_distillation), ("linear", found.linear), ("frozen", found.frozen))
+    named = (
+        ("no distillation", found.no_distillation),
+        ("linear", found.linear),
+        ("frozen", found.frozen),
+        ("static", metrics.students.get("static")),
+    )
     controls = {name: control for name, control in named if control is not None}
     rows = [["", "teacher", "student", "student / teacher", *controls]]
     teacher, student, retention = metrics.teacher, metrics.student, metrics.retention

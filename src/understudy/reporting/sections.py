@@ -27,6 +27,7 @@ def quality_table(evidence: Evidence, intervals: dict[str, Interval]) -> Grid:
         "no_distillation": metrics.controls.no_distillation,
         "linear": metrics.controls.linear,
         "frozen": metrics.controls.frozen,
+        "static": metrics.students.get("static"),
     }
     rows = tuple(
         (

@@ -25,6 +25,7 @@ COLOURS = {
     "no_distillation": "#060606",
     "linear": "#070707",
     "frozen": "#080808",
+    "static": "#090909",
 }
 _NAMES = {INK: "ink", FAINT: "faint", RULE: "rule", **{value: name for name, value in COLOURS.items()}}
 _VARIABLES = {colour: f"var(--{name.replace('_', '-')})" for colour, name in _NAMES.items()}

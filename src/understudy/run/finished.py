@@ -28,12 +28,12 @@ class Finished:
     Attributes:
         run: The run directory.
         manifest: Its manifest.
-        repeats: Folders of the student's repeats with other seeds, which the evaluation needs.
+        evaluated: Folders of other students that the evaluation needs.
     """
 
     run: RunDirectory
     manifest: Manifest
-    repeats: Sequence[Path] = ()
+    evaluated: Sequence[Path] = ()
 
     def folder(self, stage: str, key: Key, folder: Path, make: Callable[[], TrainedModel]) -> Path:
         """A stage's folder, made unless it is finished.
@@ -70,6 +70,8 @@ class Finished:
             "head": head,
             "history": made.history,
         }
+        if made.choice is not None:
+            details["choice"] = made.choice
         self.manifest.finish(stage, key.asked, made.seconds, {**details, "made_with": key.made_with})
 
     def remove_dependents(self, folder: Path) -> None:
@@ -122,8 +124,8 @@ class Finished:
             log.info("%s: already finished", stage)
 
     def _covers(self, folder: Path) -> bool:
-        """Whether the evaluation covers a model: all but the frontier's other students."""
-        return folder in self.repeats or folder != self.run.another_student(folder.name)
+        """Whether the evaluation covers a model: all but the students that only the frontier has."""
+        return folder in self.evaluated or folder != self.run.another_student(folder.name)
 
     def _remove_exports(self, folder: Path) -> None:
         if not folder.is_dir():

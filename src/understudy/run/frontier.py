@@ -30,8 +30,9 @@ from understudy.run.members import FROZEN, LINEAR
 from understudy.run.pipeline import prepare, run_directory
 from understudy.run.request import Arguments, asked, settings_of
 from understudy.run.settings import Settings
-from understudy.run.stages import Stages, Variant
+from understudy.run.stages import Stages
 from understudy.run.teacher import Teacher
+from understudy.run.variants import STATIC, Variant, static_variant, with_student
 from understudy.runtime.hardware import Dtype
 from understudy.storage.layout import RunDirectory
 from understudy.storage.usage import used_by
@@ -39,10 +40,6 @@ from understudy.timing.speed import Workload, measure_models
 
 log = logging.getLogger(__name__)
 
-# A bag of embeddings starts without a trained head and costs next to nothing. It takes many passes, at a rate that
-# moves embeddings: each text moves only a few hundred of them.
-_STATIC_RATE = 5e-3
-_STATIC_EPOCHS = 10
 _DEFAULT_VOCABULARY = 8000
 
 
@@ -136,41 +133,21 @@ def _variant(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Pat
     kind, _, vocabulary = name.partition("/")
     if kind == LINEAR:
         return None
-    static = kind == "static"
-    changed = _with_student(recipe, 1 if static else int(kind), int(vocabulary) if vocabulary else None)
-    if not static and changed.student == recipe.student:
+    size = int(vocabulary) if vocabulary else None
+    if kind == STATIC:
+        return static_variant(recipe, run, materials, cache, size)
+    changed = with_student(recipe, int(kind), size)
+    if changed.student == recipe.student:
         return Variant("student", run.student, recipe, materials)
     folder = run.another_student(name.replace("/", "-"))
-    return Variant(f"student_{folder.name}", folder, changed, materials.for_student(changed, cache, static), static)
-
-
-def _with_student(recipe: Recipe, layers: int, vocabulary: int | None) -> Recipe:
-    """The recipe with a student of these layers."""
-    which = recipe.student.from_layers
-    fitting = which if isinstance(which, str) or len(which) == layers else "spread"
-    options = {"model": None, "revision": None, "layers": layers, "from_layers": fitting, "vocabulary": vocabulary}
-    return recipe.model_copy(update={"student": recipe.student.model_copy(update=options)})
+    return Variant(f"student_{folder.name}", folder, changed, materials.for_student(changed, cache))
 
 
 def _distilled(stages: Stages, teacher: Teacher, name: str, variant: Variant | None) -> Path:
     """A student's folder, made unless it is finished."""
     if variant is not None:
-        return stages.student(teacher, _at_its_pace(variant))
+        return stages.student(teacher, variant)
     return stages.linear_student(teacher, name)
-
-
-def _at_its_pace(variant: Variant) -> Variant:
-    if not variant.static:
-        return variant
-    options = variant.recipe.distillation
-    own = {
-        "learning_rate": _STATIC_RATE,
-        "epochs": max(_STATIC_EPOCHS, settled(options.epochs)),
-        "freeze_embeddings": False,
-        "attention": "auto",
-    }
-    recipe = variant.recipe.model_copy(update={"distillation": options.model_copy(update=own)})
-    return Variant(variant.stage, variant.folder, recipe, variant.materials, static=True)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from understudy.data.scores import Scores
 from understudy.data.tokens import tokenizer_digest
 from understudy.inference.store import answered_with
 from understudy.models.attention import supports_per_text
+from understudy.models.linear import FORMAT
 from understudy.models.loading import Origin, load_config, load_tokenizer
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.training import TrainingOptions
@@ -27,7 +28,7 @@ from understudy.training.teacher import is_ready_made
 # Raise a number when a change of our own code changes what is computed: no cache then mixes old and new results.
 # `tests/training/test_trainer.py` compares a small training with kept figures. `inference.store.CODE` does the same
 # for the answers of finished encoders.
-CODE = {"training": 3, "linear": 2, "committee": 2, "frozen": 1, "figures": 3}
+CODE = {"training": 3, "linear": 3, "committee": 2, "frozen": 1, "figures": 3}
 
 # Training options that change no result.
 _NO_INFLUENCE = {"checkpoint_steps"}
@@ -90,7 +91,9 @@ def scores_key(scores: Scores, classes: list[str]) -> Key:
 
 def linear_key(corpus: Corpus) -> Key:
     """The key of a linear model on the labelled training texts."""
-    return Key(fingerprint(kind="linear", train=corpus.train.digest, classes=corpus.classes), fitted_with())
+    return Key(
+        fingerprint(kind="linear", format=FORMAT, train=corpus.train.digest, classes=corpus.classes), fitted_with()
+    )
 
 
 def frozen_key(recipe: Recipe, corpus: Corpus, origin: Origin, hardware: Hardware) -> Key:
@@ -161,7 +164,7 @@ def student_key(recipe: Recipe, data: str, hardware: Hardware, start: Start, sof
 
 def linear_student_key(soft_labels: Key) -> Key:
     """The key of a linear model on the soft labels."""
-    asked = fingerprint(kind="linear student", soft_labels=soft_labels.asked)
+    asked = fingerprint(kind="linear student", format=FORMAT, soft_labels=soft_labels.asked)
     return Key(asked, fitted_with() | {"soft_labels": soft_labels.made_with})
 
 

@@ -13,7 +13,7 @@ from understudy.data.corpus import Corpus
 from understudy.data.scores import Scores
 from understudy.data.tokens import Tokens, tokenizer_digest
 from understudy.inference.store import Answering, StoredLogits, kept_logits, stored_logits
-from understudy.models.linear import LinearModel
+from understudy.models.linear import DEFAULT, LinearModel, LinearSettings
 from understudy.models.loading import load_classifier, load_tokenizer
 from understudy.run.keys import fitted_with
 from understudy.runtime.hardware import Dtype, Hardware
@@ -105,7 +105,7 @@ class Labeller:
             row = len(next(chunks))
             own = missing[missing < row]
             if len(own):
-                yield own, cross_fitted(self.corpus, self.seed)[own]
+                yield own, cross_fitted(self.corpus, self.seed, model.settings)[own]
         for chunk in chunks:
             rows = missing[(missing >= row) & (missing < row + len(chunk))]
             if len(rows):
@@ -119,11 +119,16 @@ class Labeller:
         return self.corpus.transfer_chunks() if split == "transfer" else [getattr(self.corpus, split).texts]
 
 
-def cross_fitted(corpus: Corpus, seed: int) -> np.ndarray:
+def cross_fitted(corpus: Corpus, seed: int, settings: LinearSettings = DEFAULT) -> np.ndarray:
     """Log-probabilities of the training texts, each from a linear model that was not fitted on it.
 
     If a class has too few texts for five folds, there are fewer. If a class has a single text, there are none, and the
     model labels the texts that it was fitted on.
+
+    Args:
+        corpus: Has the texts.
+        seed: Of the folds.
+        settings: Of the linear models.
 
     Returns:
         float32 of shape (texts, classes).
@@ -136,11 +141,11 @@ def cross_fitted(corpus: Corpus, seed: int) -> np.ndarray:
     counts = np.bincount(labels[first])
     folds = min(_FOLDS, int(counts[counts > 0].min()))
     if folds < 2:
-        return _log_probabilities(LinearModel.fit(texts, labels, classes), texts)
+        return _log_probabilities(LinearModel.fit(texts, labels, classes, settings=settings), texts)
     logits = np.empty((len(first), classes), dtype=np.float32)
     for _, fold in StratifiedKFold(folds, shuffle=True, random_state=seed).split(first, labels[first]):
         others = np.flatnonzero(~np.isin(which, fold))
-        model = LinearModel.fit([texts[row] for row in others], labels[others], classes)
+        model = LinearModel.fit([texts[row] for row in others], labels[others], classes, settings=settings)
         logits[fold] = _log_probabilities(model, [texts[row] for row in first[fold]])
     return logits[which]
 

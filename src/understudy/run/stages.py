@@ -1,6 +1,6 @@
 """The stages after the data; each is skipped if it is finished.
 
-teacher -> soft labels -> student -> controls -> repeats with other seeds -> evaluation -> report
+teacher -> soft labels -> student -> controls -> static student -> repeats with other seeds -> evaluation -> report
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from understudy.run.members import FROZEN, LINEAR, Workplace
 from understudy.run.settings import Settings
 from understudy.run.teacher import Teacher
 from understudy.run.testing import Testing
+from understudy.run.variants import STATIC, Variant, static_variant
 from understudy.runtime.hardware import Hardware
 from understudy.storage.files import write_json
 from understudy.storage.layout import RunDirectory
 from understudy.storage.manifest import Manifest
 from understudy.training.frozen import train_frozen
 from understudy.training.linear import distil_linear, train_linear
-from understudy.training.student import Lesson, Start, control_start, student_start, train_student
+from understudy.training.student import Lesson, Start, control_start, train_student
 from understudy.training.teacher import TrainedModel
 from understudy.training.tracking import Tracking, tracking
 from understudy.training.trainer import TrainingContext
@@ -42,30 +43,6 @@ log = logging.getLogger(__name__)
 
 _SOFT_LABELS = "soft_labels"
 _CONTROL = "no_distillation"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One student among those that a run may have.
-
-    Attributes:
-        stage: Names its making.
-        folder: Where it goes.
-        recipe: Says what it is and how it learns.
-        materials: With its tokens.
-        static: Whether it is a bag of embeddings instead of an encoder.
-    """
-
-    stage: str
-    folder: Path
-    recipe: Recipe
-    materials: Materials
-    static: bool = False
-
-    def start(self, teacher: Path) -> Start:
-        """Where it starts, given the fine-tuned encoder's folder."""
-        start = student_start(self.recipe, teacher, self.materials.student, self.materials.vocabulary)
-        return replace(start, static=self.static)
 
 
 @dataclass(frozen=True)
@@ -98,6 +75,8 @@ class Stages:
             folders[LINEAR] = self._linear()
         if FROZEN in self.recipe.evaluation.controls:
             folders[FROZEN] = self._frozen()
+        if self.recipe.evaluation.static:
+            folders[STATIC] = self._static(teacher)
         folders |= {variant.stage: self.student(teacher, variant) for variant in students[1:]}
         folders |= {variant.stage: self._no_distillation(variant) for variant in controls[1:]}
         Testing(self.recipe, self.materials, teacher, folders, self.finished).execute()
@@ -118,7 +97,8 @@ class Stages:
     def finished(self) -> Finished:
         """What is finished, and what has to go when something is made again."""
         repeats = [self.run.repeated_student(seed) for seed in self.recipe.student_seeds[1:]]
-        return Finished(self.run, self.manifest, repeats)
+        static = [self.run.another_student(STATIC)] if self.recipe.evaluation.static else []
+        return Finished(self.run, self.manifest, [*repeats, *static])
 
     @cached_property
     def labeller(self) -> Labeller:
@@ -204,13 +184,19 @@ class Stages:
 
         return self.finished.folder(variant.stage, key, variant.folder, make)
 
+    def _static(self, teacher: Teacher) -> Path:
+        """Distils the static student, unless it is finished."""
+        variant = static_variant(self.recipe, self.run, self.materials, self.settings.cache)
+        return self.student(teacher, variant)
+
     def linear_student(self, teacher: Teacher, name: str) -> Path:
         """Fits the linear model to the soft labels, unless it is finished."""
         folder = self.run.another_student(name)
 
         def make() -> TrainedModel:
             log.info("%s: fitting the n-gram model to the soft labels", name)
-            return distil_linear(self.materials.corpus, self.soft_labels(teacher).logits, folder)
+            control = self.run.control(LINEAR) if LINEAR in self.recipe.evaluation.controls else None
+            return distil_linear(self.materials.corpus, self.soft_labels(teacher).logits, folder, control)
 
         return self.finished.folder(f"student_{name}", linear_student_key(self.soft_labels_key(teacher)), folder, make)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from understudy.data.tokens import Tokens
 from understudy.evaluation.evaluation import Candidate, Plan, assemble_metrics, write_predictions
 from understudy.evaluation.results import Abstention, Metrics, Speed
 from understudy.recipe.base import settled
@@ -17,8 +18,9 @@ from understudy.run.candidates import model_candidate, student_abstention, teach
 from understudy.run.finished import EVALUATION, Finished
 from understudy.run.inputs import Materials
 from understudy.run.keys import evaluation_key
-from understudy.run.members import FROZEN
+from understudy.run.members import FROZEN, LINEAR
 from understudy.run.teacher import Teacher
+from understudy.run.variants import STATIC
 from understudy.runtime.hardware import Dtype
 from understudy.timing.speed import Workload, measure_speed
 
@@ -80,12 +82,15 @@ class Testing:
         return {member.stage: folder for member, folder in members} | dict(self.folders)
 
     def _candidates(self) -> dict[str, Candidate]:
-        materials, labeller = self.materials, self.teacher.labeller
+        labeller = self.teacher.labeller
         found = {"teacher": teacher_candidate(self.teacher, self._dtype)}
         for name, folder in self.folders.items():
-            tokens = materials.encoder.tokens if name == FROZEN else materials.student_tokens
-            found[name] = model_candidate(labeller, name, folder, tokens, self._dtype)
+            found[name] = model_candidate(labeller, name, folder, self._tokens(name), self._dtype)
         return found
+
+    def _tokens(self, name: str) -> dict[str, Tokens]:
+        """The texts as a model reads them, by split."""
+        return self.materials.encoder.tokens if name in (STATIC, FROZEN) else self.materials.student_tokens
 
     def _abstention(self, tested: Candidate) -> Abstention | None:
         target = self.recipe.evaluation.target_precision
@@ -95,6 +100,12 @@ class Testing:
             self.folders["student"], self.materials.student_tokens, "validation", self._dtype, "student, validation"
         )
         return student_abstention(self.materials.corpus, target, asked.logits, tested)
+
+    @property
+    def _unlearned(self) -> tuple[str, ...]:
+        """The controls that learned nothing in cross-validation."""
+        choice = self.finished.manifest.details(LINEAR).get("choice", {})
+        return (LINEAR,) if LINEAR in self.folders and not choice.get("learned", True) else ()
 
     def _speed(self) -> Speed:
         recipe, texts = self.recipe, self.materials.corpus.test.texts
@@ -108,12 +119,14 @@ class Testing:
         # A control that an earlier recipe asked for keeps its place in the manifest; here it has none.
         spent = self.finished.manifest.seconds().items()
         by_stage = {stage: value for stage, value in spent if stage in {"data", "soft_labels", *self._models}}
+        if STATIC in self.folders:
+            by_stage[STATIC] = dict(spent)[f"student_{STATIC}"]
         names, seeds = tuple(self.materials.corpus.classes), tuple(self.recipe.student_seeds)
         copied = self.materials.findings.test_in_train
         return assemble_metrics(
             self.materials.corpus.test,
             candidates,
-            Plan(self.recipe.evaluation, len(names), self.recipe.seed, seeds, names, copied),
+            Plan(self.recipe.evaluation, len(names), self.recipe.seed, seeds, names, copied, self._unlearned),
             speed=speed,
             seconds={**by_stage, EVALUATION: seconds},
             abstention=abstention,

@@ -63,6 +63,7 @@ class TrainedModel:
         history: Training log; empty for a model that was used unchanged.
         calibration: How it was calibrated; None if that was not tried.
         head: How its last layer began; None if it kept the one that it came with.
+        choice: How a linear model's settings were chosen; None for other models.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class TrainedModel:
     history: list[dict[str, Any]]
     calibration: Calibration | None = None
     head: HeadStart | None = None
+    choice: dict[str, Any] | None = None
 
 
 def keep_scores(scores: Scores, classes: list[str], folder: Path) -> TrainedModel:
