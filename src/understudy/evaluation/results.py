@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -29,6 +29,8 @@ class ModelMetrics:
         parameters: Number of parameters; of a linear model, non-zero coefficients; None for a teacher whose scores were
             given.
         bytes: Size of the saved weights; None for a teacher whose scores were given.
+        macro_f1: Mean over all classes of their F1; None in figures of earlier versions.
+        balanced_accuracy: Mean over the classes with test texts of their recall; None in figures of earlier versions.
     """
 
     accuracy: float
@@ -37,6 +39,8 @@ class ModelMetrics:
     ece: float
     parameters: int | None
     bytes: int | None
+    macro_f1: float | None = None
+    balanced_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,42 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """A model that could have been recommended.
+
+    Attributes:
+        validation_accuracy: Share of the validation texts with the right label.
+        operations: Operations for one text of average length.
+        parameters: Number of parameters; of a linear model, non-zero coefficients.
+    """
+
+    validation_accuracy: float
+    operations: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The model to ship, chosen on the validation texts.
+
+    Attributes:
+        model: `teacher`, `student`, `linear`, `frozen` or `static`.
+        folder: Its folder, relative to the run directory.
+        accuracy: Its accuracy on the test set, which was not used for the choice.
+        reason: Why this one, in a few sentences.
+        next_step: What to do now. `RUN` is the run directory, `RECIPE` its recipe or table.
+        compared: All models that were compared.
+    """
+
+    model: str
+    folder: str
+    accuracy: float
+    reason: str
+    next_step: str = ""
+    compared: dict[str, Compared] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Latency:
     """Milliseconds for a single text."""
 
@@ -246,6 +286,7 @@ class Metrics:
         seconds: Seconds spent, by stage.
         seeds: Figures over several seeds; None with only one.
         abstention: The student's threshold; None if the recipe has no target precision.
+        recommendation: The model to ship; None in figures of earlier versions.
     """
 
     teacher: ModelMetrics
@@ -261,6 +302,7 @@ class Metrics:
     seconds: dict[str, float]
     seeds: Seeds | None = None
     abstention: Abstention | None = None
+    recommendation: Recommendation | None = None
 
     _view: ClassVar[Callable[[Metrics], str] | None] = None
 

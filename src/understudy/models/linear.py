@@ -154,6 +154,12 @@ class LinearModel:
             return np.hstack([expit(-scores), expit(scores)])
         return np.asarray(softmax(log_expit(scores), axis=1))
 
+    def operations(self, texts: Sequence[str]) -> float:
+        """Mean number of additions and multiplications for one of these texts."""
+        if not self._ngrams or not len(texts):
+            return 0.0
+        return float(2 * self._counts.transform(texts).nnz / len(texts) * len(self._weights))
+
     @cached_property
     def _counts(self) -> Any:
         """Counts n-grams; created once, because indexing the vocabulary takes longer than counting a text."""
