@@ -24,23 +24,23 @@ class ModelMetrics:
     Attributes:
         accuracy: Share of texts with the right label.
         f1: Binary for two classes (positive: index 1), macro otherwise.
+        macro_f1: Mean over all classes of their F1; None in figures of earlier versions.
+        balanced_accuracy: Mean over the classes with test texts of their recall; None in figures of earlier versions.
         auc: Area under the ROC curve, one against the rest, macro; None if a class has no test text.
         ece: Expected calibration error, 15 equal-width bins of the top probability.
         parameters: Number of parameters; of a linear model, non-zero coefficients; None for a teacher whose scores were
             given.
         bytes: Size of the saved weights; None for a teacher whose scores were given.
-        macro_f1: Mean over all classes of their F1; None in figures of earlier versions.
-        balanced_accuracy: Mean over the classes with test texts of their recall; None in figures of earlier versions.
     """
 
     accuracy: float
     f1: float
+    macro_f1: float | None = field(default=None, kw_only=True)
+    balanced_accuracy: float | None = field(default=None, kw_only=True)
     auc: float | None
     ece: float
     parameters: int | None
     bytes: int | None
-    macro_f1: float | None = None
-    balanced_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -282,11 +282,11 @@ class Metrics:
         agreement: Share of test texts for which teacher and student predict the same label.
         distillation_gain: Student minus the control without a teacher; None if the recipe leaves that control out.
         verdict: What the figures say about replacing the teacher.
+        recommendation: The model to ship; None in figures of earlier versions.
         speed: Speed of teacher and student.
         seconds: Seconds spent, by stage.
         seeds: Figures over several seeds; None with only one.
         abstention: The student's threshold; None if the recipe has no target precision.
-        recommendation: The model to ship; None in figures of earlier versions.
     """
 
     teacher: ModelMetrics
@@ -298,11 +298,11 @@ class Metrics:
     agreement: float
     distillation_gain: Gain | None
     verdict: Verdict
+    recommendation: Recommendation | None = field(default=None, kw_only=True)
     speed: Speed
     seconds: dict[str, float]
     seeds: Seeds | None = None
     abstention: Abstention | None = None
-    recommendation: Recommendation | None = None
 
     _view: ClassVar[Callable[[Metrics], str] | None] = None
 
