@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from pages import CHECKED, KINDS, PAGES, ROOT, Block, agrees, blocks, commands, recipe_error
 from understudy.evaluation.results import Metrics
-from understudy.evaluation.verdict import Case, Comparisons, judge
+from understudy.evaluation.verdict import Case, Rival, judge
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.reference import EXAMPLE, reference
 from understudy.recipe.wording import options
@@ -36,6 +36,10 @@ NOT_EXECUTED = {
         "coverage(h) = share of texts with max p ≥ h        precision(h) = share of these whose label is right",
     ): FORMULA,
     ("docs/reading-the-report.md", "runs/quickstart"): "a table, compared below with what the code prints",
+    (
+        "docs/reading-the-report.md",
+        "recommendation     Ship the teacher (teacher), test accuracy 0.9211. It has the highest accuracy on 1,000 validation",
+    ): "an example of a recommendation",
 }
 """The blocks that are not executed, by page and first line, and why; commands that are not: `pages.CHECKED`."""
 
@@ -135,13 +139,14 @@ def test_the_table_is_that_of_the_run_that_is_shown() -> None:
 def test_the_verdicts_words_are_those_of_today() -> None:
     shown = Metrics.load(SHOWN)
     p_value = float(re.findall(r"p = ([\d.e-]+\d)", shown.verdict.text)[-1])
+    assert shown.controls.linear is not None
     case = Case(
         teacher=shown.teacher,
         student=shown.student,
-        linear=shown.controls.linear,
+        rivals=(Rival("linear", shown.controls.linear.accuracy, over_student=p_value, over_teacher=1.0),),
         retention=shown.retention,
         gain=shown.gain,
-        comparisons=Comparisons(teacher_majority=0.0, student_linear=p_value, teacher_linear=1.0),
+        teacher_majority=0.0,
         majority=0.5,
         texts=160,
     )

@@ -224,7 +224,8 @@ def _add_model(parser: argparse.ArgumentParser, kinds: str) -> None:
         "--which",
         choices=WHICH,
         default=STUDENT,
-        help="which model of a run directory; best is the one that the run recommends (default: student)",
+        metavar="WHICH",
+        help=f"which model of a run directory: {', '.join(WHICH)}; best is what the run recommends (default: student)",
     )
     parser.add_argument("--text", default="text", help="column of the text (default: text)")
 
