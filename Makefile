@@ -8,6 +8,10 @@ BIN := .venv/bin
 READY := .venv/ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# Packages are installed without bytecode, so the first process writes it. Without it, every process that a test starts
+# compiles PyTorch and transformers again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: quickstart test check acceptance docs site lock
 
 quickstart: $(READY)

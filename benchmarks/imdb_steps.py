@@ -39,6 +39,7 @@ from understudy.run.labelling import Labeller
 from understudy.run.members import Member, Workplace
 from understudy.run.teacher import Teacher, opinion_pool
 from understudy.runtime.hardware import Hardware, detect
+from understudy.runtime.limits import cores
 from understudy.storage.files import fingerprint, write_json
 from understudy.training.linear import distil_linear, train_linear
 from understudy.training.student import Lesson, control_start, student_start, train_student
@@ -214,7 +215,7 @@ def work(place: Workshop, todo: list[tuple[str, list[str], list[str]]]) -> None:
     """Does the jobs, in their order where nothing has to wait, several at once; none is begun past the deadline."""
     start, running = time.monotonic(), {}
     waiting = {name for name, _, _ in todo}
-    threads = max(1, (os.cpu_count() or 1) // place.options.parallel)
+    threads = max(1, cores().threads // place.options.parallel)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)} if place.options.parallel > 1 else None
     logs = place.root / "logs"
     logs.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from understudy.cli.main import main
+from understudy.exporting.limits import Limits
 from understudy.recipe.recipe import Recipe
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -148,6 +149,39 @@ def finished(tmp_path_factory: pytest.TempPathFactory, make_recipe: Callable[...
     folder, recipe = tmp_path_factory.mktemp("finished"), make_recipe()
     distill(recipe, folder / "run", device="cpu", cache_dir=folder / "cache")
     return Finished(recipe, folder / "run", folder / "cache")
+
+
+ANYTHING_GOES = Limits(flips=1.0, accuracy_loss=1.0, ece_rise=1.0, batch_flips=64)
+"""A tiny random model loses a lot in int8, which most tests do not care about."""
+
+
+@pytest.fixture(scope="session")
+def converted_once(finished: Finished) -> Any:
+    """The graph of the finished run's student in OpenVINO's format. Converting it takes seconds."""
+    from understudy.exporting.graphs import OpenVinoGraph
+    from understudy.models.loading import load_classifier
+
+    return OpenVinoGraph.of(load_classifier(finished.out / "student"))
+
+
+@pytest.fixture(scope="session")
+def exported(finished: Finished, tmp_path_factory: pytest.TempPathFactory, converted_once: Any) -> Callable[..., Any]:
+    """Gives the export of the finished run's student in a precision and a format; tests must not change it."""
+    from understudy.exporting.export import Export, export
+    from understudy.exporting.graphs import OpenVinoGraph
+
+    made: dict[tuple[str, str], Export] = {}
+
+    def get(precision: Any, format: Any = "openvino") -> Export:
+        key = (precision, format)
+        if key not in made:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(OpenVinoGraph, "of", classmethod(lambda cls, model: converted_once))
+                folder = tmp_path_factory.mktemp("exports") / "-".join(key)
+                made[key] = export(finished.out, precision, format, folder, limits=ANYTHING_GOES)
+        return made[key]
+
+    return get
 
 
 @pytest.fixture

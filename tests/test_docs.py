@@ -36,10 +36,6 @@ NOT_EXECUTED = {
         "coverage(h) = share of texts with max p ≥ h        precision(h) = share of these whose label is right",
     ): FORMULA,
     ("docs/reading-the-report.md", "runs/quickstart"): "a table, compared below with what the code prints",
-    (
-        "docs/reading-the-report.md",
-        "recommendation     Ship the teacher (teacher), test accuracy 0.9211. It has the highest accuracy on 1,000 validation",
-    ): "an example of a recommendation",
 }
 """The blocks that are not executed, by page and first line, and why; commands that are not: `pages.CHECKED`."""
 

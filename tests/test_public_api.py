@@ -38,7 +38,7 @@ def test_the_exports_are_these_in_alphabetical_order() -> None:
         "push",
         "report",
     ]
-    assert understudy.__all__ == ["Recipe", "Run", "UnderstudyError", *functions]
+    assert understudy.__all__ == ["Limits", "Recipe", "Run", "Settings", "UnderstudyError", *functions]
     assert sorted(understudy.__all__) == understudy.__all__ == dir(understudy)
 
 

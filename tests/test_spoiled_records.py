@@ -112,7 +112,7 @@ CASES = {
         lambda path: ExportManifest.read(path.parent),
         ModelError,
         maps={"versions", "files"},
-        free={"source", "calibration", "gate"},
+        free={"source", "quantisation", "gate"},
     ),
     "linear": Case(linear_model, lambda path: LinearModel.load(path.parent), ModelError),
     "manifest": Case(

@@ -9,6 +9,7 @@ from understudy.errors import UnderstudyError, missing_extra
 if TYPE_CHECKING:
     from understudy.evaluation.single import evaluate
     from understudy.exporting.export import export
+    from understudy.exporting.limits import Limits
     from understudy.inference.opening import open_classifier as load
     from understudy.recipe.recipe import Recipe
     from understudy.reporting.push import push
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
     from understudy.run.benchmark import benchmark
     from understudy.run.frontier import frontier
     from understudy.run.pipeline import Run, distill, examine
+    from understudy.run.settings import Settings
 
 __all__ = [
+    "Limits",
     "Recipe",
     "Run",
+    "Settings",
     "UnderstudyError",
     "benchmark",
     "compare",
@@ -35,8 +39,10 @@ __all__ = [
 
 # What takes time to import waits until somebody uses it: pydantic, PyTorch, transformers, matplotlib.
 _PLACES = {
+    "Limits": "exporting.limits:Limits",
     "Recipe": "recipe.recipe:Recipe",
     "Run": "run.pipeline:Run",
+    "Settings": "run.settings:Settings",
     "benchmark": "run.benchmark:benchmark",
     "compare": "reporting.render:compare",
     "distill": "run.pipeline:distill",

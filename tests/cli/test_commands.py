@@ -105,7 +105,7 @@ def test_a_check_that_finds_errors_answers_and_exits_with_2(
     assert err.splitlines()[:3] == [
         "ERROR  leak: a text twice",
         "    test row 3: so",
-        "1 errors, 0 warnings, 0 notes",
+        "1 error, 0 warnings, 0 notes",
     ]
 
 

@@ -134,9 +134,29 @@ def test_common_flags_stand_before_or_after_the_command(monkeypatch: pytest.Monk
 def test_help_shows_the_commands_own_flags_before_the_recipes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([command, "--help"])
     out = capsys.readouterr().out
-    places = [out.index(words) for words in ("--cache-dir", "flags of every command", "--device", "recipe options")]
+    places = [out.index(words) for words in ("--cache-dir", "common flags", "--json", "recipe options")]
     sections = [out.index(f"\n{section} options:") for section in ("recipe", "data", "teacher", "student")]
     assert places + sections[1:] == sorted(places + sections[1:])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_lists_the_flags_of_the_hardware_where_they_have_an_effect(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = {
+        **{name: {"--device", "--threads", "--engine"} for name in ("run", "frontier", "predict", "evaluate")},
+        "export": {"--threads"},
+        "benchmark": {"--device", "--threads"},
+    }
+    assert main([command, "--help"]) == 0
+    words = set(capsys.readouterr().out.split())
+    assert words & {"--device", "--threads", "--engine"} == listed.get(command, set())
+    assert "--json" in words
+
+
+def test_flags_without_an_effect_are_accepted() -> None:
+    options = parsed(["recipes", "--device", "cpu", "--threads", "2", "--engine", "pytorch"])
+    assert (options.device, options.threads, options.engine) == ("cpu", 2, "pytorch")
 
 
 def test_only_the_chosen_commands_flags_are_built(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,14 @@
-"""Exports of the finished run's student, made once."""
+"""What exports need, without converting a model for each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from understudy.exporting.export import Export, export
+from conftest import ANYTHING_GOES
 from understudy.exporting.graphs import OpenVinoGraph
 from understudy.exporting.limits import Limits
-from understudy.models.loading import load_classifier
-
-ANYTHING_GOES = Limits(flips=1.0, accuracy_loss=1.0, ece_rise=1.0, batch_flips=64)
-"""A tiny random model loses a lot in int8, which most tests do not care about."""
 
 
 @pytest.fixture
@@ -22,27 +16,7 @@ def anything_goes() -> Limits:
     return ANYTHING_GOES
 
 
-@pytest.fixture(scope="session")
-def exported(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Export]:
-    """Gives the export of a precision and a format; tests must not change it."""
-    made: dict[tuple[str, str], Export] = {}
-
-    def get(precision: str, format: str = "openvino") -> Export:
-        key = (precision, format)
-        if key not in made:
-            folder: Path = tmp_path_factory.mktemp("exports") / "-".join(key)
-            made[key] = export(finished.out, precision, format, folder, limits=ANYTHING_GOES)  # type: ignore[arg-type]
-        return made[key]
-
-    return get
-
-
 @pytest.fixture
 def converted(finished: Any, monkeypatch: pytest.MonkeyPatch, converted_once: OpenVinoGraph) -> None:
     """Skips the conversion, which takes seconds: every model counts as the finished run's student."""
     monkeypatch.setattr(OpenVinoGraph, "of", classmethod(lambda cls, model: converted_once))
-
-
-@pytest.fixture(scope="session")
-def converted_once(finished: Any) -> OpenVinoGraph:
-    return OpenVinoGraph.of(load_classifier(finished.out / "student"))

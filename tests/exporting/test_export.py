@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import understudy
@@ -60,10 +61,10 @@ def test_the_manifest_says_what_the_export_is(exported: Made, finished: Any) -> 
         "model": str(finished.out / "student"),
         "digest": folder_digest(finished.out / "student"),
     }
-    assert manifest.calibration is not None and manifest.calibration["texts"] == 108
+    assert manifest.quantisation is not None and manifest.quantisation["texts"] == 108
     assert manifest.gate is not None and manifest.gate["texts"] == 12
     assert set(manifest.versions) >= {"understudy", "transformers", "torch", "openvino", "nncf"}
-    assert exported("fp32").manifest.calibration is None
+    assert exported("fp32").manifest.quantisation is None
 
 
 def test_quantisation_and_comparison_never_see_the_test_texts(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,8 +131,8 @@ def test_a_folder_outside_of_a_run_needs_a_place_and_for_int8_texts(
         export(tmp_path / "student", "int8", out=tmp_path / "int8")
     source = finished.recipe.data.train
     found = export(tmp_path / "student", "int8", out=tmp_path / "int8", data=source, limits=anything_goes)
-    assert found.manifest.calibration is not None and found.comparison is not None
-    assert (found.manifest.calibration["source"], found.manifest.calibration["texts"]) == (source, 40)
+    assert found.manifest.quantisation is not None and found.comparison is not None
+    assert (found.manifest.quantisation["source"], found.manifest.quantisation["texts"]) == (source, 40)
     assert found.comparison.texts == 80
 
 
@@ -212,3 +213,14 @@ def test_export_on_the_command_line(finished: Any, tmp_path: Path, capfd: pytest
     assert json.loads(out)["export"] == str(tmp_path / "out")
     assert json.loads(out)["gate"]["flips"] == 0
     assert "label flips" in err and "documents / s" in err
+
+
+def test_the_texts_may_be_in_memory() -> None:
+    from understudy.exporting.texts import ExportTexts
+
+    frame = pd.DataFrame({"message": [f"text {row}" for row in range(9)], "team": ["a", "b", "a"] * 3})
+    texts = ExportTexts.of_source(frame, "message", "team", ["a", "b"], "model")
+    assert (len(texts.quantisation), len(texts.validation)) == (3, 6)
+    assert texts.record()["source"] == "pandas DataFrame in memory"
+    with pytest.raises(DataError, match=r"has no column 'text'.*Choose the columns with text= and label="):
+        ExportTexts.of_source(frame, "text", "team", ["a", "b"], "model")

@@ -22,11 +22,8 @@ def classifier(make_model: Callable[..., Path]) -> Classifier:
 
 
 @pytest.fixture(scope="session")
-def exports(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    from understudy.exporting.export import export
-
-    folder = tmp_path_factory.mktemp("exports")
-    return {name: export(finished.out, "fp32", name, folder / name).folder for name in ("openvino", "onnx")}  # type: ignore[arg-type]
+def exports(exported: Any) -> dict[str, Path]:
+    return {name: exported("fp32", name).folder for name in ("openvino", "onnx")}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from understudy.reporting.machine_table import ago, show_cache, show_diagnosis, show_pruned
-from understudy.runtime.doctor import CacheFolder, Device, Diagnosis, Engine
+from understudy.runtime.doctor import CacheFolder, Device, Diagnosis, EngineCheck
 from understudy.runtime.limits import Cores, Memory
 from understudy.runtime.packages import Need
 from understudy.storage.cache import Entry, Kind, Listing, Pruned
@@ -26,7 +26,7 @@ FOUND = Diagnosis(
     cores=Cores(8, 4, 1.5),
     memory=Memory(16 * 10**9, 8 * 10**9, None),
     devices=(Device("cpu", "Fast [x86]", None, ("bf16", "fp32")), Device("cuda:0", "Big", 80 * 10**9, ())),
-    engines=(Engine("pytorch", False, "not installed: torch"),),
+    engines=(EngineCheck("pytorch", False, "not installed: torch"),),
     needs=(
         Need("numpy", ">=1.26", "", "2.0", True),
         Need("torch", ">=2.6", "distill", None, False),

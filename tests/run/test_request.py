@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import understudy
-from understudy.errors import RecipeError, RunDirectoryError, UserError
+from understudy.errors import DataError, RecipeError, RunDirectoryError, UserError
+from understudy.recipe.arguments import as_arguments
 from understudy.recipe.recipe import Recipe
 from understudy.run.checks import check_place, remove_run
 from understudy.run.pipeline import distill, examine
@@ -166,3 +167,45 @@ def test_a_call_that_was_killed_after_it_wrote_its_data_can_be_repeated(tmp_path
     (run.data / "mine.csv").write_bytes(b"")
     with pytest.raises(RunDirectoryError, match="is not empty"):
         check_place(run)
+
+
+# Errors in the words of the call
+
+
+def test_errors_name_arguments_and_the_data_in_memory(tmp_path: Path) -> None:
+    data = pd.DataFrame({"message": ["a", "b"], "team": ["x", "y"]})
+    with pytest.raises(DataError) as caught:
+        distill(data, tmp_path / "run", test=data, text="nope", label="team", cache_dir=tmp_path / "cache")
+    assert str(caught.value) == (
+        "The training data (DataFrame) has no column 'nope'; its columns are: message, team. Choose the columns with "
+        "text= and label=."
+    )
+    request = asked(data, {"test": {"message": ["c"], "team": ["x"]}, "text": "message", "label": "team"})
+    words = r"^2 rows: the test data \(dict\) row 3, the training data \(DataFrame\) row 4$"
+    with pytest.raises(DataError, match=words), request.written_to(tmp_path / "data") as written:
+        raise DataError(f"2 rows: {written.data.test} row 3, {written.data.train} row 4")
+
+
+def test_findings_do_not_name_temporary_files(tmp_path: Path) -> None:
+    data = {"text": ["a", "b"], "label": ["x", "x"]}
+    found = examine(data, tmp_path, test=data)
+    assert found.errors and not [each for each in found.findings if "parquet" in each.message or "--" in each.message]
+
+
+def test_errors_about_a_recipe_keep_its_words(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^--data\.text$"), asked(make_recipe(), {}).written_to(tmp_path):
+        raise DataError("--data.text")
+
+
+@pytest.mark.parametrize(
+    ("flags", "arguments"),
+    [
+        ("Choose it with --data.label.", "Choose it with label=."),
+        ("--out runs/x is not empty. Give another --out.", "out=runs/x is not empty. Give another out=."),
+        ("Give --overwrite or another --cache-dir", "Give overwrite=True or another cache_dir="),
+        ("A larger --data.max_length keeps more.", "A larger data.max_length keeps more."),
+        ("pip install --force-reinstall 'a--data.text'", "pip install --force-reinstall 'a--data.text'"),
+    ],
+)
+def test_flags_become_arguments(flags: str, arguments: str) -> None:
+    assert as_arguments(flags) == arguments

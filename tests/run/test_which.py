@@ -64,9 +64,7 @@ def test_models_that_other_stages_make_open_too(tmp_path: Path) -> None:
 def test_a_model_that_the_run_does_not_have_is_refused_and_the_others_are_named(finished: Any) -> None:
     with pytest.raises(ModelError) as caught:
         understudy.load(finished.out, which="frozen")
-    assert str(caught.value) == (
-        f"{finished.out} has no frozen. Choose a model that it has: student, teacher, linear."
-    )
+    assert str(caught.value) == (f"{finished.out} has no frozen. Choose a model that it has: student, teacher, linear.")
 
 
 def test_an_unknown_name_is_refused(finished: Any) -> None:
@@ -84,11 +82,15 @@ def test_a_committee_and_given_scores_are_not_one_model(tmp_path: Path) -> None:
         model_folder(run, "teacher")
 
 
-@pytest.mark.parametrize("content", [b"{}", b'{"recommendation": null}', b'{"recommendation": {"model": "../x"}}', b"["])
+@pytest.mark.parametrize(
+    "content", [b"{}", b'{"recommendation": null}', b'{"recommendation": {"model": "../x"}}', b"["]
+)
 def test_a_run_without_a_recommendation_has_no_best_model(content: bytes, tmp_path: Path) -> None:
     run = bare_run(tmp_path, None, "student")
     run.metrics.write_bytes(content)
-    with pytest.raises(ModelError, match=r"does not recommend a model\. Run it again with this version, or name a model"):
+    with pytest.raises(
+        ModelError, match=r"does not recommend a model\. Run it again with this version, or name a model"
+    ):
         model_folder(run, "best")
     run.metrics.unlink()
     with pytest.raises(ModelError, match=r"is not finished\. Finish it first"):

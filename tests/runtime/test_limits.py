@@ -69,6 +69,7 @@ def test_usable_cores_are_the_fewest() -> None:
     assert Cores(8, 4, None).usable == 4
     assert Cores(8, 4, 1.5).usable == 1.5
     assert Cores(8, 4, 16.0).usable == 4
+    assert [Cores(8, 4, quota).threads for quota in (None, 1.5, 0.5)] == [4, 1, 1]
 
 
 def test_the_cores_of_this_process() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from understudy.runtime.packages import DISTRIBUTION, Need, installed, needs, versions
+from understudy.runtime.packages import DISTRIBUTION, Need, installed, needs, own_version, versions
 
 METADATA = """\
 Metadata-Version: 2.4
@@ -62,3 +62,9 @@ def test_the_distribution_is_the_projects() -> None:
 def test_versions_leave_out_what_is_missing_and_call_this_project_understudy() -> None:
     found = versions(["understudy", "numpy", "no-such-package"])
     assert found == {"understudy": installed(DISTRIBUTION), "numpy": installed("numpy")}
+
+
+def test_a_source_tree_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own_version() == installed(DISTRIBUTION)
+    monkeypatch.setattr("understudy.runtime.packages.DISTRIBUTION", "no-such-distribution")
+    assert own_version() == "unknown (not installed)"

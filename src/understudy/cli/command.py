@@ -20,11 +20,13 @@ class Command(ABC):
         name: What the user types.
         summary: Its line in `understudy --help`.
         takes_recipe: Whether every option of the recipe is a flag of it.
+        hardware: Those of the flags `device`, `threads` and `engine` that have an effect. It accepts all of them.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     takes_recipe: ClassVar[bool] = False
+    hardware: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def add_flags(self, parser: argparse.ArgumentParser) -> None:

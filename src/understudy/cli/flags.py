@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         end = "" if message.endswith("?") else "."
-        raise UserError(f"{message}{end} `{self.prog} --help` lists what there is.")
+        raise UserError(f"{message}{end} `{self.prog} --help` lists the arguments.")
 
     def add_rest(self, options: argparse.Namespace, unknown: list[str]) -> list[str]:
         """Adds arguments that came after a flag to the command's list of arguments, which argparse closes early.
@@ -56,26 +56,31 @@ class VersionAction(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help="show the version")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from understudy.runtime.packages import DISTRIBUTION, installed
+        from understudy.runtime.packages import own_version
 
-        print(f"understudy {installed(DISTRIBUTION)}")
+        print(f"understudy {own_version()}")
         parser.exit()
 
 
-def add_common_flags(parser: argparse.ArgumentParser, **default: Any) -> None:
-    """Adds the flags of every command, in a group of their own.
+def add_common_flags(
+    parser: argparse.ArgumentParser, listed: Sequence[str] = ("device", "threads", "engine"), **default: Any
+) -> None:
+    """Adds the flags that every command accepts, in a group of their own.
 
     Args:
         parser: The program's or a command's.
+        listed: Those of `device`, `threads` and `engine` that the help lists, because they have an effect.
         **default: `default=argparse.SUPPRESS` for a command: its own defaults would undo flags given before its name.
     """
-    group = parser.add_argument_group("flags of every command")
+    group = parser.add_argument_group("common flags")
     group.add_argument("-h", "--help", action="help", help="show this help")
-    group.add_argument("--device", help="cpu, cuda or mps (default: the best device of this machine)", **default)
-    group.add_argument("--threads", type=thread_count, help="CPU threads (default: one per core)", **default)
-    group.add_argument(
-        "--engine", help="what runs finished models: pytorch or openvino (default: the fastest)", **default
+    hardware: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("device", "cpu, cuda or mps (default: the best device of this machine)", {}),
+        ("threads", "CPU threads (default: one per core)", {"type": thread_count}),
+        ("engine", "what runs finished models: pytorch or openvino (default: the fastest)", {}),
     )
+    for name, meaning, kind in hardware:
+        group.add_argument(f"--{name}", help=meaning if name in listed else argparse.SUPPRESS, **kind, **default)
     group.add_argument("--json", action="store_true", help="print the result as JSON on stdout", **default)
 
 

@@ -113,9 +113,9 @@ def _parser(arguments: Sequence[str]) -> Parser:
         )
         own.set_defaults(command=command, parser=own)
         if name == chosen:
-            # In the order of the help: the command's own, those of every command, the recipe's.
+            # In the order of the help: the command's own, the common ones, the recipe's.
             command.add_flags(own)
-            add_common_flags(own, default=argparse.SUPPRESS)
+            add_common_flags(own, command.hardware, default=argparse.SUPPRESS)
             if command.takes_recipe:
                 add_recipe_flags(own)
     return parser

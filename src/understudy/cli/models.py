@@ -6,7 +6,9 @@ import argparse
 import dataclasses
 import json
 import logging
+import re
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ log = logging.getLogger("understudy")
 
 class Predict(Command):
     name = "predict"
+    hardware = ("device", "threads", "engine")
     summary = "classify texts or a file"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
@@ -32,6 +35,7 @@ class Predict(Command):
         )
         parser.add_argument("--input", help="csv, tsv, jsonl or parquet file, or - for lines on stdin")
         parser.add_argument("--output", help="csv, tsv, jsonl or parquet file (default: lines on stdout)")
+        _add_text(parser)
         parser.add_argument(
             "--threshold",
             type=share,
@@ -71,11 +75,13 @@ class Predict(Command):
 
 class Evaluate(Command):
     name = "evaluate"
+    hardware = ("device", "threads", "engine")
     summary = "measure one model on one labelled source"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
         _add_model(parser, "a run directory, a Hugging Face folder, or an export")
         parser.add_argument("--data", required=True, metavar="SOURCE", help="labelled texts")
+        _add_text(parser)
         _add_label(parser)
         _add_precision(parser)
 
@@ -84,7 +90,8 @@ class Evaluate(Command):
 
         classifier = _classifier(options)
         name = options.model if options.which == STUDENT else str(classifier.folder)
-        found = evaluate_model(classifier, options.data, name=name, text=options.text, label=options.label)
+        with _naming_flags():
+            found = evaluate_model(classifier, options.data, name=name, text=options.text, label=options.label)
         figures, (low, high) = found.metrics, found.accuracy_ci95
         auc = "-" if figures.auc is None else f"{figures.auc:.4f}"
         log.info(
@@ -100,6 +107,7 @@ class Evaluate(Command):
 
 class Export(Command):
     name = "export"
+    hardware = ("threads",)
     summary = "make a folder that runs without PyTorch, behind a quality gate"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
@@ -120,6 +128,7 @@ class Export(Command):
         parser.add_argument(
             "--data", metavar="SOURCE", help="labelled texts for quantisation and comparison (default: the run's)"
         )
+        _add_text(parser)
         _add_label(parser)
         self._add_gate(parser)
 
@@ -150,18 +159,20 @@ class Export(Command):
         from understudy.exporting.limits import Limits
         from understudy.reporting.terminal import show_export
 
-        found = export(
-            options.model,
-            options.precision,
-            options.format,
-            options.out,
-            data=options.data,
-            text=options.text,
-            label=options.label,
-            limits=Limits(options.max_flips, options.max_accuracy_loss, options.max_ece_rise, options.max_batch_flips),
-            threads=options.threads,
-            which=options.which,
-        )
+        limits = Limits(options.max_flips, options.max_accuracy_loss, options.max_ece_rise, options.max_batch_flips)
+        with _naming_flags():
+            found = export(
+                options.model,
+                options.precision,
+                options.format,
+                options.out,
+                data=options.data,
+                text=options.text,
+                label=options.label,
+                limits=limits,
+                threads=options.threads,
+                which=options.which,
+            )
         show_export(found.manifest, found.comparison, console(), str(found.folder))
         if options.json:
             print_json({"export": str(found.folder), **dataclasses.asdict(found.manifest)})
@@ -169,6 +180,7 @@ class Export(Command):
 
 class Benchmark(Command):
     name = "benchmark"
+    hardware = ("device", "threads")
     summary = "time teacher and student in every runtime, side by side"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
@@ -227,6 +239,9 @@ def _add_model(parser: argparse.ArgumentParser, kinds: str) -> None:
         metavar="WHICH",
         help=f"which model of a run directory: {', '.join(WHICH)}; best is what the run recommends (default: student)",
     )
+
+
+def _add_text(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", default="text", help="column of the text (default: text)")
 
 
@@ -241,6 +256,13 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
         help="compute type; auto is the hardware's fastest (default: fp32; for an int8 export, auto for the parts that "
         "are not int8)",
     )
+
+
+def _naming_flags() -> AbstractContextManager[None]:
+    """Errors about columns name `--text` and `--label`, not the arguments that Python takes."""
+    from understudy.recipe.arguments import reworded
+
+    return reworded(lambda message: re.sub(r"\b(text|label)=(?!\w)", r"--\1", message))
 
 
 def _classifier(options: argparse.Namespace) -> Classifier:

@@ -18,6 +18,7 @@ log = logging.getLogger("understudy")
 class Run(Command):
     name = "run"
     takes_recipe = True
+    hardware = ("device", "threads", "engine")
     summary = "run the whole pipeline: teacher, soft labels, student, controls, report"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,7 @@ class Run(Command):
 class Frontier(Command):
     name = "frontier"
     takes_recipe = True
+    hardware = ("device", "threads", "engine")
     summary = "train many students of one teacher: accuracy against speed and size"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
@@ -88,6 +90,7 @@ class Check(Command):
     def run(self, options: argparse.Namespace) -> None:
         recipe = chosen_recipe(options)
 
+        from understudy.data.findings import counted
         from understudy.run.pipeline import examine
 
         found = examine(recipe, settings=settings_from(options))
@@ -97,7 +100,8 @@ class Check(Command):
             log.info("%s  %s: %s", finding.level.upper(), finding.code, finding.message)
             for row in finding.rows:
                 log.info("    %s row %d: %s", row.split, row.row, row.text)
-        log.info("%d errors, %d warnings, %d notes", *map(len, (found.errors, found.warnings, found.notes)))
+        levels = (("error", found.errors), ("warning", found.warnings), ("note", found.notes))
+        log.info("%s", ", ".join(counted(len(each), level) for level, each in levels))
         if found.errors:
             raise UserError("The data has errors. Fix them before training.")
 

@@ -1,1 +1,1 @@
-"""Texts and labels: sources, in-memory data, audit, splits and tokens."""
+"""Texts and labels: sources, data in memory, audit, splits and tokens; no models and no figures."""

@@ -128,7 +128,7 @@ def build_corpus(
         shingler: Finds nearly equal texts; given to the audit too, it reads each text once.
 
     Raises:
-        DataError: the validation, training, labelled or unlabelled texts would be empty.
+        DataError: The validation, training, labelled or unlabelled texts would be empty.
     """
     classes, labels = number_labels(tables, options.labels)
     if teacher_labels and options.labels is None:

@@ -78,7 +78,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file and decompresses it.
 
     Raises:
-        DataError: it is a zip archive that does not hold exactly one file.
+        DataError: It is a zip archive that does not hold exactly one file.
     """
     suffix = packing(path)
     readers: dict[str | None, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -100,7 +100,7 @@ def open_text(path: Path) -> Iterator[Text]:
     """Opens a text file: UTF-8, or UTF-16 or UTF-32 with a byte order mark; also compressed.
 
     Raises:
-        DataError: it holds NUL bytes or is a parquet file.
+        DataError: It holds NUL bytes or is a parquet file.
     """
     with opened(path) as file:
         text = _Utf8(file, path)

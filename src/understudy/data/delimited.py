@@ -71,7 +71,7 @@ def delimited_chunks(
         default: The separator that the file's name promises.
 
     Raises:
-        DataError: a row has more or fewer cells than the header, the marks of a quoted cell are wrong, or a column is
+        DataError: A row has more or fewer cells than the header, the marks of a quoted cell are wrong, or a column is
             missing or occurs twice.
     """
     csv.field_size_limit(_LONGEST_CELL)

@@ -51,7 +51,7 @@ def file_format(path: Path) -> str:
     """`csv`, `tsv`, `jsonl` or `parquet`, from the file's name without a compression suffix.
 
     Raises:
-        DataError: the name has another suffix.
+        DataError: The name has another suffix.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSIONS:
@@ -73,7 +73,7 @@ def chunks(path: Path, columns: list[str] | None = None) -> Iterator[Chunk]:
         columns: Names of the columns to read; None reads all.
 
     Raises:
-        DataError: a column is missing or occurs twice, or the content does not match the file's name.
+        DataError: A column is missing or occurs twice, or the content does not match the file's name.
     """
     kind = file_format(path)
     with _readable(path, kind):
@@ -89,7 +89,7 @@ def blocks(path: Path) -> Iterator[Block]:
     """Yields a file's rows with all their columns, at most `CHUNK_ROWS` at a time; unlike `chunks`, as they are stored.
 
     Raises:
-        DataError: a column's name occurs twice, or the content does not match the file's name.
+        DataError: A column's name occurs twice, or the content does not match the file's name.
     """
     kind = file_format(path)
     with _readable(path, kind):

@@ -51,8 +51,8 @@ def as_arrow(data: Any) -> pa.Table:
             `(texts, labels)`. An object that can be read only once, such as a `RecordBatchReader`, is used up.
 
     Raises:
-        TypeError: the data, a column or a row has an unsupported type.
-        DataError: columns differ in length, or a column mixes types.
+        TypeError: The data, a column or a row has an unsupported type.
+        DataError: Columns differ in length, or a column mixes types.
     """
     import pyarrow as pa
 
@@ -78,8 +78,8 @@ def as_table(data: Any, text: str = "text", label: str | None = "label") -> Tabl
         label: Name of the label column; None reads texts only.
 
     Raises:
-        TypeError: as `as_arrow`.
-        DataError: as `as_arrow`; a column is missing, or the texts are neither strings nor numbers.
+        TypeError: As `as_arrow`.
+        DataError: As `as_arrow`; a column is missing, or the texts are neither strings nor numbers.
     """
     import pyarrow as pa
 
@@ -115,8 +115,8 @@ def write_source(data: Any, folder: Path, name: str) -> Path:
         The path, `<folder>/<name>-<digest>.parquet`.
 
     Raises:
-        TypeError: as `as_arrow`.
-        DataError: as `as_arrow`; or parquet cannot hold a column.
+        TypeError: As `as_arrow`.
+        DataError: As `as_arrow`; or parquet cannot hold a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -16,8 +16,8 @@ def read_hub_dataset(source: str, text: str, label: str | None) -> Table:
     """Reads `owner/name:split` or `owner/name:configuration:split`; a cached dataset needs no Hub.
 
     Raises:
-        DataError: the dataset, split or column does not exist.
-        HubUnreachable: the dataset is not cached, and the Hub does not answer.
+        DataError: The dataset, split or column does not exist.
+        HubUnreachable: The dataset is not cached, and the Hub does not answer.
     """
     datasets, dataset = _opened(source, [text] if label is None else [text, label])
     texts = [text_of(value, source, row) for row, value in enumerate(dataset[text], start=1)]
@@ -32,8 +32,8 @@ def stream_hub_dataset(source: str, text: str) -> Iterator[list[str]]:
     """Yields the texts of a dataset in chunks, in order; `datasets` memory-maps its files.
 
     Raises:
-        DataError: the dataset, split or column does not exist.
-        HubUnreachable: the dataset is not cached, and the Hub does not answer.
+        DataError: The dataset, split or column does not exist.
+        HubUnreachable: The dataset is not cached, and the Hub does not answer.
     """
     _, dataset = _opened(source, [text])
     row = 1

@@ -25,7 +25,7 @@ def record_chunks(path: Path, size: int, parse_float: Callable[[str], float] | N
         parse_float: Makes a number of the text of one with a fraction or an exponent; None gives floats.
 
     Raises:
-        DataError: a line is not a JSON object, repeats a key, or holds half a character.
+        DataError: A line is not a JSON object, repeats a key, or holds half a character.
     """
     decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=parse_float)
     records: list[Record] = []
@@ -49,7 +49,7 @@ def jsonl_chunks(path: Path, columns: list[str] | None, size: int) -> Iterator[d
         size: Rows per chunk, at most.
 
     Raises:
-        DataError: as `record_chunks`; a key is missing, or first occurs after the first chunk.
+        DataError: As `record_chunks`; a key is missing, or first occurs after the first chunk.
     """
     present: dict[str, None] = {}
     for place, records in enumerate(record_chunks(path, size)):

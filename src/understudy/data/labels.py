@@ -80,7 +80,7 @@ def match_integers(integers: Collection[int], names: Sequence[str]) -> dict[int,
         The class number of each integer, without the integers that are neither a name nor an index.
 
     Raises:
-        DataError: some integers are class names, and some are not.
+        DataError: Some integers are class names, and some are not.
     """
     numbers = {int(name.partition(".")[0]): number for number, name in enumerate(names) if _INTEGER.fullmatch(name)}
     numbers |= {int(name): number for number, name in enumerate(names) if _INTEGER.fullmatch(name) and "." not in name}
@@ -102,7 +102,7 @@ def normalise(labels: Sequence[Any], classes: Sequence[str] | None = None) -> li
         classes: The names of the classes, if they are known.
 
     Raises:
-        DataError: a label is neither a string nor a whole number, or only some booleans are class names.
+        DataError: A label is neither a string nor a whole number, or only some booleans are class names.
     """
     kinds = [kind(label) for label in labels]
     for label, its_kind in zip(labels, kinds, strict=True):
@@ -144,7 +144,7 @@ def _read_booleans(values: Collection[bool], names: Sequence[str]) -> dict[bool,
 def _partly_named(named: Sequence[object], others: Sequence[object], names: Sequence[str]) -> DataError:
     return DataError(
         f"Some labels are class names ({enumerated(named)}), and others are not ({enumerated(others)}). The classes "
-        f"are {enumerated(names, most=10)}. Use class names for all labels, or indices that are no names for all."
+        f"are {enumerated(names, most=10)}. Use class names for all labels, or an index for each."
     )
 
 
@@ -195,7 +195,7 @@ def find_classes(
         classes: Class names that the user gave (`data.labels`).
 
     Raises:
-        DataError: some labels are strings and some are integers, or only some integers are class names.
+        DataError: Some labels are strings and some are integers, or only some integers are class names.
     """
     distinct = {
         label
@@ -231,7 +231,7 @@ def number_labels(
         classes: Class names that the user gave (`data.labels`).
 
     Raises:
-        DataError: a label is missing, not among the names, or neither a string nor an integer; or only some integers
+        DataError: A label is missing, not among the names, or neither a string nor an integer; or only some integers
             are class names.
     """
     import numpy as np

@@ -26,7 +26,7 @@ _LONGEST = 40
 
 
 @dataclass(frozen=True)
-class Columns:
+class ScoreColumns:
     """The columns of a file that are read.
 
     Attributes:
@@ -74,7 +74,7 @@ class ScoreRows:
         self._not_needed = corpus.validation.ids
         self._no_id, self._out_of_range, self._sum, self._conflict = (_Problem() for _ in range(4))
 
-    def add(self, chunk: Chunk, columns: Columns, path: Path) -> None:
+    def add(self, chunk: Chunk, columns: ScoreColumns, path: Path) -> None:
         """Collects the rows of a chunk, and notes their problems."""
         keys = chunk[columns.key]
         if columns.key == ID:

@@ -16,7 +16,7 @@ from understudy.data.corpus import Corpus
 from understudy.data.files import chunks
 from understudy.data.findings import EXAMPLES, Finding, counted, enumerated, excerpt
 from understudy.data.labels import match_integers
-from understudy.data.score_rows import ID, Columns, ScoreRows
+from understudy.data.score_rows import ID, ScoreColumns, ScoreRows
 from understudy.data.sources import source_files
 from understudy.errors import DataError
 from understudy.storage.files import write_file
@@ -52,7 +52,7 @@ class Scores:
         """Probabilities for `ids` (bytes of shape (texts,)), float32 of shape (texts, classes).
 
         Raises:
-            KeyError: an id is missing.
+            KeyError: An id is missing.
         """
         if not np.isin(ids, self.ids).all():
             raise KeyError(f"{self.source} has no probabilities for some of these {len(ids)} texts")
@@ -86,7 +86,7 @@ def read_scores(source: str, text: str, corpus: Corpus) -> Scores:
         The probabilities, with all problems of the rows as findings.
 
     Raises:
-        DataError: a file does not exist, cannot be read, or lacks a column, or only some of its columns' numbers are
+        DataError: A file does not exist, cannot be read, or lacks a column, or only some of its columns' numbers are
             class names.
     """
     rows = ScoreRows(corpus)
@@ -111,11 +111,11 @@ def read_scores(source: str, text: str, corpus: Corpus) -> Scores:
     return Scores(source, rows.ids, rows.probabilities, findings)
 
 
-def _columns(path: Path, text: str, classes: list[str]) -> Columns | None:
+def _columns(path: Path, text: str, classes: list[str]) -> ScoreColumns | None:
     """The columns to read from a file; None if it has no rows.
 
     Raises:
-        DataError: a column is missing.
+        DataError: A column is missing.
     """
     first = next(iter(chunks(path)), None)
     if first is None:
@@ -139,14 +139,14 @@ def _columns(path: Path, text: str, classes: list[str]) -> Columns | None:
             f"named {enumerated(predicted)} (as `understudy predict` writes them) or {enumerated(classes)}. Add or "
             "rename them."
         )
-    return Columns(ID if ID in first else text, names)
+    return ScoreColumns(ID if ID in first else text, names)
 
 
 def _numbered(path: Path, columns: list[str], classes: list[str]) -> list[str] | None:
     """One column per class, in their order, if the columns have numbers as names; None if they have not.
 
     Raises:
-        DataError: only some numbers are class names.
+        DataError: Only some numbers are class names.
     """
     for prefix in (_predicted("LABEL_"), _predicted(""), ""):
         numbers = {

@@ -65,8 +65,8 @@ def read(source: str, text: str = "text", label: str | None = "label") -> Table:
         label: Name of the label column; None reads texts only.
 
     Raises:
-        DataError: the source does not exist, a column is missing, or the content does not match the file's name.
-        HubUnreachable: the Hub dataset is not in the local cache, and the Hub does not answer.
+        DataError: The source does not exist, a column is missing, or the content does not match the file's name.
+        HubUnreachable: The Hub dataset is not in the local cache, and the Hub does not answer.
     """
     source = _expanded(source)
     if source.startswith("reviews:"):
@@ -90,8 +90,8 @@ def stream(source: str, text: str = "text") -> Iterator[list[str]]:
         text: Name of the text column.
 
     Raises:
-        DataError: as `read`, during the iteration.
-        HubUnreachable: as `read`, during the iteration.
+        DataError: As `read`, during the iteration.
+        HubUnreachable: As `read`, during the iteration.
     """
     source = _expanded(source)
     if source.startswith("reviews:") or _is_acl_imdb(source):
@@ -113,7 +113,7 @@ def source_files(source: str) -> list[Path]:
     """The files that match a path or glob, sorted.
 
     Raises:
-        DataError: no file matches, or one has an unsupported format.
+        DataError: No file matches, or one has an unsupported format.
     """
     source = _expanded(source)
     found = [source] if os.path.isfile(source) else sorted(glob.glob(source))

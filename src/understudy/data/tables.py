@@ -42,7 +42,7 @@ def choose_columns(
         options: The options that name the columns, for the message.
 
     Raises:
-        DataError: a column is missing, or its name occurs twice.
+        DataError: A column is missing, or its name occurs twice.
     """
     chosen = list(dict.fromkeys(wanted))
     missing = [column for column in chosen if column not in present]
@@ -61,7 +61,7 @@ def text_of(value: Any, source: str | Path, row: int) -> str:
     """A cell as a text: a number becomes its digits, a missing value the empty string.
 
     Raises:
-        DataError: the cell holds something else, such as bytes or a list.
+        DataError: The cell holds something else, such as bytes or a list.
     """
     if value is None or value != value:
         return ""

@@ -109,7 +109,7 @@ def tokenise_cached(
         cache: The cache folder.
 
     Raises:
-        OSError: the written file cannot be read back.
+        OSError: The written file cannot be read back.
     """
     key = fingerprint(
         texts=hashlib.blake2b(ids.tobytes(), digest_size=16).hexdigest(),

@@ -47,7 +47,7 @@ class Unlabelled:
         """The texts, in the order of `ids`.
 
         Raises:
-            DataError: the source has changed since it was first read.
+            DataError: The source has changed since it was first read.
         """
         row = place = 0
         for chunk in self._source():
@@ -75,7 +75,7 @@ def select_unlabelled(source: Chunks, others: dict[str, np.ndarray], held_out: S
         held_out: Validation and test texts; unlabelled texts that are nearly equal to one of them are left out, too.
 
     Raises:
-        DataError: no text is left.
+        DataError: No text is left.
     """
     ids, keyed = [np.empty(0, "S32")], [np.empty(0, "S32")]
     empty, near = [np.empty(0, bool)], [np.empty(0, bool)]

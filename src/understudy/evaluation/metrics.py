@@ -60,7 +60,7 @@ def quality(probabilities: np.ndarray, labels: np.ndarray) -> Quality:
         labels: Shape (texts,), class indices.
 
     Raises:
-        ValueError: the shapes disagree, there is no text, or a label is not a class.
+        ValueError: The shapes disagree, there is no text, or a label is not a class.
     """
     probabilities, labels = _checked(probabilities, labels)
     predicted = probabilities.argmax(axis=1)
@@ -105,7 +105,7 @@ def calibration_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int = 
         bins: Number of bins between 0 and 1.
 
     Raises:
-        ValueError: the shapes disagree, there is no text, or a label is not a class.
+        ValueError: The shapes disagree, there is no text, or a label is not a class.
     """
     probabilities, labels = _checked(probabilities, labels)
     confidence = probabilities.max(axis=1)
@@ -133,7 +133,7 @@ def agreement(predicted_a: np.ndarray, predicted_b: np.ndarray) -> float:
     """Share of texts for which two arrays of class indices, both of shape (texts,), are equal.
 
     Raises:
-        ValueError: the shapes disagree, or there is no text.
+        ValueError: The shapes disagree, or there is no text.
     """
     predicted_a, predicted_b = np.asarray(predicted_a), np.asarray(predicted_b)
     if predicted_a.shape != predicted_b.shape or predicted_a.ndim != 1 or not predicted_a.size:

@@ -55,7 +55,7 @@ def compare_seeds(predicted: SeedPredictions, labels: np.ndarray, classes: int) 
         classes: Number of classes. F1 is binary (positive: index 1) for two, macro for more.
 
     Raises:
-        ValueError: there are fewer than two seeds, the shapes disagree, or there is no text.
+        ValueError: There are fewer than two seeds, the shapes disagree, or there is no text.
     """
     labels, teacher = checked(labels, predicted.teacher)
     students, controls = predicted.students, predicted.controls
@@ -110,7 +110,7 @@ def pooled_gain(students: np.ndarray, controls: np.ndarray, labels: np.ndarray) 
         labels: True class indices, shape (texts,).
 
     Raises:
-        ValueError: the shapes disagree, or there is no text.
+        ValueError: The shapes disagree, or there is no text.
     """
     labels, *rows = checked(labels, *students, *controls)
     if len(students) != len(controls):
@@ -144,7 +144,7 @@ def pooled_retention(teacher: np.ndarray, students: np.ndarray, labels: np.ndarr
         labels: True class indices, shape (texts,).
 
     Raises:
-        ValueError: the shapes disagree, or there is no text.
+        ValueError: The shapes disagree, or there is no text.
     """
     labels, teacher, *rows = checked(labels, teacher, *students)
     right, by_teacher = np.stack(rows) == labels, teacher == labels

@@ -328,7 +328,7 @@ class Metrics:
         """Reads `metrics.json`.
 
         Raises:
-            RunDirectoryError: it is missing, or has another schema version.
+            RunDirectoryError: It is missing, or has another schema version.
         """
         missing = "the run is not finished. Run the same command again to resume."
         return read_record(cls, path, error=RunDirectoryError, missing=missing, remedy="Run it again.")

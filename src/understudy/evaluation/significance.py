@@ -74,7 +74,7 @@ def retention(
         resampling: The bootstrap's settings.
 
     Raises:
-        ValueError: the shapes disagree, there is no text, or an index is not a class.
+        ValueError: The shapes disagree, there is no text, or an index is not a class.
     """
     labels, teacher, student = checked(labels, teacher, student)
     every = np.stack([labels, teacher, student])
@@ -103,7 +103,7 @@ def accuracy_retention(teacher: np.ndarray, student: np.ndarray, labels: np.ndar
         labels: True class indices, shape (texts,).
 
     Raises:
-        ValueError: the shapes disagree, or there is no text.
+        ValueError: The shapes disagree, or there is no text.
     """
     labels, teacher, student = checked(labels, teacher, student)
     kept = float(ratio(agreement(student, labels), agreement(teacher, labels), len(labels)))
@@ -122,7 +122,7 @@ def gain(student: np.ndarray, control: np.ndarray, labels: np.ndarray) -> Gain:
         labels: True class indices, shape (texts,).
 
     Raises:
-        ValueError: the shapes disagree, or there is no text.
+        ValueError: The shapes disagree, or there is no text.
     """
     labels, student, control = checked(labels, student, control)
     table = intervals.PairedCounts.of(student == labels, control == labels)
@@ -142,7 +142,7 @@ def accuracy_interval(predicted: np.ndarray, labels: np.ndarray) -> Interval:
         labels: True class indices, shape (texts,).
 
     Raises:
-        ValueError: the shapes disagree, or there is no text.
+        ValueError: The shapes disagree, or there is no text.
     """
     labels, predicted = checked(labels, predicted)
     low, high = intervals.exact_limits((predicted == labels).sum(), len(labels))
@@ -196,7 +196,7 @@ def checked(*columns: np.ndarray) -> list[np.ndarray]:
     """The columns as integers, all of the same shape (texts,).
 
     Raises:
-        ValueError: the shapes disagree, or there is no text.
+        ValueError: The shapes disagree, or there is no text.
     """
     arrays = [np.asarray(column).astype(np.int64) for column in columns]
     shapes = [array.shape for array in arrays]

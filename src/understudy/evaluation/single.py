@@ -20,6 +20,7 @@ from understudy.evaluation.significance import accuracy_interval
 from understudy.inference.classifier import Classifier
 from understudy.inference.opening import OpenOptions, open_classifier
 from understudy.models.loading import unnamed
+from understudy.recipe.arguments import reworded
 from understudy.runtime.progress import progress
 from understudy.storage.models import STUDENT
 
@@ -80,9 +81,8 @@ def evaluate(
     if isinstance(model, Classifier) and given:
         raise TypeError(f"got an open classifier and {', '.join(given)}; pass the model's folder to open it anew")
     classifier = model if isinstance(model, Classifier) else open_classifier(model, which=which, **options)
-    table = as_table(data, text, label) if is_data(data) else str(data)
-    name = os.fspath(model if which == STUDENT else classifier)
-    return evaluate_model(classifier, table, name=name, text=text, label=label)
+    name = str(os.fspath(model if which == STUDENT else classifier))
+    return evaluate_model(classifier, labelled_table(data, text, label), name=name, text=text, label=label)
 
 
 def evaluate_model(
@@ -98,10 +98,10 @@ def evaluate_model(
         label: The source's label column.
 
     Raises:
-        DataError: the source cannot be read or has no rows, or a label is missing or is not one of the
+        DataError: The source cannot be read or has no rows, or a label is missing or is not one of the
             model's classes, or only some integers are class names.
     """
-    table = data if isinstance(data, Table) else read(data, text, label)
+    table = data if isinstance(data, Table) else labelled_table(data, text, label)
     if not len(table):
         raise DataError(f"{table.source} has no rows: expected labelled texts. Check that it is the right source.")
     labels = matched_labels(table, table.source, classifier.classes, name)
@@ -120,6 +120,22 @@ def evaluate_model(
     )
 
 
+def labelled_table(data: Any, text: str, label: str) -> Table:
+    """Reads labelled texts, whose columns Python arguments name.
+
+    Args:
+        data: A source, or data in memory (see `understudy.data.frames.as_arrow`).
+        text: The text column.
+        label: The label column.
+
+    Raises:
+        DataError: The source cannot be read, or a column is missing.
+        TypeError: The data has an unsupported type.
+    """
+    with reworded():
+        return as_table(data, text, label) if is_data(data) else read(str(data), text, label)
+
+
 def matched_labels(table: Table, source: str, classes: list[str], model: str) -> np.ndarray:
     """A table's labels as the model's class indices, int64 of shape (texts,).
 
@@ -130,7 +146,7 @@ def matched_labels(table: Table, source: str, classes: list[str], model: str) ->
         model: The model's name in messages.
 
     Raises:
-        DataError: a label is missing or is not one of the model's classes, or only some
+        DataError: A label is missing or is not one of the model's classes, or only some
             integers are class names.
     """
     _, labels = number_labels({source: table}, classes)

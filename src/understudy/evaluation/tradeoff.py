@@ -87,11 +87,11 @@ class Tradeoff:
 
     def by_speed(self) -> list[Point]:
         """The students that no other student beats in both accuracy and speed, fastest first."""
-        return self._frontier({point.name: point.rate for point in self.students})
+        return self._undominated({point.name: point.rate for point in self.students})
 
     def by_size(self) -> list[Point]:
         """The students that no other student beats in both accuracy and size, smallest first."""
-        return self._frontier({point.name: -point.size for point in self.students})
+        return self._undominated({point.name: -point.size for point in self.students})
 
     def dominated(self) -> list[Point]:
         """The students that the linear control matches or beats in accuracy and beats in speed."""
@@ -159,12 +159,12 @@ class Tradeoff:
         """Reads what `save` wrote.
 
         Raises:
-            RunDirectoryError: it is no such file, or another schema than this version's.
+            RunDirectoryError: The file is missing, damaged or has another schema version.
         """
         found = read_record(_File, path, error=RunDirectoryError, remedy="Measure the frontier again.")
         return cls(tuple(map(_point, found.models.values())), found.texts)
 
-    def _frontier(self, merit: dict[str, float]) -> list[Point]:
+    def _undominated(self, merit: dict[str, float]) -> list[Point]:
         best: list[Point] = []
         for point in sorted(self.students, key=lambda point: (-merit[point.name], -point.metrics.accuracy)):
             if not best or point.metrics.accuracy > best[-1].metrics.accuracy:
@@ -187,7 +187,7 @@ class _Row(ModelMetrics):
 
 @dataclass(frozen=True)
 class _Best:
-    """The names of the students on the frontier, by what they are compared in."""
+    """The names of the undominated students, by what they are compared in."""
 
     documents_per_second: list[str]
     bytes: list[str]

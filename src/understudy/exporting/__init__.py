@@ -1,1 +1,1 @@
-"""Exports a classifier to a folder that runs without PyTorch, behind a quality gate."""
+"""Exports of a classifier that run without PyTorch, behind a quality gate; trains nothing and draws nothing."""

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,6 @@ from understudy.inference.exported import (
     ExportManifest,
     ExportPrecision,
     Format,
-    available_threads,
     is_exported,
 )
 from understudy.inference.opening import open_classifier
@@ -34,6 +34,7 @@ from understudy.inference.openvino_engine import openvino_dtype
 from understudy.inference.pytorch_engine import PyTorchEngine
 from understudy.models.linear import is_linear
 from understudy.models.loading import longest_input
+from understudy.runtime.limits import cores
 from understudy.runtime.packages import versions
 from understudy.storage.files import file_sha256, folder_digest, write_folder
 from understudy.storage.layout import RunDirectory
@@ -68,7 +69,7 @@ def export(
     format: Format = "openvino",
     out: str | os.PathLike[str] | None = None,
     *,
-    data: str | None = None,
+    data: Any = None,
     text: str = "text",
     label: str = "label",
     limits: Limits | None = None,
@@ -86,7 +87,8 @@ def export(
         format: `openvino`, the fastest on a CPU, or `onnx` for other runtimes.
         out: The folder; an older export there is replaced. The default is `export/<precision>` in the run. Other models
             than the student and other formats than OpenVINO add their name in front.
-        data: Labelled source instead of the run's texts. A third of it, at most 300, are quantisation texts.
+        data: Labelled texts instead of the run's: a source, or data in memory, as `understudy.evaluate` takes it. A
+            third of them, at most 300, are quantisation texts.
         text: Its column of the text.
         label: Its column of the label.
         limits: How much worse the export may be.
@@ -94,10 +96,11 @@ def export(
         which: Which model of a run directory, as `understudy.load` takes it.
 
     Raises:
-        GateRefused: the export is worse than the limits allow; nothing is written.
-        ModelError: the model cannot be exported.
-        DataError: int8 has no quantisation texts, or the texts cannot be read.
-        MissingExtra: a package is not installed.
+        GateRefused: The export is worse than the limits allow; nothing is written.
+        ModelError: The model cannot be exported.
+        DataError: Int8 has no quantisation texts, or the texts cannot be read.
+        TypeError: The data has an unsupported type.
+        MissingExtra: A package is not installed.
         UserError: `out` holds something else.
     """
     folder, run = _located(Path(model).expanduser(), which)
@@ -118,7 +121,7 @@ def export(
         texts = ExportTexts.of_run(run, classifier.classes)
     elif precision == "int8":
         raise DataError(f"{folder} is not part of a run, so int8 has no quantisation texts. Name a source: --data.")
-    task = _Task(classifier, texts, precision, format, threads or available_threads())
+    task = _Task(classifier, texts, precision, format, threads or cores().threads)
     graph, comparison = task.passed(task.converted(), limits or Limits())
     return Export(target, task.write(target, graph, comparison), comparison)
 
@@ -153,7 +156,7 @@ class _Task:
         """The graph in fp32.
 
         Raises:
-            ModelError: it does not compute what the model does.
+            ModelError: It does not compute what the model does.
         """
         log.info("export: converting %s to %s", self.classifier.folder, self.format)
         graph = GRAPHS[self.format].of(self.classifier.model)
@@ -185,7 +188,7 @@ class _Task:
         """The graph in its precision, and its comparison with the model if there are texts.
 
         Raises:
-            GateRefused: as `export`.
+            GateRefused: As `export`.
         """
         if self.texts is None:
             return graph, None
@@ -247,7 +250,7 @@ class _Task:
                 pad_id=self.pad_id,
                 parameters=classifier.size.parameters,
                 source={"model": str(classifier.folder), "digest": folder_digest(classifier.folder)},
-                calibration=self.texts.record() if self.texts is not None and self.precision == "int8" else None,
+                quantisation=self.texts.record() if self.texts is not None and self.precision == "int8" else None,
                 gate=None if comparison is None else comparison.to_json(),
                 bytes=sum((temporary / name).stat().st_size for name in names),
                 files={name: file_sha256(temporary / name) for name in sorted({*names, TOKENIZER, CONFIG})},
@@ -273,7 +276,7 @@ def _target(
     """The folder of the export.
 
     Raises:
-        UserError: as `export`.
+        UserError: As `export`.
     """
     if out is None:
         if run is None:

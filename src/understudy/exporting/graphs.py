@@ -54,8 +54,8 @@ class Graph(ABC):
         """Converts a model.
 
         Raises:
-            MissingExtra: a package is not installed.
-            ModelError: the exporter does not support the model.
+            MissingExtra: A package is not installed.
+            ModelError: The exporter does not support the model.
         """
 
     @abstractmethod
@@ -88,7 +88,7 @@ class Graph(ABC):
 
         Raises:
             MissingExtra: NNCF is not installed.
-            ModelError: the format does not support it.
+            ModelError: The format does not support it.
         """
 
 

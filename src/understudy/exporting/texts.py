@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from understudy.data.corpus import Split, build_corpus, read_tables
-from understudy.data.sources import read
 from understudy.data.tokens import text_ids
 from understudy.errors import DataError
-from understudy.evaluation.single import matched_labels
+from understudy.evaluation.single import labelled_table, matched_labels
 from understudy.storage.files import fingerprint
 from understudy.storage.layout import RunDirectory, read_recipe
 from understudy.storage.manifest import Manifest
@@ -39,7 +38,7 @@ class ExportTexts:
         """Takes some of a run's training texts, and its validation texts.
 
         Raises:
-            DataError: a source can no longer be read, or its texts have changed since the run.
+            DataError: A source can no longer be read, or its texts have changed since the run.
         """
         recipe = read_recipe(run)
         options = recipe.data
@@ -53,23 +52,30 @@ class ExportTexts:
         return cls(f"{options.train}, training texts of {run.root.name}", _some(corpus.train.texts), corpus.validation)
 
     @classmethod
-    def of_source(cls, source: str, text: str, label: str, classes: list[str], model: str) -> ExportTexts:
-        """Takes a third of a source's texts, at most 300, as quantisation texts; the others are validation texts.
+    def of_source(cls, data: Any, text: str, label: str, classes: list[str], model: str) -> ExportTexts:
+        """Takes a third of labelled texts, at most 300, as quantisation texts; the others are validation texts.
+
+        Args:
+            data: A source, or data in memory.
+            text: The text column.
+            label: The label column.
+            classes: The model's class names.
+            model: The model's name in messages.
 
         Raises:
-            DataError: the source cannot be read, has fewer than two texts, or has a label that is not a class of the
+            DataError: The source cannot be read, has fewer than two texts, or has a label that is not a class of the
                 model.
         """
-        table = read(source, text, label)
+        table = labelled_table(data, text, label)
         if len(table) < 2:
             raise DataError(
-                f"{source} has too few rows ({len(table)}). Give at least two labelled texts, for quantisation and "
-                "validation."
+                f"{table.source} has too few rows ({len(table)}). Give at least two labelled texts, for quantisation "
+                "and validation."
             )
-        whole = Split(table.texts, text_ids(table.texts), matched_labels(table, source, classes, model))
+        whole = Split(table.texts, text_ids(table.texts), matched_labels(table, table.source, classes, model))
         order = np.random.default_rng(_SEED).permutation(len(whole))
         size = min(QUANTISATION_TEXTS, max(1, len(whole) // 3))
-        return cls(source, whole.select(order[:size]).texts, whole.select(np.sort(order[size:])))
+        return cls(table.source, whole.select(order[:size]).texts, whole.select(np.sort(order[size:])))
 
     def record(self) -> dict[str, Any]:
         """What the manifest records about the quantisation texts."""

@@ -26,7 +26,7 @@ def check_threshold(threshold: float) -> None:
     """Checks that a threshold is a probability.
 
     Raises:
-        UserError: the threshold is not between 0 and 1.
+        UserError: The threshold is not between 0 and 1.
     """
     if not 0 <= threshold <= 1:
         raise UserError(

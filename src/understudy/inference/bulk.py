@@ -60,8 +60,8 @@ def predict_file(classifier: Classifier, source: str, output: Path, text: str = 
         The number of rows.
 
     Raises:
-        DataError: the source cannot be read, lacks the column, has a column that would be added, or changed meanwhile.
-        UserError: the output cannot be written under that name, another process is writing it, or the threshold is
+        DataError: The source cannot be read, lacks the column, has a column that would be added, or changed meanwhile.
+        UserError: The output cannot be written under that name, another process is writing it, or the threshold is
             not between 0 and 1.
     """
     check_threshold(threshold)
@@ -135,7 +135,7 @@ class _Rows:
             classes: Their names.
 
         Raises:
-            DataError: as `predict_file`.
+            DataError: As `predict_file`.
         """
         types = Types() if kind == "parquet" else None
         rows = 0
@@ -209,7 +209,7 @@ def _writable_kind(output: Path, source: str) -> str:
     """The format of the output.
 
     Raises:
-        UserError: the output cannot be written.
+        UserError: The output cannot be written.
     """
     try:
         return _output_kind(output, source)
@@ -238,7 +238,7 @@ def _try_writing(output: Path, folder: Path) -> None:
     """Creates and removes a file with a name as long as the longest that is needed.
 
     Raises:
-        UserError: the folder takes no such file.
+        UserError: The folder takes no such file.
     """
     probe = folder / f".{secrets.token_hex(4)}-{output.name}"
     try:

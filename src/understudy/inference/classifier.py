@@ -98,7 +98,7 @@ class Classifier(ABC):
         """What the predictions depend on, besides the texts and the versions of packages; fit for JSON.
 
         Raises:
-            ModelError: the folder changed after the model was opened.
+            ModelError: The folder changed after the model was opened.
         """
         self.opened.check(self.folder)
         files = {path.name: file_sha256(path) for path in model_files(self.folder)}
@@ -108,7 +108,7 @@ class Classifier(ABC):
         """A pickle holds the folder's path, the options and the model's fingerprint, not the weights.
 
         Raises:
-            ModelError: the folder changed after the model was opened.
+            ModelError: The folder changed after the model was opened.
         """
         return _opened_again, (str(self.folder.absolute()), self.opened.options, self.identity["model"])
 
@@ -129,8 +129,8 @@ class Classifier(ABC):
             labels: One class name per text.
 
         Raises:
-            TypeError: as `predict_proba`, also for the labels.
-            ValueError: as `predict_proba`; there are no texts, not one label per text, or a label is not a class.
+            TypeError: As `predict_proba`, also for the labels.
+            ValueError: As `predict_proba`; there are no texts, not one label per text, or a label is not a class.
         """
         given = strings(texts)
         wanted = named_labels(labels, self.classes, len(given))
@@ -160,8 +160,8 @@ class Classifier(ABC):
             texts: One string per text.
 
         Raises:
-            TypeError: as `predict_proba`.
-            ValueError: as `predict_proba`.
+            TypeError: As `predict_proba`.
+            ValueError: As `predict_proba`.
         """
         names = self.classes
         return [names[index] for index in self.predict_proba(texts).argmax(axis=-1)]
@@ -188,13 +188,13 @@ class Classifier(ABC):
             threshold: A text whose top probability is below it gets no label.
 
         Raises:
-            UserError: the threshold is not between 0 and 1.
-            TypeError: as `predict_proba`.
-            ValueError: as `predict_proba`.
+            UserError: The threshold is not between 0 and 1.
+            TypeError: As `predict_proba`.
+            ValueError: As `predict_proba`.
         """
         check_threshold(threshold)
         names = self.classes
-        for part in chunks(one_dimensional(texts, "texts"), chunk):
+        for part in batched(one_dimensional(texts, "texts"), chunk):
             probabilities = self.predict_proba(part)
             for label, row in zip(labels_of(probabilities, names, threshold), probabilities.tolist(), strict=True):
                 yield Prediction(label, dict(zip(names, row, strict=True)))
@@ -217,7 +217,7 @@ def _opened_again(folder: str, options: OpenOptions, model: str) -> Classifier:
     return classifier
 
 
-def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     """The items in lists of `size`; the last one may be shorter."""
     part: list[Any] = []
     for item in items:

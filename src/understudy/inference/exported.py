@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeInt
+from pydantic import AliasChoices, Field, NonNegativeInt
 
 from understudy.data.tokens import tokenise
 from understudy.errors import MissingExtra, ModelError, UserError
@@ -59,7 +59,7 @@ class ExportManifest:
         pad_id: The padding token.
         parameters: Those of the model that it was made of.
         source: Where that was, and the digest of its files.
-        calibration: Where the texts came from that its int8 ranges were read from, how many, and a digest of their ids.
+        quantisation: The texts that its int8 ranges come from: their source, how many, and a digest of their ids.
         gate: What the comparison with that model found; None where there were no texts.
         bytes: Size of the graph with its weights.
         files: SHA-256 of every other file, by name.
@@ -73,7 +73,8 @@ class ExportManifest:
     pad_id: NonNegativeInt
     parameters: NonNegativeInt
     source: dict[str, Any]
-    calibration: dict[str, Any] | None
+    # "calibration" is the key of manifests that were written before it had this name.
+    quantisation: Annotated[dict[str, Any] | None, Field(validation_alias=AliasChoices("quantisation", "calibration"))]
     gate: dict[str, Any] | None
     bytes: NonNegativeInt
     files: dict[str, str]
@@ -87,7 +88,7 @@ class ExportManifest:
         """Reads and checks the manifest; the files that it names are looked at by `check_files`.
 
         Raises:
-            ModelError: the manifest is missing, damaged, has another schema version or names other files.
+            ModelError: The manifest is missing, damaged, has another schema version or names other files.
         """
         path, remedy = folder / MANIFEST, "Export the model again."
         manifest = read_record(cls, path, error=ModelError, remedy=remedy, version=_SCHEMA_VERSION)
@@ -101,7 +102,7 @@ class ExportManifest:
         """Compares every file with its checksum.
 
         Raises:
-            ModelError: one is missing, lies elsewhere, or is not what was exported.
+            ModelError: One is missing, lies elsewhere, or is not what was exported.
         """
         for name, digest in self.files.items():
             path = folder / name
@@ -158,8 +159,8 @@ class ExportedClassifier(Classifier):
         """As `open_classifier`.
 
         Raises:
-            ModelError: a file is damaged, was changed, or cannot be opened.
-            UserError: the export does not support the device, precision or engine.
+            ModelError: A file is damaged, was changed, or cannot be opened.
+            UserError: The export does not support the device, precision or engine.
         """
         device, engine = opened.options.get("device"), opened.options.get("engine")
         manifest = ExportManifest.read(folder)
@@ -170,7 +171,7 @@ class ExportedClassifier(Classifier):
             raise UserError(f"--engine {engine}: {folder} was exported for {own}. Leave --engine out.")
         manifest.check_files(folder)
         dtype = _dtype(manifest, opened.options.get("precision"))
-        threads = opened.options.get("threads") or available_threads()
+        threads = opened.options.get("threads") or cores().threads
         return cls(folder, manifest, _tokenizer(folder / TOKENIZER, manifest.max_length), threads, dtype, opened)
 
     @property
@@ -195,7 +196,7 @@ class ExportedClassifier(Classifier):
         """Computes the graph.
 
         Raises:
-            ModelError: the runtime cannot open the graph, or a file was changed after the folder was opened.
+            ModelError: The runtime cannot open the graph, or a file was changed after the folder was opened.
         """
         if self.opened.has_changed(self.folder):
             self.manifest.check_files(self.folder)
@@ -206,8 +207,8 @@ def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: 
     """Opens the graph in a folder whose files are already checked.
 
     Raises:
-        MissingExtra: the runtime is not installed.
-        ModelError: the runtime cannot open the graph.
+        MissingExtra: The runtime is not installed.
+        ModelError: The runtime cannot open the graph.
     """
     kind = OpenVinoEngine if format == "openvino" else OnnxEngine
     probe = {"input_ids": np.array([[0, 1, 2], [2, 0, 0]]), "attention_mask": np.array([[1, 1, 1], [1, 0, 0]])}
@@ -225,11 +226,6 @@ def open_graph(folder: Path, format: Format, classes: int, threads: int, dtype: 
             f"the manifest names {classes} classes. Export the model again."
         )
     return engine
-
-
-def available_threads() -> int:
-    """CPU cores that this process may use, by affinity and cgroup; at least 1."""
-    return max(1, int(cores().usable))
 
 
 def _dtype(manifest: ExportManifest, precision: str | None) -> Dtype:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from understudy.inference.classifier import CHUNK, Classifier, Size, chunks
+from understudy.inference.classifier import CHUNK, Classifier, Size, batched
 from understudy.inference.opened import Opened
 from understudy.models.linear import LinearModel
 from understudy.runtime.hardware import Dtype
@@ -40,7 +40,7 @@ class LinearClassifier(Classifier):
 
     def _probabilities(self, texts: list[str], advance: Callable[[int], None] | None) -> np.ndarray:
         parts = []
-        for part in chunks(texts, CHUNK):
+        for part in batched(texts, CHUNK):
             parts.append(self.model.predict_proba(part))
             if advance is not None:
                 advance(len(part))

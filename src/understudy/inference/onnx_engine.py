@@ -39,7 +39,7 @@ class OnnxEngine(Engine):
 
         Raises:
             MissingExtra: ONNX Runtime or onnx is not installed.
-            ModelError: the file is not an ONNX model, or keeps weights in other files.
+            ModelError: The file is not an ONNX model, or keeps weights in other files.
         """
         (file,) = files
         refuse_external_data(file)
@@ -54,7 +54,7 @@ def refuse_external_data(file: Path) -> None:
 
     Raises:
         MissingExtra: ONNX Runtime or onnx is not installed.
-        ModelError: the model names other files, or the file is not an ONNX model.
+        ModelError: The model names other files, or the file is not an ONNX model.
     """
     try:
         import onnx

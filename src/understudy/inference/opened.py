@@ -44,7 +44,7 @@ class Opened:
         """Checks that the folder still holds the model that was opened.
 
         Raises:
-            ModelError: it does not.
+            ModelError: It does not.
         """
         if self.has_changed(folder):
             raise ModelError(f"{folder} changed after it was opened. Open it again with understudy.load.")

@@ -44,7 +44,7 @@ def open_classifier(
 
     Raises:
         ModelError: `path` holds no single-label classifier, or the run has no such model.
-        UserError: the device, precision or engine does not exist, or `which` was given without a run directory.
+        UserError: The device, precision or engine does not exist, or `which` was given without a run directory.
     """
     if precision is not None and precision not in _PRECISIONS:
         raise UserError(f"precision = {precision!r}: expected one of {', '.join(_PRECISIONS)}.")

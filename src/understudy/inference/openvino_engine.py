@@ -58,7 +58,7 @@ class OpenVinoEngine(Engine):
 
         Raises:
             MissingExtra: OpenVINO is not installed.
-            ModelError: the first file is not an OpenVINO model.
+            ModelError: The first file is not an OpenVINO model.
         """
         graph, weights = files
         # OpenVINO looks at the content, not at the name, and reads formats that may name more files.

@@ -43,7 +43,7 @@ def parts_folder(output: Path) -> Iterator[Path]:
         output: The file to write.
 
     Raises:
-        UserError: another process is writing the same output.
+        UserError: Another process is writing the same output.
     """
     folder = output.with_name(f".{output.name}.parts")
     with _locked(output.with_name(f".{output.name}.lock"), output, folder / _OWNER):

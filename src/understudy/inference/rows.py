@@ -92,7 +92,7 @@ def read_lines(file: TextIO, size: int = _LINES) -> Iterator[list[str]]:
     """Lines in groups; a line is a text.
 
     Raises:
-        DataError: the input is not UTF-8.
+        DataError: The input is not UTF-8.
     """
     lines: list[str] = []
     try:

@@ -91,7 +91,7 @@ class LogitsStore:
         """Logits for `ids`, float32 of shape (texts, classes).
 
         Raises:
-            KeyError: an id is not stored.
+            KeyError: An id is not stored.
         """
         if len(self.missing(ids)):
             raise KeyError(f"{len(self.missing(ids))} of {len(ids)} texts have no logits in {self._folder}")

@@ -16,8 +16,8 @@ def one_dimensional(values: Any, name: str) -> Iterable[Any]:
         name: What it should hold, for messages: `texts` or `labels`.
 
     Raises:
-        TypeError: it is one string, bytes, a data frame, a mapping, a set, or not a container at all.
-        ValueError: it is an array that does not have one dimension.
+        TypeError: It is one string, bytes, a data frame, a mapping, a set, or not a container at all.
+        ValueError: It is an array that does not have one dimension.
     """
     kind = type(values).__name__
     if isinstance(values, str):
@@ -43,8 +43,8 @@ def strings(texts: Iterable[Any]) -> list[str]:
     """The texts as a list.
 
     Raises:
-        TypeError: as `one_dimensional`, or one of them is not a string.
-        ValueError: as `one_dimensional`.
+        TypeError: As `one_dimensional`, or one of them is not a string.
+        ValueError: As `one_dimensional`.
     """
     found = list(one_dimensional(texts, "texts"))
     for place, text in enumerate(found):
@@ -65,8 +65,8 @@ def named_labels(labels: Iterable[Any], classes: Sequence[str], texts: int) -> n
         texts: How many labels there should be.
 
     Raises:
-        TypeError: as `one_dimensional`.
-        ValueError: as `one_dimensional`; there are none, too few or too many; or one is not a class of the model.
+        TypeError: As `one_dimensional`.
+        ValueError: As `one_dimensional`; there are none, too few or too many; or one is not a class of the model.
     """
     given = list(one_dimensional(labels, "labels"))
     if len(given) != texts:

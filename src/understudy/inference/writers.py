@@ -82,7 +82,7 @@ class Types:
         """Infers the types from values.
 
         Raises:
-            DataError: a column has values of several types that parquet cannot combine.
+            DataError: A column has values of several types that parquet cannot combine.
         """
         import pyarrow as pa
 

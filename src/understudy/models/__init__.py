@@ -1,1 +1,1 @@
-"""Models: finding, opening, pruning and folding model folders, and the linear and static models."""
+"""Model folders: finding, opening, cutting and folding them, and the linear and static models; trains no encoder."""

@@ -58,7 +58,7 @@ def attend(
         The output, shape (texts, tokens, heads, width), zero at padding, and None in place of the weights.
 
     Raises:
-        ValueError: the mask is not a padding mask.
+        ValueError: The mask is not a padding mask.
     """
     if attention_mask is not None and attention_mask.dim() != 2:
         raise ValueError(f"{PER_TEXT} attention takes a mask of shape (texts, tokens), got {attention_mask.shape}")

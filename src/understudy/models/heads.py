@@ -59,7 +59,7 @@ def can_be_ordered(folder: Path) -> bool:
     """Whether the outputs of a classifier can be put in another order without training.
 
     Raises:
-        ModelError: as `load_classifier`.
+        ModelError: As `load_classifier`.
     """
     model = load_classifier(folder)
     return order_head(model, list(range(len(classifier_labels(folder) or [])))[::-1], _few_texts(folder, model))

@@ -85,7 +85,7 @@ class LinearModel:
             names: Class names.
 
         Raises:
-            ValueError: there are no texts, the numbers of texts, labels and weights differ, or a label is not a class.
+            ValueError: There are no texts, the numbers of texts, labels and weights differ, or a label is not a class.
         """
         labels = np.asarray(labels)
         amounts = np.ones(len(texts)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
@@ -117,7 +117,7 @@ class LinearModel:
             names: Class names.
 
         Raises:
-            ValueError: the numbers of rows and texts differ.
+            ValueError: The numbers of rows and texts differ.
         """
         belongs = np.where(probabilities < _NEGLIGIBLE, 0.0, probabilities.astype(np.float64))
         return cls._fitted(texts, belongs, probabilities.shape[1], names)
@@ -195,7 +195,7 @@ class LinearModel:
         """Loads a model that `save` wrote; its probabilities are identical to the last bit.
 
         Raises:
-            ModelError: a file is missing or damaged, or the files do not belong together.
+            ModelError: A file is missing or damaged, or the files do not belong together.
         """
         from safetensors.numpy import load_file
 

@@ -76,8 +76,8 @@ def resolve(name: str, revision: str | None = None) -> Origin:
         revision: Branch, tag or commit on the Hub. Packages are then skipped, because they have one revision only.
 
     Raises:
-        ModelError: the model does not exist, has no safetensors weights, or needs code of its own.
-        HubUnreachable: the model must be downloaded, and the Hub does not answer.
+        ModelError: The model does not exist, has no safetensors weights, or needs code of its own.
+        HubUnreachable: The model must be downloaded, and the Hub does not answer.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -101,7 +101,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Opens the tokenizer of a model folder.
 
     Raises:
-        ModelError: there is no tokenizer, it is damaged, not fast (Rust), or has no padding token.
+        ModelError: There is no tokenizer, it is damaged, not fast (Rust), or has no padding token.
     """
     from transformers import AutoTokenizer
 
@@ -125,7 +125,7 @@ def load_config(folder: Path) -> Any:
     """Opens the config of a model folder.
 
     Raises:
-        ModelError: there is no config, it is damaged, or transformers does not know the model's family.
+        ModelError: There is no config, it is damaged, or transformers does not know the model's family.
     """
     from transformers import AutoConfig
 
@@ -152,7 +152,7 @@ def load_classifier(
         attention_dropout: Dropout on the attention weights; None keeps the value in the folder's config.
 
     Raises:
-        ModelError: the folder is not an encoder, is damaged, lacks weights, or does not name its classes properly.
+        ModelError: The folder is not an encoder, is damaged, lacks weights, or does not name its classes properly.
     """
     from transformers import set_seed
 
@@ -241,7 +241,7 @@ def classifier_labels(folder: Path) -> list[str] | None:
     """The class names of a folder with a sequence classifier, in order; None for an encoder.
 
     Raises:
-        ModelError: the config cannot be opened, or its id2label does not give each class a name of its own.
+        ModelError: The config cannot be opened, or its id2label does not give each class a name of its own.
     """
     config = load_config(folder)
     if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or []):

@@ -49,7 +49,7 @@ def check_layers(folder: Path, layers: int, which: LayerChoice = "spread") -> No
     """Checks that `from_layers` can take these layers.
 
     Raises:
-        ModelError: the family is not supported, or the model does not have these layers.
+        ModelError: The family is not supported, or the model does not have these layers.
     """
     config = load_config(folder)
     if config.model_type not in _LAYERS:
@@ -90,7 +90,7 @@ def from_layers(
         which: Which layers to take; see `taken_layers`.
 
     Raises:
-        ModelError: as `check_layers` and `load_classifier`.
+        ModelError: As `check_layers` and `load_classifier`.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -115,7 +115,7 @@ def static_student(folder: Path, classes: list[str], seed: int, dimensions: int 
         dimensions: Dimensions of an embedding; at most as many as the encoder has.
 
     Raises:
-        ModelError: as `load_classifier`.
+        ModelError: As `load_classifier`.
     """
     import torch
 

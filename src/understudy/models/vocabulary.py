@@ -54,7 +54,7 @@ def prune_vocabulary(tokenizer: PreTrainedTokenizerBase, counts: np.ndarray, siz
         size: Largest number of tokens to keep.
 
     Raises:
-        ModelError: the tokenizer has another type, or `size` is too small for the tokens that are always kept.
+        ModelError: The tokenizer has another type, or `size` is too small for the tokens that are always kept.
     """
     description = json.loads(tokenizer.backend_tokenizer.to_str())
     kind = str(description["model"].get("type"))
@@ -75,7 +75,7 @@ def prune_embeddings(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
     """Reduces the model's embedding to the kept tokens, in place, and renumbers the token ids in its config.
 
     Raises:
-        ModelError: the embedding has no row for a kept token, or the positions depend on a token id that changes.
+        ModelError: The embedding has no row for a kept token, or the positions depend on a token id that changes.
     """
     import torch
 

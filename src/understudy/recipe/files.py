@@ -23,7 +23,7 @@ def read_options(source: str | Path) -> dict[str, Any]:
     """The options of a preset or a TOML file, not yet validated.
 
     Raises:
-        RecipeError: the file or preset does not exist, or the file is not TOML.
+        RecipeError: The file or preset does not exist, or the file is not TOML.
     """
     packaged = packaged_files()
     file = packaged.get(source) if isinstance(source, str) else None

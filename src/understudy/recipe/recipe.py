@@ -25,7 +25,7 @@ class Recipe(Options):
     """All options of a run.
 
     Raises:
-        RecipeError: from `load` and `from_mapping`; it lists every invalid option.
+        RecipeError: From `load` and `from_mapping`; it lists every invalid option.
     """
 
     name: Annotated[
@@ -71,7 +71,7 @@ class Recipe(Options):
             **overrides: Options that override the file, nested like it: `data={"train": "reviews.csv"}`.
 
         Raises:
-            RecipeError: the file or preset does not exist, or options are invalid; it lists all of them.
+            RecipeError: The file or preset does not exist, or options are invalid; it lists all of them.
         """
         origin = f"recipe '{source}'" + (" with the options given" if overrides else "")
         return cls.from_mapping(merged(read_options(source), overrides), origin)
@@ -85,7 +85,7 @@ class Recipe(Options):
             origin: Where they come from, for the message.
 
         Raises:
-            RecipeError: options are invalid; it lists all of them.
+            RecipeError: Options are invalid; it lists all of them.
         """
         try:
             return cls.model_validate(options)

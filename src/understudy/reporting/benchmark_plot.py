@@ -19,9 +19,9 @@ from understudy.reporting.canvas import (
     STUDENT,
     TEACHER,
     WIDTH,
-    Block,
     Canvas,
     Font,
+    TextBox,
     write_png,
 )
 from understudy.reporting.figures import benchmark_conditions
@@ -119,7 +119,7 @@ def benchmark_figure(benchmark: Benchmark, title: str) -> Figure:
         f"{benchmark_conditions(benchmark)}. Both axes are logarithmic. Padded (pale): batches of 128, all padded to "
         f"{benchmark.max_length} tokens, without tokenising."
     )
-    page.paragraph(MARGIN, MARGIN + 7, note, NOTE, Block(WIDTH - 2 * MARGIN, lines=2))
+    page.paragraph(MARGIN, MARGIN + 7, note, NOTE, TextBox(WIDTH - 2 * MARGIN, lines=2))
     return page.figure
 
 

@@ -71,7 +71,7 @@ def write_png(figure: Figure, path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Block:
+class TextBox:
     """The room for a paragraph.
 
     Attributes:
@@ -145,7 +145,7 @@ class Canvas:
                 lines[-1] += letter
         return lines
 
-    def paragraph(self, x: float, y: float, text: str, font: Font, block: Block) -> None:
+    def paragraph(self, x: float, y: float, text: str, font: Font, block: TextBox) -> None:
         """Wraps a text.
 
         Args:

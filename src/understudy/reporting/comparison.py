@@ -97,7 +97,7 @@ def write_comparison(found: RunComparison, evidence: Sequence[Evidence], path: P
         page.render(
             found=found,
             mark=MARK,
-            quality=quality_table(found),
+            quality=runs_quality_table(found),
             size=size_table(found),
             chart=_chart(found),
             pages=[_address(each.run.page, path) for each in evidence],
@@ -107,7 +107,7 @@ def write_comparison(found: RunComparison, evidence: Sequence[Evidence], path: P
     )
 
 
-def quality_table(found: RunComparison) -> Grid:
+def runs_quality_table(found: RunComparison) -> Grid:
     """The quality of the students."""
     rows = tuple(
         (

@@ -21,13 +21,13 @@ from understudy.reporting.canvas import (
     STUDENT,
     TEACHER,
     WIDTH,
-    Block,
     Canvas,
     Font,
+    TextBox,
     drawn_with,
     write_png,
 )
-from understudy.reporting.panels import Group, Marks, Panel, Row
+from understudy.reporting.panels import Group, Marks, Panel, PanelRow
 from understudy.storage.files import write_file
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _header(page: Canvas, metrics: Metrics, title: str) -> None:
     page.text(MARGIN + badge / 2, HEIGHT - 55.3, word, on_colour, ha="center")
     page.text(MARGIN + badge / 2, HEIGHT - 73, below, small, ha="center")
     left = MARGIN + badge + 12
-    block = Block(WIDTH - MARGIN - left, lines=4, centred=True)
+    block = TextBox(WIDTH - MARGIN - left, lines=4, centred=True)
     found = metrics.recommendation
     page.paragraph(left, HEIGHT - (58 if found is None else 55), verdict.text, Font(8.5), block)
     if found is not None:
@@ -121,14 +121,14 @@ def _quality(panel: Panel, metrics: Metrics) -> None:
     )
 
 
-def _scores(metrics: Metrics, name: Literal["accuracy", "f1"], retention: Interval) -> tuple[Row, ...]:
+def _scores(metrics: Metrics, name: Literal["accuracy", "f1"], retention: Interval) -> tuple[PanelRow, ...]:
     """A row per model, with the retention's interval turned into scores."""
     repeats = () if metrics.seeds is None or name == "f1" else metrics.seeds.repeats
     controls = tuple(each.control_accuracy for each in repeats if each.control_accuracy is not None)
 
-    def row(label: str, model: ModelMetrics, colour: str, **look: Any) -> Row:
+    def row(label: str, model: ModelMetrics, colour: str, **look: Any) -> PanelRow:
         value: float = getattr(model, name)
-        return Row(label, colour, value, formats.score(value), **look)
+        return PanelRow(label, colour, value, formats.score(value), **look)
 
     teacher = row("Teacher", metrics.teacher, TEACHER, marker="s")
     kept = (min(1.0, retention[0] * teacher.value), min(1.0, retention[1] * teacher.value))
@@ -169,7 +169,7 @@ class _Axis:
             page.line((x, x), (min(heights) - 8, heights[0] + 6), RULE, 0.6, zorder=0.5)
             page.text(x, min(heights) - 17, f"{tick:.2f}", NOTE, ha="center")
 
-    def mark(self, page: Canvas, y: float, row: Row) -> None:
+    def mark(self, page: Canvas, y: float, row: PanelRow) -> None:
         """Draws a row's dot, its interval and its seeds."""
         if row.interval is not None:
             ends = self.place(row.interval[0]), self.place(row.interval[1])
@@ -198,12 +198,12 @@ def _size(panel: Panel, metrics: Metrics) -> None:
     if linear is not None:
         models.append(("Linear", LINEAR, linear))
     parameters = tuple(
-        Row(name, colour, model.parameters, formats.count(model.parameters))
+        PanelRow(name, colour, model.parameters, formats.count(model.parameters))
         for name, colour, model in models
         if model.parameters is not None
     )
     weights = tuple(
-        Row(name, colour, model.bytes, formats.size(model.bytes))
+        PanelRow(name, colour, model.bytes, formats.size(model.bytes))
         for name, colour, model in models
         if model.bytes is not None
     )
@@ -228,15 +228,17 @@ def _speed(panel: Panel, metrics: Metrics) -> None:
     models = [(name, colour, side) for name, colour, side in sides if side is not None]
     batches = (("Teacher", TEACHER, speed.batch128.teacher_ms), ("Student", STUDENT, speed.batch128.student_ms))
 
-    def rate(name: str, colour: str, model: ModelSpeed) -> Row:
-        return Row(name, colour, model.documents_per_second, formats.significant(model.documents_per_second))
+    def rate(name: str, colour: str, model: ModelSpeed) -> PanelRow:
+        return PanelRow(name, colour, model.documents_per_second, formats.significant(model.documents_per_second))
 
-    def latency(name: str, colour: str, model: ModelSpeed) -> Row:
+    def latency(name: str, colour: str, model: ModelSpeed) -> PanelRow:
         p50, p95 = model.latency_ms.p50, model.latency_ms.p95
-        return Row(name, colour, p50, formats.milliseconds(p50, p95), interval=(p50, p95))
+        return PanelRow(name, colour, p50, formats.milliseconds(p50, p95), interval=(p50, p95))
 
     batch = tuple(
-        Row(name, colour, value, formats.milliseconds(value)) for name, colour, value in batches if value is not None
+        PanelRow(name, colour, value, formats.milliseconds(value))
+        for name, colour, value in batches
+        if value is not None
     )
     groups = (
         Group("Documents per second", tuple(rate(*model) for model in models), "more is better"),

@@ -20,9 +20,9 @@ from understudy.reporting.canvas import (
     STUDENT,
     TEACHER,
     WIDTH,
-    Block,
     Canvas,
     Font,
+    TextBox,
     write_png,
 )
 from understudy.reporting.figures import beaten_by_linear
@@ -60,7 +60,7 @@ def frontier_figure(tradeoff: Tradeoff, title: str) -> Figure:
     best, *beaten = _findings(tradeoff)
     page.fitted(_SIDE, HEIGHT - 43, best, Font(8.5), room)
     for line in beaten:
-        page.paragraph(_SIDE, HEIGHT - 52, line, Font(8.5), Block(room, lines=2))
+        page.paragraph(_SIDE, HEIGHT - 52, line, Font(8.5), TextBox(room, lines=2))
     width = (WIDTH - 2 * _SIDE - _BETWEEN) / 2
     low, high = _span([end for point in tradeoff.points for end in point.accuracy_ci95])
     panels: tuple[tuple[str, Reading, list[Point], bool], ...] = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from understudy.evaluation.results import Interval
-from understudy.reporting.canvas import FAINT, HEIGHT, MARGIN, NOTE, PANEL, WIDTH, Block, Canvas, Font
+from understudy.reporting.canvas import FAINT, HEIGHT, MARGIN, NOTE, PANEL, WIDTH, Canvas, Font, TextBox
 
 GAP, PADDING = 10.0, 11.0
 PANEL_WIDTH = (WIDTH - 2 * MARGIN - 2 * GAP) / 3
@@ -17,7 +17,7 @@ _LABEL, _HEADING = Font(7.5), Font(7.5, "bold")
 
 
 @dataclass(frozen=True)
-class Row:
+class PanelRow:
     """One model's mark: a dot with an interval, or a bar whose whisker starts at its end.
 
     Attributes:
@@ -46,7 +46,7 @@ class Group:
     """Rows of one figure, with a heading at the left and a hint at the right."""
 
     heading: str
-    rows: tuple[Row, ...]
+    rows: tuple[PanelRow, ...]
     hint: str = ""
 
 
@@ -62,7 +62,7 @@ class Marks:
 
     left: float
     room: float
-    rows: list[tuple[float, Row]]
+    rows: list[tuple[float, PanelRow]]
 
 
 class Panel:
@@ -122,4 +122,4 @@ class Panel:
                 self.page.line((end, end), (y - 2.5, y + 2.5), row.colour, 1.0)
 
     def note(self, text: str) -> None:
-        self.page.paragraph(self.left, MARGIN + 15, text, NOTE, Block(INNER_WIDTH, lines=2))
+        self.page.paragraph(self.left, MARGIN + 15, text, NOTE, TextBox(INNER_WIDTH, lines=2))

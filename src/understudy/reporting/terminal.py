@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Tradeoff
 from understudy.reporting import formats
-from understudy.reporting.comparison import RunComparison, quality_table, size_table
+from understudy.reporting.comparison import RunComparison, runs_quality_table, size_table
 from understudy.reporting.figures import NOT_MEASURED, beaten_by_linear, comparison, findings, recommended
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def show_comparison(found: RunComparison, console: Console) -> None:
     from rich.text import Text
 
     tables = []
-    for content in (quality_table(found), size_table(found)):
+    for content in (runs_quality_table(found), size_table(found)):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in content.headings:
             table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
@@ -99,7 +99,7 @@ def show_tradeoff(tradeoff: Tradeoff, console: Console, title: str) -> None:
 
 
 def tradeoff_table(tradeoff: Tradeoff) -> Table:
-    """One row per model, the most accurate first; `*` marks the students on the frontier."""
+    """One row per model, the most accurate first; `*` marks the undominated students."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

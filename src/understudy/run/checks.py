@@ -9,7 +9,6 @@ import logging
 import platform
 import re
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 
 from understudy.errors import RunDirectoryError, UserError
@@ -18,9 +17,10 @@ from understudy.models.attention import supports_per_text
 from understudy.models.loading import load_config
 from understudy.recipe.recipe import Recipe
 from understudy.run.inputs import Materials
+from understudy.run.members import LINEAR
 from understudy.run.settings import Settings
 from understudy.runtime.hardware import Hardware, machine
-from understudy.runtime.packages import DISTRIBUTION, versions
+from understudy.runtime.packages import own_version, versions
 from understudy.runtime.progress import duration
 from understudy.storage.files import write_text
 from understudy.storage.layout import RunDirectory, read_recipe
@@ -146,7 +146,7 @@ def remove_run(run: RunDirectory, keep: Recipe) -> None:
     for path in run.data.glob("*.parquet"):
         if _WRITTEN.fullmatch(path.name) and path.resolve() not in needed:
             path.unlink()
-    several = [run.control("linear").parent, run.another_student("linear").parent]
+    several = [run.control(LINEAR).parent, run.another_student(LINEAR).parent]
     folders = [run.teacher, run.student, *several, run.dashboard.parent, run.checkpoints, run.tracking]
     folders += [export for export in run.exports() if is_exported(export)]
     for folder in folders:
@@ -214,7 +214,7 @@ def begin(recipe: Recipe, run: RunDirectory, hardware: Hardware, materials: Mate
     teachers = [member.record() for member in materials.members]
     start = materials.student or (materials.origin if recipe.teacher.scores is not None else None)
     manifest.maker = {
-        "understudy": version(DISTRIBUTION),
+        "understudy": own_version(),
         "versions": _versions(),
         "machine": {**machine(), "device": hardware.device, "threads": hardware.threads},
     }

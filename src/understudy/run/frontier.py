@@ -22,6 +22,7 @@ from understudy.reporting.notebook import frontier_html
 from understudy.reporting.render import render_run
 from understudy.run.candidates import model_candidate, teacher_candidate
 from understudy.run.inputs import Materials
+from understudy.run.members import LINEAR
 from understudy.run.pipeline import prepare, run_directory
 from understudy.run.request import Arguments, asked, settings_of
 from understudy.run.settings import Settings
@@ -95,7 +96,7 @@ def default_students(layers: int) -> list[str]:
     """All of the teacher's layers, half of them, a third, and one; half with a smaller vocabulary; and no layer."""
     half = max(1, layers // 2)
     depths = sorted({layers, half, max(1, layers // 3), 1}, reverse=True)
-    return [*map(str, depths), f"{half}/{_DEFAULT_VOCABULARY}", "static", "linear"]
+    return [*map(str, depths), f"{half}/{_DEFAULT_VOCABULARY}", "static", LINEAR]
 
 
 def _variants(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Path) -> dict[str, Variant | None]:
@@ -119,7 +120,7 @@ def _variants(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Pa
 def _variant(recipe: Recipe, run: RunDirectory, materials: Materials, cache: Path, name: str) -> Variant | None:
     """One student; None for the linear one."""
     kind, _, vocabulary = name.partition("/")
-    if kind == "linear":
+    if kind == LINEAR:
         return None
     static = kind == "static"
     changed = _with_student(recipe, 1 if static else int(kind), int(vocabulary) if vocabulary else None)
@@ -182,7 +183,7 @@ def _compared(
         stages.hardware,
         dtype,
     )
-    linear = found.get(("control", "linear"))
+    linear = found.get(("control", LINEAR))
 
     def point(role: Role, name: str, folders: list[Path], candidate: Candidate) -> Point:
         predicted, labels = candidate.predicted, test.labels

@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
@@ -112,13 +112,13 @@ def distill(
 
     Args:
         recipe: A recipe, a preset's name or the path of a TOML file. Or training data, which is run with the settings
-            of `quickstart`: a data file, the name of a Hub data set, a pandas or Polars data frame, an Arrow table, a
-            `datasets.Dataset`, a mapping of columns to lists, a list of rows, or a pair `(texts, labels)`.
+            of `quickstart`: a data file, the name of a Hub data set, or data in memory. That is a pandas or Polars data
+            frame, an Arrow table, a `datasets.Dataset`, columns, rows, or a pair `(texts, labels)`. Columns are a
+            mapping of names to lists, rows a list of mappings.
         out: The run directory; by default `runs/<recipe name>`.
         settings: What to run with, instead of the keyword arguments.
         **arguments: Options of the data: `test`, `validation` and `unlabelled` (sources or data in memory), `text` and
-            `label` (columns). And the fields of `Settings`: `device`, `threads`, `engine`, `cache_dir`, `overwrite`,
-            `report_to`.
+            `label` (columns). The fields of `Settings` are arguments, too.
 
     Raises:
         RecipeError: An option is wrong.
@@ -167,8 +167,11 @@ def examine(
         raise TypeError("got settings and cache_dir; give one or the other")
     refuse_unknown(arguments, DataArguments.__annotations__)
     cache = settings or Settings(cache_dir=None if cache_dir is None else Path(cache_dir))
-    with tempfile.TemporaryDirectory() as folder, asked(recipe, arguments).written_to(Path(folder)) as written:
-        return look_over(written, cache.cache)
+    request = asked(recipe, arguments)
+    with tempfile.TemporaryDirectory() as folder, request.written_to(Path(folder)) as written:
+        found = look_over(written, cache.cache)
+        findings = (replace(each, message=request.worded(each.message, written)) for each in found.findings)
+        return replace(found, findings=tuple(findings))
 
 
 def prepare(
@@ -196,7 +199,7 @@ def prepare(
         check_hardware(recipe, settings.hardware)
         materials = gather(recipe, settings.cache)
         for finding in materials.findings.warnings:
-            log.warning("%s: %s", finding.code, finding.message)
+            log.warning("%s: %s", finding.code, request.worded(finding.message, recipe))
         check_attention(recipe, materials, settings.hardware)
         keys = _teacher_keys(recipe, materials, settings)
         if not settings.overwrite:

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
 from understudy.data.frames import is_data, write_source
 from understudy.data.sources import is_source
 from understudy.errors import UserError
+from understudy.recipe.arguments import as_arguments, reworded
 from understudy.recipe.files import packaged_files
 from understudy.recipe.recipe import Recipe
 from understudy.run.settings import Settings, SettingsArguments
@@ -20,6 +22,7 @@ from understudy.run.settings import Settings, SettingsArguments
 _BASE = "quickstart"
 _SOURCES = ("train", "test", "validation", "unlabelled")
 _COLUMNS = ("text", "label")
+_PARTS = {"train": "the training data", "test": "the test data", "validation": "the validation data"}
 _IN_MEMORY = "data"  # the name of a run whose training data has none
 
 
@@ -45,21 +48,40 @@ class Request:
     Attributes:
         recipe: What to do.
         in_memory: Data by the name of its option in the recipe's `data` section.
+        by_arguments: Whether Python arguments name the data, or its columns.
     """
 
     recipe: Recipe
     in_memory: Mapping[str, Any] = field(default_factory=dict)
+    by_arguments: bool = False
 
     @contextmanager
     def written_to(self, folder: Path) -> Iterator[Recipe]:
         """Writes the data to parquet files and yields the recipe that names them.
 
         Files that were written are removed again if the block fails. The same data has the same file name, so a run
-        that is repeated finds its own data.
+        that is repeated finds its own data. Errors that leave the block have the words of the call.
 
         Args:
             folder: Where the files go.
         """
+        with self._written(folder) as recipe, reworded(lambda message: self.worded(message, recipe)):
+            yield recipe
+
+    def worded(self, message: str, written: Recipe) -> str:
+        """A message in the words of the call: data instead of the file that holds it, arguments instead of flags.
+
+        Args:
+            message: Names files and flags.
+            written: The recipe that `written_to` yields.
+        """
+        for name, data in self.in_memory.items():
+            described = f"{_PARTS.get(name, 'the unlabelled data')} ({_described(data)})"
+            message = re.sub(f"(^)?{re.escape(getattr(written.data, name))}", partial(_in_place, described), message)
+        return as_arguments(message) if self.by_arguments else message
+
+    @contextmanager
+    def _written(self, folder: Path) -> Iterator[Recipe]:
         if not self.in_memory:
             yield self.recipe
             return
@@ -81,8 +103,8 @@ def asked(given: Any, arguments: Mapping[str, Any]) -> Request:
     """What a public function was given.
 
     Args:
-        given: A recipe, a preset's name, the path of a TOML file, or training data: a data file, the name of a Hub
-            data set, or data in memory (see `understudy.data.frames.as_arrow`).
+        given: A recipe, a preset's name, the path of a TOML file, or training data. That is a data file, the name of
+            a Hub data set, or data in memory (see `understudy.data.frames.as_arrow`).
         arguments: The data arguments.
 
     Raises:
@@ -111,7 +133,7 @@ def asked(given: Any, arguments: Mapping[str, Any]) -> Request:
         return Request(recipe)
     changed = recipe.model_dump(exclude_none=True)
     changed["data"] |= options
-    return Request(Recipe.from_mapping(changed), in_memory)
+    return Request(Recipe.from_mapping(changed), in_memory, by_arguments=True)
 
 
 def settings_of(settings: Settings | None, arguments: Mapping[str, Any]) -> Settings:
@@ -153,6 +175,10 @@ def _name(given: Any) -> str:
         return _IN_MEMORY
     stem = Path(os.fspath(given)).name.partition(".")[0].partition(":")[0]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or _IN_MEMORY
+
+
+def _in_place(described: str, found: re.Match[str]) -> str:
+    return described if found[1] is None else described[0].upper() + described[1:]
 
 
 def _described(given: Any) -> str:

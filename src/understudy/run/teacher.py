@@ -20,8 +20,8 @@ from understudy.training.teacher import Encoder
 class Teacher:
     """The teacher: its members, finished. One member answers alone, several answer together as a committee.
 
-    A committee's answer is the mean of its members' log-probabilities, each divided by a temperature that is fitted on
-    the validation texts (a logarithmic opinion pool, Genest and Zidek 1986, of calibrated members, Guo et al. 2017).
+    A committee's answer is the mean of its members' log-probabilities (a logarithmic opinion pool, Genest and Zidek
+    1986). Each member is first calibrated with a temperature that is fitted on the validation texts (Guo et al. 2017).
 
     Attributes:
         members: What they are.

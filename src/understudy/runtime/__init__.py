@@ -1,1 +1,1 @@
-"""The machine: devices, threads, environment variables and progress bars; nothing about models or data."""
+"""The machine: devices, cores, environment variables, packages and progress bars; nothing about models or data."""

@@ -32,8 +32,8 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Engine:
-    """Something that runs finished models.
+class EngineCheck:
+    """Whether something that runs finished models can be used here.
 
     Attributes:
         name: Its package.
@@ -79,7 +79,7 @@ class Diagnosis:
     cores: Cores
     memory: Memory
     devices: tuple[Device, ...]
-    engines: tuple[Engine, ...]
+    engines: tuple[EngineCheck, ...]
     needs: tuple[Need, ...]
     caches: tuple[CacheFolder, ...]
 
@@ -177,16 +177,16 @@ def _openvino_types() -> tuple[str, ...]:
     return tuple(name.lower() for name in ("BF16", "FP32") if name in capabilities)
 
 
-def _pytorch() -> Engine:
+def _pytorch() -> EngineCheck:
     try:
         import torch
 
-        return Engine("pytorch", True, f"CUDA {torch.version.cuda}" if torch.cuda.is_available() else "CPU")
+        return EngineCheck("pytorch", True, f"CUDA {torch.version.cuda}" if torch.cuda.is_available() else "CPU")
     except Exception as error:
         return _unusable("pytorch", error)
 
 
-def _openvino() -> Engine:
+def _openvino() -> EngineCheck:
     try:
         from openvino import Core
 
@@ -194,22 +194,22 @@ def _openvino() -> Engine:
     except Exception as error:
         return _unusable("openvino", error)
     kinds = (name.lower() for name in ("BF16", "FP32", "INT8") if name in capabilities)
-    return Engine("openvino", True, f"CPU: {', '.join(kinds)}")
+    return EngineCheck("openvino", True, f"CPU: {', '.join(kinds)}")
 
 
-def _onnxruntime() -> Engine:
+def _onnxruntime() -> EngineCheck:
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     except Exception as error:
         return _unusable("onnxruntime", error)
-    return Engine("onnxruntime", True, "CPU")
+    return EngineCheck("onnxruntime", True, "CPU")
 
 
-def _unusable(name: str, error: Exception) -> Engine:
+def _unusable(name: str, error: Exception) -> EngineCheck:
     if isinstance(error, ModuleNotFoundError):
-        return Engine(name, False, f"not installed: {error.name}")
-    return Engine(name, False, _said(error))
+        return EngineCheck(name, False, f"not installed: {error.name}")
+    return EngineCheck(name, False, _said(error))
 
 
 def _said(error: Exception) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from understudy.errors import UserError
+from understudy.runtime.limits import cores
 from understudy.runtime.sharing import SharedLock
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Hardware:
         """The compute type for a recipe's `precision`.
 
         Raises:
-            UserError: the precision is fp16 on a CPU, which only emulates it.
+            UserError: The precision is fp16 on a CPU, which only emulates it.
         """
         if precision == "auto":
             return self._native_dtype()
@@ -71,7 +72,7 @@ class Hardware:
             per_text: Whether the model supports `per_text`.
 
         Raises:
-            UserError: the recipe has `per_text`, which the device or the model does not support.
+            UserError: The recipe has `per_text`, which the device or the model does not support.
         """
         if choice == "per_text" and not (per_text and self.kind == "cpu"):
             here = f"on {self.device}" if self.kind != "cpu" else "with a model of this family"
@@ -123,7 +124,7 @@ def detect(device: str | None = None, threads: int | None = None, engine: str | 
         engine: One of `ENGINES`; None for `auto`.
 
     Raises:
-        UserError: the device does not exist, the engine is unknown, or does not run on that device.
+        UserError: The device does not exist, the engine is unknown, or does not run on that device.
     """
     import torch
 
@@ -156,7 +157,7 @@ def limit_after_fork(kind: str) -> None:
         kind: Kind of the device.
 
     Raises:
-        UserError: the device is not a CPU.
+        UserError: The device is not a CPU.
     """
     import torch
 
@@ -240,10 +241,10 @@ def torch_dtype(dtype: Dtype) -> torch.dtype:
 
 
 def machine() -> dict[str, str | int]:
-    """The machine that something was measured on: processor, cores and operating system."""
+    """The machine that something was measured on: processor, usable cores and operating system."""
     import platform
 
-    return {"processor": _processor(), "cores": os.cpu_count() or 0, "system": platform.platform()}
+    return {"processor": _processor(), "cores": cores().threads, "system": platform.platform()}
 
 
 def _processor() -> str:

@@ -31,6 +31,11 @@ class Cores:
         """Cores' worth of time that the process can get."""
         return self.affinity if self.quota is None else min(self.affinity, self.quota)
 
+    @property
+    def threads(self) -> int:
+        """Threads that all have a core of their own; at least 1."""
+        return max(1, int(self.usable))
+
 
 @dataclass(frozen=True)
 class Memory:

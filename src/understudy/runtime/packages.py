@@ -40,6 +40,11 @@ def installed(package: str) -> str | None:
         return None
 
 
+def own_version() -> str:
+    """The version of understudy; a source tree that was not installed has none."""
+    return installed(DISTRIBUTION) or "unknown (not installed)"
+
+
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """The versions of those packages that are installed. `understudy` is this project, whatever pip calls it."""
     found = {name: installed(DISTRIBUTION if name == "understudy" else name) for name in packages}

@@ -93,7 +93,7 @@ class Pruned:
         folder: The cache folder.
         removed: The entries that are gone.
         in_use: Entries that would be gone, but were used within the last day.
-        failed: Entries that the system did not let go.
+        failed: Entries that could not be removed.
     """
 
     folder: Path

@@ -31,7 +31,7 @@ def cached_snapshot(name: str, revision: str | None) -> Path | None:
     """The folder of a model in the Hub's cache; None if it is absent or incomplete.
 
     Raises:
-        ModelError: the name is not a valid name of a model.
+        ModelError: The name is not a valid name of a model.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -80,8 +80,8 @@ def download(name: str, revision: str | None, instead: str) -> Path:
         instead: What the user can give instead, for the message.
 
     Raises:
-        ModelError: the model or revision does not exist, or access is denied.
-        HubUnreachable: the Hub does not answer, or the download was interrupted.
+        ModelError: The model or revision does not exist, or access is denied.
+        HubUnreachable: The Hub does not answer, or the download was interrupted.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -128,7 +128,7 @@ def require_hub(name: str, instead: str, cache: str | Path | None = None) -> Non
         cache: The cache that is searched for a copy, for the message; None for the Hub's cache of models.
 
     Raises:
-        HubUnreachable: the Hub does not answer, or `HF_HUB_OFFLINE` is set.
+        HubUnreachable: The Hub does not answer, or `HF_HUB_OFFLINE` is set.
     """
     from huggingface_hub import constants
 
@@ -164,7 +164,7 @@ def asked_once(name: str) -> Iterator[None]:
         name: What is uploaded, for the message.
 
     Raises:
-        HubUnreachable: within the block, if the connection breaks or the Hub does not answer.
+        HubUnreachable: Within the block, if the connection breaks or the Hub does not answer.
     """
     from huggingface_hub import close_session, constants, get_session
     from huggingface_hub.errors import HTTPError

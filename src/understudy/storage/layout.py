@@ -139,7 +139,7 @@ def read_recipe(run: RunDirectory) -> Recipe:
     """The recipe of a run.
 
     Raises:
-        RunDirectoryError: there is no run there.
+        RunDirectoryError: There is no run there.
     """
     if not run.recipe.is_file():
         raise RunDirectoryError(f"{run.root} holds no run: expected {run.recipe.name} in it. Give a run directory.")

@@ -48,8 +48,8 @@ def load_record(kind: type[Record], path: Path) -> Record:
         path: The file.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it holds something else; the message names up to three problems by their place.
+        OSError: The file cannot be read.
+        ValueError: It holds something else; the message names up to three problems by their place.
     """
     return _validated(kind, path.read_bytes())
 
@@ -74,7 +74,7 @@ def read_record(
         version: The schema version that this understudy reads.
 
     Raises:
-        UserError: as `error`; the file is missing, has another schema version or holds something else.
+        UserError: As `error`; the file is missing, has another schema version or holds something else.
     """
     try:
         content = from_json(path.read_bytes(), allow_inf_nan=False)

@@ -17,7 +17,7 @@ from understudy.storage.records import read_record
 from understudy.timing.turns import Readings
 
 Runtime = Literal["pytorch", "openvino", "onnxruntime", "ngrams"]
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
+MeasuredPrecision = Literal["fp32", "bf16", "fp16", "int8"]
 
 _NAMES = {"pytorch": "PyTorch", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "ngrams": "n-grams"}
 _MILLION = 1_000_000
@@ -66,7 +66,7 @@ class Side:
     role: Role
     folder: str
     runtime: Runtime
-    precision: Precision
+    precision: MeasuredPrecision
     dtype: Dtype
     device: str
     threads: int
@@ -227,7 +227,7 @@ class Benchmark:
         """Reads `benchmark.json`.
 
         Raises:
-            RunDirectoryError: it is missing, or another schema than this version's.
+            RunDirectoryError: It is missing, or another schema than this version's.
         """
         measure = f"Measure first: understudy benchmark {path.parent}"
         missing = f"nothing was measured yet. {measure}"
