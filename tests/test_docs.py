@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from pages import CHECKED, KINDS, PAGES, ROOT, Block, agrees, blocks, commands, recipe_error
 from understudy.evaluation.results import Metrics
-from understudy.evaluation.verdict import Case, Comparisons, judge
+from understudy.evaluation.verdict import Case, Rival, judge
 from understudy.recipe.recipe import Recipe
 from understudy.recipe.reference import EXAMPLE, reference
 from understudy.recipe.wording import options
@@ -138,13 +138,14 @@ def test_the_table_is_that_of_the_run_that_is_shown() -> None:
 def test_the_verdicts_words_are_those_of_today() -> None:
     shown = Metrics.load(SHOWN)
     p_value = float(re.findall(r"p = ([\d.e-]+\d)", shown.verdict.text)[-1])
+    assert shown.controls.linear is not None
     case = Case(
         teacher=shown.teacher,
         student=shown.student,
-        linear=shown.controls.linear,
+        rivals=(Rival("linear", shown.controls.linear.accuracy, over_student=p_value, over_teacher=1.0),),
         retention=shown.retention,
         gain=shown.gain,
-        comparisons=Comparisons(teacher_majority=0.0, student_linear=p_value, teacher_linear=1.0),
+        teacher_majority=0.0,
         majority=0.5,
         texts=160,
     )

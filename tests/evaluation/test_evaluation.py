@@ -13,8 +13,10 @@ from scipy.stats import binomtest
 
 from understudy.data.corpus import Split
 from understudy.data.tokens import text_ids
-from understudy.evaluation.evaluation import Candidate, Plan, assemble_metrics, write_predictions
-from understudy.evaluation.results import BatchTime, Latency, Metrics, ModelSpeed, Speed
+from understudy.evaluation.curves import Curve
+from understudy.evaluation.evaluation import Candidate, Contest, Plan, assemble_metrics, write_predictions
+from understudy.evaluation.recommendation import Option
+from understudy.evaluation.results import BatchTime, Compared, Latency, Metrics, ModelSpeed, Speed
 from understudy.recipe.evidence import EvaluationOptions
 
 SIDE = ModelSpeed(10.0, Latency(1.0, 2.0))
@@ -186,10 +188,15 @@ def test_the_most_frequent_class_is_not_always_the_first() -> None:
 
 
 def test_the_p_values_of_the_verdict() -> None:
-    models = {"teacher": candidate(FAIR), "student": candidate(FAIR), "linear": candidate(GOOD)}
+    models = {"teacher": candidate(GOOD), "student": candidate(FAIR), "linear": candidate(GOOD)}
     text = found(split(LABELS), models).verdict.text
     p = binomtest(10, 10).pvalue
-    assert f"the student (0.9000 against 0.8000, p = {p:.2g}) and the teacher (0.9000 against 0.8000" in text
+    assert f"Consider the linear n-gram model first: it beats the student (0.9000 against 0.8000, p = {p:.2g})." in text
+    models["teacher"] = candidate(FAIR)
+    assert found(split(LABELS), models).verdict.text.startswith("Ship neither teacher nor student: the linear n-gram")
+    models["linear"], models["frozen"] = candidate(FAIR), candidate(GOOD)
+    text = found(split(LABELS), models).verdict.text
+    assert text.startswith("Ship neither teacher nor student: logistic regression on the frozen encoder beats both")
 
 
 def test_required_retention_comes_from_the_recipe() -> None:
@@ -203,6 +210,31 @@ def test_the_verdict_does_not_depend_on_speed() -> None:
     slow = Speed("cuda", 9, "bf16", 512, BatchTime(7.0, 9.0), 0.7, SIDE, SIDE)
     other = assemble_metrics(split(LABELS), models, plan(), speed=slow, seconds={"teacher": 99.0})
     assert other.verdict == found(split(LABELS), models).verdict
+
+
+def test_the_recommendation_is_chosen_on_validation_and_shown_with_its_test_accuracy() -> None:
+    """On the test set the linear model is the best, on the validation texts the teacher."""
+    models = {"teacher": candidate(FAIR), "student": candidate(FAIR), "linear": candidate(LABELS)}
+    labels = np.array([0, 1] * 200)
+    worse = np.where(np.arange(400) < 40, 1 - labels, labels)
+    options = {
+        "teacher": Option("teacher", labels, 1000, 1000),
+        "student": Option("student", worse, 100, 100),
+        "linear": Option("controls/linear", worse, 10, 10),
+    }
+    metrics = assemble_metrics(split(LABELS), models, plan(), speed=SPEED, seconds={}, contest=Contest(options, labels))
+    chosen = metrics.recommendation
+    assert chosen is not None
+    assert (chosen.model, chosen.folder, chosen.accuracy) == ("teacher", "teacher", 0.8)
+    assert chosen.compared["linear"] == Compared(0.9, 10, 10)
+    assert found(split(LABELS), models).recommendation is None
+
+
+def test_a_short_training_is_read_from_the_curves() -> None:
+    models = {"teacher": candidate(FAIR), "student": candidate(FAIR), "linear": candidate(LABELS)}
+    asked = dataclasses.replace(plan(), curves={"student": Curve(34)})
+    verdict = assemble_metrics(split(LABELS), models, asked, speed=SPEED, seconds={}).verdict
+    assert verdict.text.startswith("Training was too short: 34 steps. Ship neither")
 
 
 @pytest.mark.parametrize("texts", [False, True])

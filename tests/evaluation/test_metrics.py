@@ -1,9 +1,20 @@
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
-from understudy.evaluation.metrics import agreement, expected_calibration_error, f1_score, quality
+from understudy.evaluation.metrics import (
+    agreement,
+    balanced_accuracy,
+    class_qualities,
+    expected_calibration_error,
+    f1_score,
+    macro_f1,
+    quality,
+)
 
 
 def two_classes(*positive: float) -> np.ndarray:
@@ -127,3 +138,39 @@ def test_agreement_refuses_unequal_lengths_and_no_texts():
         agreement(np.array([1]), np.array([1, 1]))
     with pytest.raises(ValueError, match="at least one text"):
         agreement(np.array([]), np.array([]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
+def test_the_figures_of_all_classes_are_those_of_scikit_learn(pairs):
+    from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_support
+    from sklearn.metrics import f1_score as sklearn_f1
+
+    labels, predicted = np.array(pairs).T
+    names = ["a", "b", "c", "d"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn warns about classes that are only predicted
+        assert balanced_accuracy(predicted, labels) == pytest.approx(balanced_accuracy_score(labels, predicted))
+        expected = precision_recall_fscore_support(labels, predicted, labels=range(4), zero_division=np.nan)
+    macro = sklearn_f1(labels, predicted, labels=range(4), average="macro", zero_division=0)
+    assert macro_f1(predicted, labels, 4) == pytest.approx(macro)
+    for each, precision, recall, f1, support in zip(class_qualities(predicted, labels, names), *expected, strict=True):
+        found = [np.nan if value is None else value for value in (each.precision, each.recall, each.f1)]
+        assert found == pytest.approx([precision, recall, f1], nan_ok=True)
+        assert each.support == support
+
+
+def test_the_interval_of_a_recall_is_exact():
+    predicted, labels = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    first, second, third = class_qualities(predicted, labels, ["a", "b", "c"])
+    low, high = binomtest(1, 2).proportion_ci(method="exact")
+    assert second.recall_ci95 == pytest.approx((low, high))
+    assert (first.name, first.support, first.precision, first.recall) == ("a", 2, pytest.approx(2 / 3), 1.0)
+    assert (third.support, third.precision, third.recall, third.recall_ci95, third.f1) == (0, None, None, None, None)
+
+
+def test_quality_has_macro_f1_and_balanced_accuracy():
+    found = quality(two_classes(0.9, 0.9, 0.9, 0.1), np.array([1, 1, 0, 0]))
+    assert found.balanced_accuracy == 0.75
+    assert found.f1 == pytest.approx(0.8)
+    assert found.macro_f1 == pytest.approx((0.8 + 2 / 3) / 2)

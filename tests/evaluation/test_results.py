@@ -14,12 +14,14 @@ from understudy.evaluation.results import (
     Abstention,
     Answered,
     BatchTime,
+    Compared,
     Controls,
     Gain,
     Latency,
     Metrics,
     ModelMetrics,
     ModelSpeed,
+    Recommendation,
     Retention,
     SeedResult,
     Seeds,
@@ -28,7 +30,8 @@ from understudy.evaluation.results import (
     Verdict,
 )
 
-MODEL = {"accuracy": None, "f1": None, "auc": None, "ece": None, "parameters": None, "bytes": None}
+QUALITY = dict.fromkeys(("accuracy", "f1", "macro_f1", "balanced_accuracy", "auc", "ece"))
+MODEL = {**QUALITY, "parameters": None, "bytes": None}
 SPEED = {"documents_per_second": None, "latency_ms": {"p50": None, "p95": None}}
 SPREAD = {"mean": None, "sd": None, "min": None, "max": None}
 # The key tree of the contract. Lists and plain values are leaves.
@@ -43,6 +46,14 @@ CONTRACT = {
     "agreement": None,
     "distillation_gain": {"accuracy": None, "ci95": None, "p_value": None},
     "verdict": {"code": None, "distillation": None, "text": None},
+    "recommendation": {
+        "model": None,
+        "folder": None,
+        "accuracy": None,
+        "reason": None,
+        "next_step": None,
+        "compared": {"student": {"validation_accuracy": None, "operations": None, "parameters": None}},
+    },
     "speed": {
         "device": None,
         "threads": None,
@@ -75,7 +86,9 @@ CONTRACT = {
 
 
 def model(accuracy: float = 0.9) -> ModelMetrics:
-    return ModelMetrics(accuracy=accuracy, f1=0.8, auc=0.95, ece=0.02, parameters=100, bytes=400)
+    return ModelMetrics(
+        accuracy=accuracy, f1=0.8, auc=0.95, ece=0.02, parameters=100, bytes=400, macro_f1=0.81, balanced_accuracy=0.88
+    )
 
 
 def model_speed(p50: float) -> ModelSpeed:
@@ -107,6 +120,7 @@ METRICS = Metrics(
     seeds=SEEDS,
     abstention=Abstention(0.98, 0.87, Answered(0.981, 0.9), Answered(0.979, 0.88)),
     students={"static": model(0.85)},
+    recommendation=Recommendation("student", "student", 0.91, "Why.", "What now.", {"student": Compared(0.9, 10, 100)}),
 )
 WITHOUT_CONTROLS = dataclasses.replace(
     METRICS,
@@ -214,6 +228,19 @@ def test_each_seed_is_an_object(tmp_path: Path) -> None:
 def test_a_file_without_seeds_has_one_seed(tmp_path: Path) -> None:
     assert Metrics.load(change(tmp_path, seeds=None)) == ONE_SEED
     assert saved(ONE_SEED, tmp_path)["seeds"] is None
+
+
+def test_a_file_of_an_earlier_version_has_no_recommendation_and_fewer_figures(tmp_path: Path) -> None:
+    path = change(tmp_path, recommendation=None)
+    content = json.loads(path.read_text())
+    for model in (content["teacher"], content["student"], *content["controls"].values()):
+        del model["macro_f1"], model["balanced_accuracy"]
+    path.write_text(json.dumps(content))
+    found = Metrics.load(path)
+    assert found.recommendation is None
+    assert (found.student.accuracy, found.student.macro_f1, found.student.balanced_accuracy) == (0.91, None, None)
+    found.save(path)
+    assert Metrics.load(path) == found
 
 
 def test_a_file_without_a_threshold_has_none(tmp_path: Path) -> None:

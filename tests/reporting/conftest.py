@@ -16,12 +16,14 @@ import pytest
 from cards import Run
 from understudy.evaluation.results import (
     BatchTime,
+    Compared,
     Controls,
     Gain,
     Latency,
     Metrics,
     ModelMetrics,
     ModelSpeed,
+    Recommendation,
     Retention,
     SeedResult,
     Seeds,
@@ -40,7 +42,9 @@ LONG_VERDICT = (
 def model(
     accuracy: float, f1: float, parameters: int, size: int, *, auc: float | None = 0.97, ece: float = 0.02
 ) -> ModelMetrics:
-    return ModelMetrics(accuracy, f1, auc, ece, parameters, size)
+    return ModelMetrics(
+        accuracy, f1, auc, ece, parameters, size, macro_f1=f1 - 0.001, balanced_accuracy=accuracy - 0.002
+    )
 
 
 def metrics(**changes: Any) -> Metrics:
@@ -69,6 +73,20 @@ def metrics(**changes: Any) -> Metrics:
             Conditions("cuda (Tesla T4)", 2, "float16", 256), (1210.0, 637.0), (104.2, 9.6, 11.3), (201.7, 5.1, 6.4)
         ),
         seconds={"teacher": 812.0},
+        recommendation=Recommendation(
+            "student",
+            "student",
+            0.9111,
+            "It is about as accurate as the teacher on 1,000 validation texts (0.9160 against 0.9200) and needs 2.0x "
+            "fewer operations per text.",
+            "Export it: understudy export RUN. For smaller students, try the frontier: understudy frontier "
+            "RUN/recipe.toml --out RUN.",
+            {
+                "teacher": Compared(0.92, 43_500_000_000, 109_483_778),
+                "student": Compared(0.916, 21_700_000_000, 66_955_010),
+                "linear": Compared(0.894, 412, 1_204_331),
+            },
+        ),
     )
     return dataclasses.replace(imdb, **changes)
 
@@ -210,6 +228,7 @@ def scores_given() -> Metrics:
         parameter_fraction=None,
         efficiency_ratio=None,
         verdict=Verdict("replace", "helped", "The student can replace the teacher: it keeps 98.9% [98.6%, 99.2%]."),
+        recommendation=None,
         speed=dataclasses.replace(imdb.speed, teacher=None, speedup=None, batch128=BatchTime(None, 637.0)),
     )
 

@@ -64,7 +64,11 @@ def test_metrics_are_the_terminals_table_and_findings(imdb: Metrics) -> None:
     assert rows[0] == ["", "teacher", "student", "student / teacher", "no distillation", "linear"]
     assert rows[1] == ["accuracy", "0.9211", "0.9111", "98.9 % [98.6, 99.2]", "0.9063", "0.8931"]
     assert ["verdict", "REPLACE, distillation helped"] in rows
-    assert rows[-1] == ["", imdb.verdict.text]
+    found = imdb.recommendation
+    assert found is not None
+    assert ["", imdb.verdict.text] in rows
+    assert [row[0] for row in rows[-2:]] == ["recommendation", "next step"]
+    assert rows[-2][1].endswith(found.reason) and rows[-1][1] == found.next_step
     assert len(imdb._repr_html_()) < 10_000
 
 

@@ -39,7 +39,7 @@ def test_rows_hold_both_models_their_ratio_and_the_controls(imdb: Metrics) -> No
     assert cells(output, "latency p50") == ["9.60 ms", "5.10 ms", "0.53x", "-", "-"]
 
 
-def test_below_the_table_stand_the_findings_and_last_the_verdict(imdb: Metrics) -> None:
+def test_below_the_table_stand_the_findings_the_verdict_and_the_recommendation(imdb: Metrics) -> None:
     output = joined(shown(imdb))
     findings = (
         "retention accuracy 98.9 % [98.6, 99.2], F1 98.9 % [98.5, 99.2] (95 % intervals)",
@@ -53,7 +53,17 @@ def test_below_the_table_stand_the_findings_and_last_the_verdict(imdb: Metrics) 
     places = [output.find(finding) for finding in findings]
     assert -1 not in places
     assert places == sorted(places)
-    assert output.endswith(imdb.verdict.text)
+    found = imdb.recommendation
+    assert found is not None
+    assert output.endswith(
+        f"{imdb.verdict.text} recommendation Ship the student (student), test accuracy 0.9111. {found.reason} "
+        f"next step {found.next_step}"
+    )
+    assert output.count(imdb.verdict.text) == 1
+
+
+def test_figures_of_an_earlier_version_end_in_the_verdict(scores_given: Metrics) -> None:
+    assert joined(shown(scores_given)).endswith(scores_given.verdict.text)
 
 
 def test_a_threshold_has_a_line(imdb: Metrics) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from understudy.cli.command import Command, console, print_json
 from understudy.cli.flags import add_finished_run, share, whole
 from understudy.errors import UserError
+from understudy.storage.models import STUDENT, WHICH
 
 if TYPE_CHECKING:
     from understudy.inference.classifier import Classifier
@@ -28,7 +29,7 @@ class Predict(Command):
     summary = "classify texts or a file"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
-        _add_model(parser, "a run directory (its student), a Hugging Face folder, or an export")
+        _add_model(parser, "a run directory, a Hugging Face folder, or an export")
         parser.add_argument(
             "texts", nargs="*", default=[], metavar="TEXT", help="texts (default: one text per line on stdin)"
         )
@@ -78,7 +79,7 @@ class Evaluate(Command):
     summary = "measure one model on one labelled source"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
-        _add_model(parser, "a run directory (its student), a Hugging Face folder, or an export")
+        _add_model(parser, "a run directory, a Hugging Face folder, or an export")
         parser.add_argument("--data", required=True, metavar="SOURCE", help="labelled texts")
         _add_text(parser)
         _add_label(parser)
@@ -88,14 +89,16 @@ class Evaluate(Command):
         from understudy.evaluation.single import evaluate_model
 
         classifier = _classifier(options)
+        name = options.model if options.which == STUDENT else str(classifier.folder)
         with _naming_flags():
-            found = evaluate_model(classifier, options.data, name=options.model, text=options.text, label=options.label)
-        low, high = found.accuracy_ci95
-        auc = "-" if found.metrics.auc is None else f"{found.metrics.auc:.4f}"
+            found = evaluate_model(classifier, options.data, name=name, text=options.text, label=options.label)
+        figures, (low, high) = found.metrics, found.accuracy_ci95
+        auc = "-" if figures.auc is None else f"{figures.auc:.4f}"
         log.info(
-            "%s on %s, %d texts, %s: accuracy %.4f [%.4f, %.4f], F1 %.4f, AUC %s, ECE %.4f",
+            "%s on %s, %d texts, %s: accuracy %.4f [%.4f, %.4f], balanced accuracy %.4f, F1 %.4f, macro F1 %.4f, "
+            "AUC %s, ECE %.4f",
             *(found.model, found.data, found.texts, found.dtype),
-            *(found.metrics.accuracy, low, high, found.metrics.f1, auc, found.metrics.ece),
+            *(figures.accuracy, low, high, figures.balanced_accuracy, figures.f1, figures.macro_f1, auc, figures.ece),
         )
         if options.json:
             result = dataclasses.asdict(found)
@@ -108,7 +111,7 @@ class Export(Command):
     summary = "make a folder that runs without PyTorch, behind a quality gate"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
-        _add_model(parser, "a run directory (its student) or a Hugging Face folder")
+        _add_model(parser, "a run directory or a Hugging Face folder")
         parser.add_argument(
             "--precision",
             choices=("fp32", "int8"),
@@ -168,6 +171,7 @@ class Export(Command):
                 label=options.label,
                 limits=limits,
                 threads=options.threads,
+                which=options.which,
             )
         show_export(found.manifest, found.comparison, console(), str(found.folder))
         if options.json:
@@ -228,6 +232,13 @@ class Benchmark(Command):
 
 def _add_model(parser: argparse.ArgumentParser, kinds: str) -> None:
     parser.add_argument("model", metavar="MODEL", help=kinds)
+    parser.add_argument(
+        "--which",
+        choices=WHICH,
+        default=STUDENT,
+        metavar="WHICH",
+        help=f"which model of a run directory: {', '.join(WHICH)}; best is what the run recommends (default: student)",
+    )
 
 
 def _add_text(parser: argparse.ArgumentParser) -> None:
@@ -263,4 +274,5 @@ def _classifier(options: argparse.Namespace) -> Classifier:
         threads=options.threads,
         precision=options.precision,
         engine=options.engine,
+        which=options.which,
     )

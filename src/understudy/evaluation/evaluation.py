@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from understudy.data.corpus import Split
 from understudy.evaluation.cautions import Answers, find_cautions
+from understudy.evaluation.curves import Curve
 from understudy.evaluation.metrics import agreement, quality
+from understudy.evaluation.next_step import next_step
+from understudy.evaluation.recommendation import Option, choose
 from understudy.evaluation.repeats import SeedPredictions, compare_seeds, repeat_name
-from understudy.evaluation.results import Abstention, Controls, Gain, Metrics, ModelMetrics, Retention, Seeds, Speed
+from understudy.evaluation.results import (
+    Abstention,
+    Compared,
+    Controls,
+    Gain,
+    Metrics,
+    ModelMetrics,
+    Recommendation,
+    Retention,
+    Seeds,
+    Speed,
+    Verdict,
+)
 from understudy.evaluation.significance import FEW_TEXTS, Resampling, gain, mcnemar, retention
-from understudy.evaluation.verdict import Case, Comparisons, judge
+from understudy.evaluation.verdict import Case, Rival, Training, judge
 from understudy.recipe.evidence import EvaluationOptions
 from understudy.storage.files import write_file
 
 log = logging.getLogger(__name__)
 
 _REPORTED = ("teacher", "student", "no_distillation", "linear", "frozen", "static")
+_RIVALS = ("linear", "frozen")
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ class Candidate:
             labels: True class indices, shape (texts,).
         """
         found = quality(self.probabilities, labels)
-        return ModelMetrics(found.accuracy, found.f1, found.auc, found.ece, self.parameters, self.bytes)
+        return ModelMetrics(**asdict(found), parameters=self.parameters, bytes=self.bytes)
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,7 @@ class Plan:
         names: Class names, for the verdict's words.
         training_share: Share of the test texts that are also training texts; None if unknown.
         unlearned: Controls that learned nothing in cross-validation.
+        curves: How teacher and student were trained, by name.
     """
 
     options: EvaluationOptions
@@ -74,11 +92,25 @@ class Plan:
     names: tuple[str, ...] = ()
     training_share: float | None = None
     unlearned: tuple[str, ...] = ()
+    curves: Mapping[str, Curve] = field(default_factory=dict)
 
     @property
     def resampling(self) -> Resampling:
         """The bootstrap's settings."""
         return Resampling(self.options.resamples, self.seed)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The models that can be shipped, on the validation texts.
+
+    Attributes:
+        options: The models by name.
+        labels: True class indices of the validation texts, shape (texts,).
+    """
+
+    options: Mapping[str, Option]
+    labels: np.ndarray
 
 
 def assemble_metrics(
@@ -89,6 +121,7 @@ def assemble_metrics(
     speed: Speed,
     seconds: dict[str, float],
     abstention: Abstention | None = None,
+    contest: Contest | None = None,
 ) -> Metrics:
     """All figures of `metrics.json`.
 
@@ -99,31 +132,32 @@ def assemble_metrics(
         speed: Measured speed.
         seconds: Seconds spent, by stage.
         abstention: The student's threshold, if the recipe asks for one.
+        contest: From which models one is recommended; None for no recommendation.
     """
-    if len(test) < FEW_TEXTS:
-        log.warning(
-            "The test set has %d texts. With fewer than %d, the interval of F1 is too narrow; rely on the accuracy's.",
-            *(len(test), FEW_TEXTS),
-        )
+    _warn_about_few(len(test))
     teacher, student = candidates["teacher"], candidates["student"]
     figures = {name: candidate.metrics(test.labels) for name, candidate in candidates.items() if name in _REPORTED}
     kept = retention(teacher.predicted, student.predicted, test.labels, plan.classes, plan.resampling)
     fraction = _parameter_fraction(teacher, student)
     gained = _gain(candidates, test.labels)
     seeds = _over_seeds(candidates, test.labels, plan) if len(plan.student_seeds) > 1 else None
-    majority = int(np.bincount(test.labels).argmax())
+    majority = np.full_like(test.labels, np.bincount(test.labels).argmax())
     case = Case(
         teacher=figures["teacher"],
         student=figures["student"],
-        linear=None if "linear" in plan.unlearned else figures.get("linear"),
+        rivals=_rivals(candidates, test.labels, plan.unlearned),
         retention=_judged_retention(kept, seeds),
         gain=gained if seeds is None else seeds.gain,
-        comparisons=_comparisons(candidates, test.labels, majority),
+        teacher_majority=_p_value(teacher.predicted, majority, test.labels),
         majority=float((test.labels == majority).mean()),
         texts=len(test),
         seeds=max(1, len(plan.student_seeds)),
         cautions=find_cautions(_answers(candidates, test.labels, plan)),
+        training=Training(plan.curves, plan.classes, 1 if contest is None else len(contest.labels)),
     )
+    required = plan.options.required_retention
+    verdict = judge(case, required)
+    accuracy = {name: agreement(each.predicted, test.labels) for name, each in candidates.items()}
     return Metrics(
         teacher=case.teacher,
         student=case.student,
@@ -133,12 +167,39 @@ def assemble_metrics(
         efficiency_ratio=None if fraction is None else kept.accuracy / fraction,
         agreement=agreement(teacher.predicted, student.predicted),
         distillation_gain=gained,
-        verdict=judge(case, plan.options.required_retention),
+        verdict=verdict,
         speed=speed,
         seconds=seconds,
         seeds=seeds,
         abstention=abstention,
         students={name: figures[name] for name in ("static",) if name in figures},
+        recommendation=None if contest is None else _recommended(contest, accuracy, case, verdict, required),
+    )
+
+
+def _warn_about_few(texts: int) -> None:
+    if texts < FEW_TEXTS:
+        log.warning(
+            "The test set has %d texts. With fewer than %d, the interval of F1 is too narrow; rely on the accuracy's.",
+            *(texts, FEW_TEXTS),
+        )
+
+
+def _recommended(
+    contest: Contest, accuracy: Mapping[str, float], case: Case, verdict: Verdict, required: float
+) -> Recommendation:
+    """The model to ship, with its accuracy on the test set."""
+    chosen = choose(contest.options, contest.labels)
+    return Recommendation(
+        model=chosen.model,
+        folder=contest.options[chosen.model].folder,
+        accuracy=accuracy[chosen.model],
+        reason=chosen.reason,
+        next_step=next_step(case, verdict, required, chosen.model),
+        compared={
+            name: Compared(agreement(option.predicted, contest.labels), option.operations, option.parameters)
+            for name, option in contest.options.items()
+        },
     )
 
 
@@ -188,13 +249,18 @@ def _over_seeds(candidates: dict[str, Candidate], labels: np.ndarray, plan: Plan
     return compare_seeds(predicted, labels, plan.classes)
 
 
-def _comparisons(candidates: dict[str, Candidate], labels: np.ndarray, majority: int) -> Comparisons:
+def _rivals(candidates: dict[str, Candidate], labels: np.ndarray, unlearned: Sequence[str]) -> tuple[Rival, ...]:
+    """The controls that could be shipped and that learned the task, compared with student and teacher."""
     teacher, student = candidates["teacher"].predicted, candidates["student"].predicted
-    linear = candidates["linear"].predicted if "linear" in candidates else None
-    return Comparisons(
-        teacher_majority=_p_value(teacher, np.full_like(labels, majority), labels),
-        student_linear=None if linear is None else _p_value(student, linear, labels),
-        teacher_linear=None if linear is None else _p_value(teacher, linear, labels),
+    controls = {name: candidates[name].predicted for name in _RIVALS if name in candidates and name not in unlearned}
+    return tuple(
+        Rival(
+            name,
+            agreement(predicted, labels),
+            over_student=_p_value(student, predicted, labels),
+            over_teacher=_p_value(teacher, predicted, labels),
+        )
+        for name, predicted in controls.items()
     )
 
 

@@ -1,10 +1,13 @@
-"""How good predictions are: accuracy, F1, AUC and calibration."""
+"""How good predictions are: accuracy, F1, AUC, calibration, and the figures of each class."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from understudy.evaluation.intervals import exact_limits
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,37 @@ class Quality:
         f1: Binary for two classes (positive: index 1), macro otherwise.
         auc: Area under the ROC curve, one against the rest, macro; None if a class has no test text.
         ece: Expected calibration error, 15 equal-width bins of the top probability.
+        macro_f1: Mean over all classes of their F1.
+        balanced_accuracy: Mean over the classes with test texts of their recall.
     """
 
     accuracy: float
     f1: float
     auc: float | None
     ece: float
+    macro_f1: float
+    balanced_accuracy: float
+
+
+@dataclass(frozen=True)
+class ClassQuality:
+    """How good predictions are for one class.
+
+    Attributes:
+        name: The class.
+        support: Texts with this label.
+        precision: Share of the texts with this prediction that have this label; None if it is never predicted.
+        recall: Share of the texts with this label that are predicted; None without such texts.
+        recall_ci95: Exact 95 % interval of the recall (Clopper and Pearson 1934); None without such texts.
+        f1: Harmonic mean of precision and recall; None if the class is neither predicted nor a label.
+    """
+
+    name: str
+    support: int
+    precision: float | None
+    recall: float | None
+    recall_ci95: tuple[float, float] | None
+    f1: float | None
 
 
 def quality(probabilities: np.ndarray, labels: np.ndarray) -> Quality:
@@ -41,6 +69,8 @@ def quality(probabilities: np.ndarray, labels: np.ndarray) -> Quality:
         f1=f1_score(predicted, labels, probabilities.shape[1]),
         auc=_auc(probabilities, labels),
         ece=expected_calibration_error(probabilities, labels),
+        macro_f1=macro_f1(predicted, labels, probabilities.shape[1]),
+        balanced_accuracy=balanced_accuracy(predicted, labels),
     )
 
 
@@ -124,10 +154,56 @@ def f1_score(predicted: np.ndarray, labels: np.ndarray, classes: int) -> float:
         labels: Shape (texts,), class indices.
         classes: Number of classes of the task, including those that do not occur.
     """
+    return _mean_f1(predicted, labels, [1] if classes == 2 else list(range(classes)))
+
+
+def macro_f1(predicted: np.ndarray, labels: np.ndarray, classes: int) -> float:
+    """Mean of the F1 of all classes; a class that is neither predicted nor present counts as 0.
+
+    Arguments are those of `f1_score`.
+    """
+    return _mean_f1(predicted, labels, list(range(classes)))
+
+
+def _mean_f1(predicted: np.ndarray, labels: np.ndarray, averaged: list[int]) -> float:
     from sklearn.metrics import f1_score as sklearn_f1
 
-    averaged = [1] if classes == 2 else list(range(classes))
     return float(sklearn_f1(labels, predicted, labels=averaged, average="macro", zero_division=0))
+
+
+def balanced_accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Mean recall of the classes that have texts (Brodersen et al. 2010, "The Balanced Accuracy").
+
+    Args:
+        predicted: Shape (texts,), class indices.
+        labels: Shape (texts,), class indices.
+    """
+    present = np.unique(labels)
+    return float(np.mean([(predicted[labels == index] == index).mean() for index in present]))
+
+
+def class_qualities(predicted: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> tuple[ClassQuality, ...]:
+    """The figures of each class, in the order of `names`.
+
+    Args:
+        predicted: Shape (texts,), class indices.
+        labels: Shape (texts,), class indices.
+        names: The names of all classes.
+    """
+    return tuple(_class_quality(predicted == index, labels == index, name) for index, name in enumerate(names))
+
+
+def _class_quality(claimed: np.ndarray, true: np.ndarray, name: str) -> ClassQuality:
+    hits, predicted, support = int((claimed & true).sum()), int(claimed.sum()), int(true.sum())
+    limits = exact_limits(np.asarray(hits), support) if support else None
+    return ClassQuality(
+        name=name,
+        support=support,
+        precision=hits / predicted if predicted else None,
+        recall=hits / support if support else None,
+        recall_ci95=None if limits is None else (float(limits[0]), float(limits[1])),
+        f1=2 * hits / (predicted + support) if predicted + support else None,
+    )
 
 
 def _auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:

@@ -24,6 +24,8 @@ class ModelMetrics:
     Attributes:
         accuracy: Share of texts with the right label.
         f1: Binary for two classes (positive: index 1), macro otherwise.
+        macro_f1: Mean over all classes of their F1; None in figures of earlier versions.
+        balanced_accuracy: Mean over the classes with test texts of their recall; None in figures of earlier versions.
         auc: Area under the ROC curve, one against the rest, macro; None if a class has no test text.
         ece: Expected calibration error, 15 equal-width bins of the top probability.
         parameters: Number of parameters; of a linear model, non-zero coefficients; None for a teacher whose scores were
@@ -33,6 +35,8 @@ class ModelMetrics:
 
     accuracy: float
     f1: float
+    macro_f1: float | None = field(default=None, kw_only=True)
+    balanced_accuracy: float | None = field(default=None, kw_only=True)
     auc: float | None
     ece: float
     parameters: int | None
@@ -178,6 +182,42 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """A model that could have been recommended.
+
+    Attributes:
+        validation_accuracy: Share of the validation texts with the right label.
+        operations: Operations for one text of average length.
+        parameters: Number of parameters; of a linear model, non-zero coefficients.
+    """
+
+    validation_accuracy: float
+    operations: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The model to ship, chosen on the validation texts.
+
+    Attributes:
+        model: `teacher`, `student`, `linear`, `frozen` or `static`.
+        folder: Its folder, relative to the run directory.
+        accuracy: Its accuracy on the test set, which was not used for the choice.
+        reason: Why this one, in a few sentences.
+        next_step: What to do now. `RUN` is the run directory, `RECIPE` its recipe or table.
+        compared: All models that were compared.
+    """
+
+    model: str
+    folder: str
+    accuracy: float
+    reason: str
+    next_step: str = ""
+    compared: dict[str, Compared] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Latency:
     """Milliseconds for a single text."""
 
@@ -245,6 +285,7 @@ class Metrics:
         agreement: Share of test texts for which teacher and student predict the same label.
         distillation_gain: Student minus the control without a teacher; None if the recipe leaves that control out.
         verdict: What the figures say about replacing the teacher.
+        recommendation: The model to ship; None in figures of earlier versions.
         speed: Speed of teacher and student.
         seconds: Seconds spent, by stage.
         seeds: Figures over several seeds; None with only one.
@@ -261,6 +302,7 @@ class Metrics:
     agreement: float
     distillation_gain: Gain | None
     verdict: Verdict
+    recommendation: Recommendation | None = field(default=None, kw_only=True)
     speed: Speed
     seconds: dict[str, float]
     seeds: Seeds | None = None

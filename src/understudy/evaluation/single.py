@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Unpack
 
 import numpy as np
@@ -14,7 +14,7 @@ from understudy.data.labels import has_names, number_labels
 from understudy.data.sources import read
 from understudy.data.tables import Table
 from understudy.errors import DataError
-from understudy.evaluation.metrics import quality
+from understudy.evaluation.metrics import ClassQuality, class_qualities, quality
 from understudy.evaluation.results import Interval, ModelMetrics
 from understudy.evaluation.significance import accuracy_interval
 from understudy.inference.classifier import Classifier
@@ -22,6 +22,7 @@ from understudy.inference.opening import OpenOptions, open_classifier
 from understudy.models.loading import unnamed
 from understudy.recipe.arguments import reworded
 from understudy.runtime.progress import progress
+from understudy.storage.models import STUDENT
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class SingleEvaluation:
         dtype: Compute type.
         metrics: The figures.
         accuracy_ci95: 95 % interval of the accuracy.
+        classes: The figures of each class.
     """
 
     model: str
@@ -45,6 +47,7 @@ class SingleEvaluation:
     dtype: str
     metrics: ModelMetrics
     accuracy_ci95: Interval
+    classes: tuple[ClassQuality, ...]
 
 
 def evaluate(
@@ -53,16 +56,18 @@ def evaluate(
     *,
     text: str = "text",
     label: str = "label",
+    which: str = STUDENT,
     **options: Unpack[OpenOptions],
 ) -> SingleEvaluation:
     """Measures one model on labelled texts. Strings match its classes by name; integers by name, else by index.
 
     Args:
-        model: A run directory (its student), a Hugging Face folder, an export, or an open classifier.
+        model: A run directory, a Hugging Face folder, an export, or an open classifier.
         data: A source, or data in memory: a data frame, an Arrow table, a `datasets.Dataset`, a mapping of columns to
             lists, a list of rows, or a pair `(texts, labels)`.
         text: The text column.
         label: The label column.
+        which: Which model of a run directory, as `understudy.load` takes it.
         **options: `device`, `threads`, `precision` and `engine`, as `understudy.load` takes them, for a model that is
             not open yet.
 
@@ -72,12 +77,12 @@ def evaluate(
             model's classes, or only some integers are class names.
         TypeError: The data has an unsupported type, or options were given for an open classifier.
     """
-    if isinstance(model, Classifier) and options:
-        raise TypeError(f"got an open classifier and {', '.join(options)}; pass the model's folder to open it anew")
-    classifier = model if isinstance(model, Classifier) else open_classifier(model, **options)
-    return evaluate_model(
-        classifier, labelled_table(data, text, label), name=str(os.fspath(model)), text=text, label=label
-    )
+    given = [*(["which"] if which != STUDENT else []), *options]
+    if isinstance(model, Classifier) and given:
+        raise TypeError(f"got an open classifier and {', '.join(given)}; pass the model's folder to open it anew")
+    classifier = model if isinstance(model, Classifier) else open_classifier(model, which=which, **options)
+    name = str(os.fspath(model if which == STUDENT else classifier))
+    return evaluate_model(classifier, labelled_table(data, text, label), name=name, text=text, label=label)
 
 
 def evaluate_model(
@@ -102,15 +107,16 @@ def evaluate_model(
     labels = matched_labels(table, table.source, classifier.classes, name)
     with progress("evaluate", len(table)) as advance:
         probabilities = classifier.predict_proba(table.texts, advance)
-    figures = quality(probabilities, labels)
+    figures, predicted = quality(probabilities, labels), probabilities.argmax(axis=-1)
     size = classifier.size
     return SingleEvaluation(
         model=name,
         data=table.source,
         texts=len(table),
         dtype=classifier.dtype,
-        metrics=ModelMetrics(figures.accuracy, figures.f1, figures.auc, figures.ece, size.parameters, size.bytes),
-        accuracy_ci95=accuracy_interval(probabilities.argmax(axis=-1), labels),
+        metrics=ModelMetrics(**asdict(figures), parameters=size.parameters, bytes=size.bytes),
+        accuracy_ci95=accuracy_interval(predicted, labels),
+        classes=class_qualities(predicted, labels, classifier.classes),
     )
 
 

@@ -207,7 +207,7 @@ class Tradeoff:
         return best
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Row(ModelMetrics):
     """A point as `frontier.json` has it: the metrics stand among its other keys."""
 

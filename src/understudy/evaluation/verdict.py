@@ -1,27 +1,55 @@
-"""The figures in words: can the student replace the teacher, did distilling help, does a linear model do as well?"""
+"""The figures in words: can the student replace the teacher, did distilling help, would a control do?"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from understudy.evaluation.cautions import Caution
+from understudy.evaluation.curves import Curve, shortness
 from understudy.evaluation.intervals import ALPHA
+from understudy.evaluation.recommendation import MODELS
 from understudy.evaluation.results import DistillationEffect, Gain, ModelMetrics, Retention, Verdict, VerdictCode
 
 
 @dataclass(frozen=True)
-class Comparisons:
-    """McNemar's exact p for pairs of models on the test set; None without a linear control.
+class Rival:
+    """A control that a user could ship instead of teacher and student.
 
     Attributes:
-        teacher_majority: The teacher against always answering the most frequent class of the test set.
-        student_linear: The student against the linear control.
-        teacher_linear: The teacher against the linear control.
+        name: `linear` or `frozen`.
+        accuracy: Its accuracy on the test set.
+        over_student: McNemar's exact p against the student.
+        over_teacher: McNemar's exact p against the teacher.
     """
 
-    teacher_majority: float
-    student_linear: float | None = None
-    teacher_linear: float | None = None
+    name: str
+    accuracy: float
+    over_student: float
+    over_teacher: float
+
+    def beats_student(self, case: Case) -> bool:
+        """Whether it is significantly more accurate than the student."""
+        return self.over_student < ALPHA and self.accuracy > case.student.accuracy
+
+    def beats_teacher(self, case: Case) -> bool:
+        """Whether it is significantly more accurate than the teacher."""
+        return self.over_teacher < ALPHA and self.accuracy > case.teacher.accuracy
+
+
+@dataclass(frozen=True)
+class Training:
+    """How teacher and student were trained.
+
+    Attributes:
+        curves: Those that were trained by gradient descent.
+        classes: Number of classes.
+        validation_texts: Number of validation texts.
+    """
+
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    classes: int = 2
+    validation_texts: int = 1
 
 
 @dataclass(frozen=True)
@@ -31,26 +59,40 @@ class Case:
     Attributes:
         teacher: Its figures.
         student: Its figures.
-        linear: The linear control's figures; None if it was left out.
+        rivals: The controls that could be shipped; empty if they were left out.
         retention: Student / teacher, over all seeds.
         gain: Student minus the control without a teacher, over all seeds; None if that control was left out.
-        comparisons: How certain the comparisons are.
+        teacher_majority: McNemar's exact p of the teacher against always answering the most frequent class.
         majority: Share of the most frequent class of the test set.
         texts: Number of test texts.
         seeds: Number of seeds behind retention and gain.
         cautions: Why a claim cannot be built on the figures.
+        training: How teacher and student were trained.
     """
 
     teacher: ModelMetrics
     student: ModelMetrics
-    linear: ModelMetrics | None
+    rivals: tuple[Rival, ...]
     retention: Retention
     gain: Gain | None
-    comparisons: Comparisons
+    teacher_majority: float
     majority: float
     texts: int
     seeds: int = 1
     cautions: tuple[Caution, ...] = ()
+    training: Training = field(default_factory=Training)
+
+    @property
+    def compares_nothing(self) -> bool:
+        """Whether the test set cannot compare models."""
+        return any(caution.about == "test_set" for caution in self.cautions)
+
+    @property
+    def rival(self) -> Rival | None:
+        """The most accurate control; None if there is none, or if the test set cannot compare models."""
+        if self.compares_nothing:
+            return None
+        return max(self.rivals, key=lambda rival: rival.accuracy, default=None)
 
 
 def judge(case: Case, required: float) -> Verdict:
@@ -64,25 +106,33 @@ def judge(case: Case, required: float) -> Verdict:
     against a caution. The text then begins with that reason. The verdict is `inconclusive`, and distilling is
     `unproven`; a caution about the control concerns distilling alone.
 
+    A control that beats both teacher and student comes before everything else.
+
     Args:
         case: The figures.
         required: Share of the teacher's accuracy that the student must keep.
     """
-    reasons = _reasons(case)
+    reasons = blocked(case)
     code, swap = (
         _swap(case, required) if not reasons else ("inconclusive", f"{reasons} The student keeps {_kept(case)}.")
     )
     control = next((caution.text for caution in case.cautions if caution.about == "control"), "")
     distillation, effect = _distillation(case, bool(reasons or control))
-    first = f"The gain from distilling is unproven: {control} " if control and not reasons else ""
-    # On such a test set, a comparison with the linear model says nothing either.
-    linear = "" if any(caution.about == "test_set" for caution in case.cautions) else f" {_linear(case)}"
-    return Verdict(code, distillation, f"{first}{swap} {effect}{linear}")
+    unproven = f"The gain from distilling is unproven: {control}" if control and not reasons else ""
+    parts = (_neither(case), unproven, swap, effect, _compared(case))
+    return Verdict(code, distillation, " ".join(filter(None, parts)))
 
 
-def _reasons(case: Case) -> str:
+def too_short(case: Case) -> str:
+    """How short the training was, if a control beats teacher and student and the training says why; else empty."""
+    if not _beaten(case):
+        return ""
+    return shortness(case.training.curves, case.training.classes, case.training.validation_texts)
+
+
+def blocked(case: Case) -> str:
     """Why the student cannot be judged; empty if it can."""
-    p = case.comparisons.teacher_majority
+    p = case.teacher_majority
     by_test_set = [caution.text for caution in case.cautions if caution.about == "test_set"]
     by_model = [caution.text for caution in case.cautions if caution.about == "model"]
     if by_test_set:
@@ -94,6 +144,25 @@ def _reasons(case: Case) -> str:
             f"always answering the most frequent class ({case.majority:.4f}, p = {p:.2g})."
         )
     return " ".join(f"Inconclusive: {text}" for text in by_model)
+
+
+def _beaten(case: Case) -> bool:
+    """Whether the most accurate control beats both teacher and student."""
+    rival = case.rival
+    return rival is not None and rival.beats_student(case) and rival.beats_teacher(case)
+
+
+def _neither(case: Case) -> str:
+    """That a control beats both, and that the training was too short if it was."""
+    rival = case.rival
+    if rival is None or not _beaten(case):
+        return ""
+    short = too_short(case)
+    return (
+        f"{f'Training was too short: {short}. ' if short else ''}Ship neither teacher nor student: "
+        f"{MODELS[rival.name]} beats both ({rival.accuracy:.4f} against {case.teacher.accuracy:.4f} and "
+        f"{case.student.accuracy:.4f})."
+    )
 
 
 def _kept(case: Case) -> str:
@@ -136,40 +205,40 @@ def _distillation(case: Case, blocked: bool) -> tuple[DistillationEffect, str]:
     return "unproven", f"The gain from distilling is not significant: {difference}."
 
 
-def _linear(case: Case) -> str:
-    teacher, student, linear = case.teacher.accuracy, case.student.accuracy, case.linear
-    over_student, over_teacher = case.comparisons.student_linear, case.comparisons.teacher_linear
-    unlearned = next((caution.text for caution in case.cautions if caution.about == "linear"), None)
-    if unlearned is not None:
-        return unlearned
-    if linear is None or over_student is None or over_teacher is None:
+def _compared(case: Case) -> str:
+    """The student against the most accurate control; empty if that was said before."""
+    unlearned = next((caution.text for caution in case.cautions if caution.about == "linear"), "")
+    return " ".join(filter(None, (unlearned, _against_the_best_control(case, bool(unlearned)))))
+
+
+def _against_the_best_control(case: Case, unlearned: bool) -> str:
+    rival, student, teacher = case.rival, case.student.accuracy, case.teacher.accuracy
+    if not case.rivals and not case.compares_nothing and not unlearned:
         return "It is unknown how a linear model performs, because the recipe leaves out the linear control."
-    by_teacher = ""
-    if over_teacher < ALPHA and linear.accuracy > teacher:
-        by_teacher = f"the teacher ({linear.accuracy:.4f} against {teacher:.4f}, p = {over_teacher:.2g})"
-    p = f"p = {over_student:.2g}"
-    if over_student < ALPHA and linear.accuracy > student:
-        return (
-            "Consider the linear n-gram model first: it needs no neural network and beats the student "
-            f"({linear.accuracy:.4f} against {student:.4f}, {p}){by_teacher and f' and {by_teacher}'}."
-        )
-    if over_student < ALPHA:
-        found = f"The student beats the linear n-gram model ({student:.4f} against {linear.accuracy:.4f}, {p})."
+    if rival is None or _beaten(case):
+        return ""
+    name = MODELS[rival.name]
+    begins, p = name[0].upper() + name[1:], f"p = {rival.over_student:.2g}"
+    if rival.beats_student(case):
+        return f"Consider {name} first: it beats the student ({rival.accuracy:.4f} against {student:.4f}, {p})."
+    if rival.over_student < ALPHA:
+        found = f"The student beats {name} ({student:.4f} against {rival.accuracy:.4f}, {p})."
     else:
-        found = _undecided(student, linear.accuracy, p, case.texts)
-    return found + (by_teacher and f" The linear n-gram model beats {by_teacher}.")
+        found = _undecided(student, rival, case.texts)
+    if not rival.beats_teacher(case):
+        return found
+    p = f"p = {rival.over_teacher:.2g}"
+    return f"{found} {begins} beats the teacher ({rival.accuracy:.4f} against {teacher:.4f}, {p})."
 
 
-def _undecided(student: float, linear: float, p: str, texts: int) -> str:
-    points = f"{abs(student - linear) * 100:.2f}"
+def _undecided(student: float, rival: Rival, texts: int) -> str:
+    name, p = MODELS[rival.name], f"p = {rival.over_student:.2g}"
+    points = f"{abs(student - rival.accuracy) * 100:.2f}"
     if points == "0.00":
-        return f"The student and the linear n-gram model have the same accuracy ({student:.4f}, {p})."
-    if student > linear:
-        lead = (
-            f"The student is {points} points ahead of the linear n-gram model ({student:.4f} against {linear:.4f}, {p})"
-        )
+        return f"The student and {name} have the same accuracy ({student:.4f}, {p})."
+    if student > rival.accuracy:
+        lead = f"The student is {points} points ahead of {name} ({student:.4f} against {rival.accuracy:.4f}, {p})"
     else:
-        lead = (
-            f"The linear n-gram model is {points} points ahead of the student ({linear:.4f} against {student:.4f}, {p})"
-        )
-    return f"{lead}, but {texts:,} texts cannot prove it."
+        begins = name[0].upper() + name[1:]
+        lead = f"{begins} is {points} points ahead of the student ({rival.accuracy:.4f} against {student:.4f}, {p})"
+    return f"{lead}; {texts:,} texts cannot prove it."

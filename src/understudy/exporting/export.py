@@ -32,11 +32,13 @@ from understudy.inference.exported import (
 )
 from understudy.inference.opening import open_classifier
 from understudy.inference.pytorch_engine import PyTorchEngine
+from understudy.models.linear import is_linear
 from understudy.models.loading import longest_input
 from understudy.runtime.limits import cores
 from understudy.runtime.packages import versions
 from understudy.storage.files import file_sha256, folder_digest, write_folder
 from understudy.storage.layout import RunDirectory
+from understudy.storage.models import STUDENT, model_folder, refuse_which
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ def export(
     label: str = "label",
     limits: Limits | None = None,
     threads: int | None = None,
+    which: str = STUDENT,
 ) -> Export:
     """Exports a classifier and compares the export with it.
 
@@ -81,7 +84,7 @@ def export(
     refused, and fp32 is written without being judged.
 
     Args:
-        model: A run directory, whose student is exported, a Hugging Face folder, or an open classifier.
+        model: A run directory, a Hugging Face folder, or an open classifier.
         precision: `fp32`, or `int8` for matrix products and embedding tables.
         format: `openvino`, the fastest on a CPU, or `onnx` for other runtimes.
         out: The folder; an older export there is replaced. The default is `export/<precision>` in the run. Other models
@@ -92,6 +95,7 @@ def export(
         label: Its column of the label.
         limits: How much worse the export may be.
         threads: CPU threads of the comparison.
+        which: Which model of a run directory, as `understudy.load` takes it.
 
     Raises:
         GateRefused: The export is worse than the limits allow; nothing is written.
@@ -101,13 +105,16 @@ def export(
         MissingExtra: A package is not installed.
         UserError: `out` holds something else.
     """
-    folder, run = _located(Path(model).expanduser())
+    folder, run = _located(Path(model).expanduser(), which)
+    if is_linear(folder):
+        raise ModelError(
+            f"{folder} is a linear model and needs no export: it already runs without PyTorch. Use the folder as it is."
+        )
     target = _target(folder, run, precision, format, None if out is None else Path(out))
     classifier = open_classifier(folder, device="cpu", threads=threads)
     if not isinstance(classifier, TransformersClassifier):
         raise ModelError(
-            f"{folder} is not a PyTorch encoder. Give a Hugging Face folder; linear models and exports already run "
-            "without PyTorch."
+            f"{folder} is not a PyTorch model. Give a Hugging Face folder; exports already run without PyTorch."
         )
     texts: ExportTexts | None = None
     if data is not None:
@@ -225,11 +232,12 @@ class _Task:
         return ExportManifest.read(target)
 
 
-def _located(path: Path) -> tuple[Path, RunDirectory | None]:
+def _located(path: Path, which: str) -> tuple[Path, RunDirectory | None]:
     """The model's folder, and the run that it is part of."""
     run = RunDirectory(path)
     if run.is_run():
-        return run.student, run
+        return model_folder(run, which), run
+    refuse_which(path, which)
     above = (RunDirectory(folder) for folder in list(path.absolute().parents)[:2])
     return path, next((run for run in above if run.is_run()), None)
 

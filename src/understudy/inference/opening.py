@@ -14,6 +14,7 @@ from understudy.inference.opened import Opened
 from understudy.inference.opened import OpenOptions as OpenOptions
 from understudy.models.linear import LinearModel, is_linear
 from understudy.storage.layout import RunDirectory
+from understudy.storage.models import STUDENT, model_folder, refuse_which
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -25,8 +26,9 @@ def open_classifier(
     threads: int | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    which: str = STUDENT,
 ) -> Classifier:
-    """Opens a Hugging Face folder, an export, a linear model, or the student of a run directory.
+    """Opens a Hugging Face folder, an export, a linear model, or a model of a run directory.
 
     Args:
         path: The folder; an open classifier counts as the path of its folder.
@@ -37,14 +39,16 @@ def open_classifier(
         engine: `pytorch`, `openvino` or `auto`, which takes OpenVINO on a CPU if the precision is bf16 and the logits
             agree with PyTorch's. OpenVINO takes seconds to open, which pays for many texts. An export has its own
             engine.
+        which: Which model of a run directory: `student`, `teacher`, `linear`, `frozen`, `static`, or `best`, the one
+            that the run recommends.
 
     Raises:
-        ModelError: `path` holds no single-label classifier.
-        UserError: The device, precision or engine does not exist.
+        ModelError: `path` holds no single-label classifier, or the run has no such model.
+        UserError: The device, precision or engine does not exist, or `which` was given without a run directory.
     """
     if precision is not None and precision not in _PRECISIONS:
         raise UserError(f"precision = {precision!r}: expected one of {', '.join(_PRECISIONS)}.")
-    folder = _model_folder(path)
+    folder = _model_folder(path, which)
     opened = Opened.now(folder, {"device": device, "threads": threads, "precision": precision, "engine": engine})
     if is_exported(folder):
         return ExportedClassifier.open(folder, opened)
@@ -53,16 +57,13 @@ def open_classifier(
     return TransformersClassifier.open(folder, opened)
 
 
-def _model_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder of a model, or of a run's student."""
+def _model_folder(path: str | os.PathLike[str], which: str) -> Path:
+    """The folder of a model, or of one of a run's models."""
     folder = Path(path).expanduser()
     run = RunDirectory(folder)
     if run.is_run():
-        if not run.student.is_dir():
-            raise ModelError(
-                f"The run {folder} has no student yet. Finish it first: understudy run {run.recipe} --out {folder}"
-            )
-        return run.student
+        return model_folder(run, which)
+    refuse_which(folder, which)
     if not folder.is_dir():
         raise ModelError(f"No model at '{folder}'. Give a run directory, a Hugging Face folder or an export.")
     return folder

@@ -16,7 +16,7 @@ from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.reporting import formats
 from understudy.reporting.card_metadata import file_name, metadata, model_records, public_source, student_origin
-from understudy.reporting.figures import comparison, findings
+from understudy.reporting.figures import comparison, findings, recommended
 from understudy.reporting.markdown import bullets, fenced, plain, table
 from understudy.storage.files import write_text
 from understudy.storage.layout import RunDirectory, read_recipe
@@ -113,6 +113,9 @@ def _sections(facts: _Facts) -> Iterator[str]:
     code = metrics.verdict.code.replace("_", " ")
     yield f"Verdict: **{code}**, distillation **{metrics.verdict.distillation}**."
     yield f"> {metrics.verdict.text}"
+    found = recommended(metrics)
+    if found is not None:
+        yield f"Recommendation of the run: {plain(found[0])}"
     yield "## Evidence"
     yield f"On {facts.texts['test']:,} test texts {_test_origin(facts.recipe)}:"
     yield table(comparison(metrics, intervals=True))

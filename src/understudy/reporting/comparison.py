@@ -119,11 +119,15 @@ def runs_quality_table(found: RunComparison) -> Grid:
             "-" if each.metrics.gain is None else formats.gain(each.metrics.gain),
             "-" if each.difference is None else formats.gain(each.difference),
             each.metrics.verdict.code.replace("_", " "),
+            "-" if each.metrics.recommendation is None else each.metrics.recommendation.model,
         )
         for each in found.runs
     )
     return Grid(
-        ("run", "teacher", "student, 95 % interval", "retention", "distillation gain", "against the first", "verdict"),
+        (
+            *("run", "teacher", "student, 95 % interval", "retention", "distillation gain", "against the first"),
+            *("verdict", "recommended"),
+        ),
         rows,
     )
 
@@ -135,6 +139,8 @@ def size_table(found: RunComparison) -> Grid:
             each.name,
             formats.known(each.metrics.student.parameters, formats.count),
             formats.known(each.metrics.student.bytes, formats.size),
+            formats.known(each.metrics.student.balanced_accuracy, formats.score),
+            formats.known(each.metrics.student.macro_f1, formats.score),
             formats.score(each.metrics.student.ece),
             formats.significant(each.metrics.speed.student.documents_per_second),
             formats.milliseconds(each.metrics.speed.student.latency_ms.p50),
@@ -142,7 +148,9 @@ def size_table(found: RunComparison) -> Grid:
         )
         for each in found.runs
     )
-    return Grid(("run", "parameters", "size", "ECE", "documents per second", "one text, p50", "measured on"), rows)
+    quality = ("balanced accuracy", "macro F1", "ECE")
+    speed = ("documents per second", "one text, p50", "measured on")
+    return Grid(("run", "parameters", "size", *quality, *speed), rows)
 
 
 def _options(found: RunComparison) -> Grid:

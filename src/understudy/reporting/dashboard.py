@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from understudy.evaluation.recommendation import MODELS
 from understudy.evaluation.results import Interval, Metrics, ModelMetrics, ModelSpeed
 from understudy.reporting import formats
 from understudy.reporting.canvas import (
@@ -81,7 +82,11 @@ def _header(page: Canvas, metrics: Metrics, title: str) -> None:
     page.text(MARGIN + badge / 2, HEIGHT - 73, below, small, ha="center")
     left = MARGIN + badge + 12
     block = TextBox(WIDTH - MARGIN - left, lines=4, centred=True)
-    page.paragraph(left, HEIGHT - 58, verdict.text, Font(8.5), block)
+    found = metrics.recommendation
+    page.paragraph(left, HEIGHT - (58 if found is None else 55), verdict.text, Font(8.5), block)
+    if found is not None:
+        ship = f"Ship {MODELS.get(found.model, found.model)} (test accuracy {formats.score(found.accuracy)})"
+        page.fitted(left, HEIGHT - 86, f"{ship}. {found.next_step}", Font(7.5, "bold"), block.width)
 
 
 def _quality(panel: Panel, metrics: Metrics) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from understudy.evaluation.recommendation import MODELS
 from understudy.evaluation.results import (
     Abstention,
     Interval,
@@ -51,7 +52,13 @@ def comparison(metrics: Metrics, intervals: bool) -> list[list[str]]:
         rows.append([name, *cells])
 
     row("accuracy", lambda model: formats.score(model.accuracy), _kept(retention.accuracy, accuracy_ci95))
+    if student.balanced_accuracy is not None:
+        balanced = _share(student.balanced_accuracy, teacher.balanced_accuracy)
+        row("balanced accuracy", lambda model: formats.known(model.balanced_accuracy, formats.score), balanced)
     row("F1", lambda model: formats.score(model.f1), _kept(retention.f1, f1_ci95))
+    if student.macro_f1 is not None:
+        macro = _share(student.macro_f1, teacher.macro_f1)
+        row("macro F1", lambda model: formats.known(model.macro_f1, formats.score), macro)
     row("AUC", lambda model: formats.score(model.auc), _share(student.auc, teacher.auc))
     row("ECE", lambda model: formats.score(model.ece), _times(student.ece, teacher.ece))
     fraction = formats.known(metrics.parameter_fraction, formats.percent)
@@ -98,6 +105,15 @@ def findings(metrics: Metrics) -> list[tuple[str, str]]:
         else f"{formats.ratio(metrics.efficiency_ratio)} (accuracy retention / parameter fraction)"
     )
     return [*lines, ("speedup", speedup), ("efficiency ratio", efficiency)]
+
+
+def recommended(metrics: Metrics) -> tuple[str, str] | None:
+    """The model to ship and why, then the next step; None for figures of earlier versions."""
+    found = metrics.recommendation
+    if found is None:
+        return None
+    name, accuracy = MODELS.get(found.model, found.model), formats.score(found.accuracy)
+    return f"Ship {name} ({found.folder}), test accuracy {accuracy}. {found.reason}", found.next_step
 
 
 def benchmark_notes(benchmark: Benchmark) -> list[str]:

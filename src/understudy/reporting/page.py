@@ -13,7 +13,7 @@ from understudy.evaluation.significance import FEW_TEXTS, accuracy_interval, gai
 from understudy.inference.exported import ExportManifest
 from understudy.reporting import charts, formats, sections, slices
 from understudy.reporting.evidence import Evidence
-from understudy.reporting.figures import SCORES_ONLY, benchmark_notes
+from understudy.reporting.figures import SCORES_ONLY, benchmark_notes, recommended
 from understudy.storage.files import write_text
 from understudy.storage.layout import source_of_test
 from understudy.timing.figures import Side
@@ -85,6 +85,8 @@ def render(evidence: Evidence) -> str:
             evidence=evidence,
             metrics=evidence.metrics,
             word=_WORDS[evidence.metrics.verdict.code],
+            recommended=recommended(evidence.metrics),
+            recommendation=sections.recommendation_table(evidence),
             lost=_lost(evidence),
             gained=_gained(evidence),
             dashboard=sections.picture(evidence.run.dashboard),
@@ -101,6 +103,7 @@ def render(evidence: Evidence) -> str:
             texts_why=_why_no_texts(evidence),
             lengths=slices.length_chart(evidence),
             by_class=slices.class_chart(evidence),
+            class_tables=sections.class_tables(evidence),
             learning=sections.learning(evidence),
             speed=sections.speed_table(evidence),
             pictures=sections.pictures(evidence),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from understudy.evaluation.metrics import calibration_bins
+from understudy.evaluation.metrics import ClassQuality, calibration_bins, class_qualities
 from understudy.evaluation.results import Interval, ModelMetrics, Seeds
 from understudy.reporting import charts, formats
 from understudy.reporting.charts import Chart, Grid
@@ -35,7 +35,9 @@ def quality_table(evidence: Evidence, intervals: dict[str, Interval]) -> Grid:
             f"{formats.score(model.accuracy)} [{intervals[name][0]:.4f}, {intervals[name][1]:.4f}]"
             if name in intervals
             else formats.score(model.accuracy),
+            formats.known(model.balanced_accuracy, formats.score),
             formats.score(model.f1),
+            formats.known(model.macro_f1, formats.score),
             formats.score(model.auc),
             formats.score(model.ece),
             formats.known(model.parameters, formats.count),
@@ -44,7 +46,43 @@ def quality_table(evidence: Evidence, intervals: dict[str, Interval]) -> Grid:
         for name, model in found.items()
         if model is not None
     )
-    return Grid(("model", "accuracy, 95 % interval", "F1", "AUC", "ECE", "parameters", "size"), rows)
+    figures = ("accuracy, 95 % interval", "balanced accuracy", "F1", "macro F1", "AUC", "ECE", "parameters", "size")
+    return Grid(("model", *figures), rows)
+
+
+def recommendation_table(evidence: Evidence) -> Grid | None:
+    """The models that could be recommended, the most accurate first; None for figures of earlier versions."""
+    found = evidence.metrics.recommendation
+    if found is None:
+        return None
+    rows = tuple(
+        (
+            f"{MODELS.get(name, name.capitalize())}{' (recommended)' if name == found.model else ''}",
+            formats.score(each.validation_accuracy),
+            formats.count(each.operations),
+            formats.count(each.parameters),
+        )
+        for name, each in sorted(found.compared.items(), key=lambda item: -item[1].validation_accuracy)
+    )
+    return Grid(("model", "validation accuracy", "operations per text", "parameters"), rows)
+
+
+def class_tables(evidence: Evidence) -> list[tuple[str, Grid]]:
+    """The figures of each class for teacher and student, with the model's name."""
+    headings = ("class", "test texts", "precision", "recall, 95 % interval", "F1")
+    found = []
+    for name in ("teacher", "student"):
+        each = class_qualities(evidence.predicted[name], evidence.labels, evidence.classes)
+        found.append((MODELS[name], Grid(headings, tuple(map(_class_row, each)))))
+    return found
+
+
+def _class_row(each: ClassQuality) -> tuple[str, ...]:
+    recall = "-"
+    if each.recall is not None and each.recall_ci95 is not None:
+        recall = f"{formats.score(each.recall)} [{each.recall_ci95[0]:.4f}, {each.recall_ci95[1]:.4f}]"
+    precision, f1 = (formats.known(value, formats.score) for value in (each.precision, each.f1))
+    return each.name, f"{each.support:,}", precision, recall, f1
 
 
 def seeds_table(seeds: Seeds | None) -> Grid | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from understudy.evaluation.intervals import exact_limits
 from understudy.evaluation.results import Interval
 from understudy.reporting import formats
 from understudy.reporting.charts import LARGE, MARKERS, NAME_ROOM, SMALL, Chart, Grid
@@ -95,7 +96,7 @@ def _by_group(evidence: Evidence, names: Sequence[str], group: np.ndarray, headi
     counts = np.bincount(group, minlength=len(names))
     right = {name: (evidence.predicted[name] == evidence.labels).astype(float) for name in models}
     shares = {name: np.bincount(group, weights=right[name], minlength=len(names)) / counts for name in models}
-    ends = {name: [_wilson(share, count) for share, count in zip(shares[name], counts, strict=True)] for name in models}
+    ends = {name: [_exact(share, count) for share, count in zip(shares[name], counts, strict=True)] for name in models}
     upright = max(text_width(name, LARGE) for name in names) + 0.1 <= _BY_GROUP / len(names)
     points, pitch = (LARGE, 0.36) if len(names) <= _FEW else (SMALL, 0.19)
     with drawing(7.2, 2.9 if upright else 0.8 + pitch * len(names)) as (axes, finish):
@@ -139,12 +140,10 @@ def _by_group(evidence: Evidence, names: Sequence[str], group: np.ndarray, headi
     return Chart(svg, alt, Grid((heading, "texts", *(MODELS[name] for name in models)), rows))
 
 
-def _wilson(share: float, count: int) -> Interval:
-    """Wilson's 95 % interval for a share."""
-    from scipy.stats import binomtest
-
-    found = binomtest(round(share * count), int(count)).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+def _exact(share: float, count: int) -> Interval:
+    """The exact 95 % interval for a share."""
+    low, high = exact_limits(np.asarray(round(share * count)), int(count))
+    return float(low), float(high)
 
 
 def _square(x: float, y: float, colour: str, share: float) -> Any:

@@ -8,7 +8,7 @@ from understudy.evaluation.results import Metrics
 from understudy.evaluation.tradeoff import Point, Tradeoff
 from understudy.reporting import formats
 from understudy.reporting.comparison import RunComparison, runs_quality_table, size_table
-from understudy.reporting.figures import NOT_MEASURED, beaten_by_linear, comparison, findings
+from understudy.reporting.figures import NOT_MEASURED, beaten_by_linear, comparison, findings, recommended
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -216,7 +216,7 @@ def metrics_table(metrics: Metrics, intervals: bool) -> Table:
 
 
 def findings_table(metrics: Metrics) -> Table:
-    """What the figures mean: one line per finding, then the verdict."""
+    """What the figures mean: one line per finding, then the verdict, the recommendation and the next step."""
     from rich.table import Table
     from rich.text import Text
 
@@ -230,4 +230,10 @@ def findings_table(metrics: Metrics) -> Table:
     code = (verdict.code.replace("_", " ").upper(), "bold")
     lines.add_row(Text("verdict", style="bold"), Text.assemble(code, f", distillation {verdict.distillation}"))
     lines.add_row("", Text(verdict.text))
+    found = recommended(metrics)
+    if found is not None:
+        reason, next_step = found
+        lines.add_row("", Text(""))
+        lines.add_row(Text("recommendation", style="bold"), Text(reason))
+        lines.add_row(Text("next step", style="bold"), Text(next_step))
     return lines

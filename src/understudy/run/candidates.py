@@ -1,4 +1,4 @@
-"""Finished models as candidates of the evaluation: their answers and their size."""
+"""Finished models as candidates of the evaluation: their answers, their size and their cost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from understudy.data.tokens import Tokens
 from understudy.evaluation.abstention import abstain
 from understudy.evaluation.evaluation import Candidate
 from understudy.evaluation.results import Abstention
+from understudy.inference.engine import made_up
 from understudy.inference.logits import softmax
 from understudy.models.linear import LinearModel, is_linear
 from understudy.models.loading import load_classifier, parameter_count
@@ -68,3 +69,28 @@ def _encoder_size(folder: Path) -> tuple[int, int]:
 def _linear_size(folder: Path) -> tuple[int, int]:
     """Likewise for a linear model, including its vocabulary, which it cannot answer without."""
     return LinearModel.load(folder).parameters, sum(path.stat().st_size for path in folder.iterdir())
+
+
+def operations(folder: Path, tokens: Tokens, texts: list[str]) -> int:
+    """Additions and multiplications for one text of average length; it depends on the model and texts alone.
+
+    Of a linear model: two for each n-gram of the text that it knows and each output. Of other models: those of all
+    matrix products, as PyTorch counts them, and one addition for each number in the embeddings of the tokens.
+
+    Args:
+        folder: The model's.
+        tokens: Of the texts, by its tokenizer; a linear model ignores them.
+        texts: The texts; an encoder ignores them.
+    """
+    if is_linear(folder):
+        return round(LinearModel.load(folder).operations(texts))
+    from torch import from_numpy, nn, no_grad
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model, length = load_classifier(folder), max(1, round(float(tokens.lengths.mean())))
+    model.set_attn_implementation("eager")  # fused kernels are not counted on every device
+    batch = {name: from_numpy(values) for name, values in made_up(model.config, (length,)).items()}
+    with no_grad(), FlopCounterMode(display=False) as counter:
+        model(**batch)
+    embedded = sum(module.embedding_dim for module in model.modules() if isinstance(module, nn.Embedding))
+    return int(counter.get_total_flops()) + length * embedded

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from understudy.data.tokens import Tokens
-from understudy.evaluation.evaluation import Candidate, Plan, assemble_metrics, write_predictions
+from understudy.evaluation.curves import Curve
+from understudy.evaluation.evaluation import Candidate, Contest, Plan, assemble_metrics, write_predictions
+from understudy.evaluation.recommendation import MODELS, Option
 from understudy.evaluation.results import Abstention, Metrics, Speed
+from understudy.inference.store import StoredLogits
+from understudy.models.linear import is_linear
 from understudy.recipe.base import settled
 from understudy.recipe.recipe import Recipe
 from understudy.reporting.card import write_card
-from understudy.run.candidates import model_candidate, student_abstention, teacher_candidate
+from understudy.run.candidates import model_candidate, operations, student_abstention, teacher_candidate
 from understudy.run.finished import EVALUATION, Finished
 from understudy.run.inputs import Materials
 from understudy.run.keys import evaluation_key
@@ -90,15 +94,13 @@ class Testing:
 
     def _tokens(self, name: str) -> dict[str, Tokens]:
         """The texts as a model reads them, by split."""
-        return self.materials.encoder.tokens if name in (STATIC, FROZEN) else self.materials.student_tokens
+        return self.materials.encoder.tokens if name in ("teacher", STATIC, FROZEN) else self.materials.student_tokens
 
     def _abstention(self, tested: Candidate) -> Abstention | None:
         target = self.recipe.evaluation.target_precision
         if target is None:
             return None
-        asked = self.teacher.labeller.encoder(
-            self.folders["student"], self.materials.student_tokens, "validation", self._dtype, "student, validation"
-        )
+        asked = self._validated("student", self.folders["student"])
         return student_abstention(self.materials.corpus, target, asked.logits, tested)
 
     @property
@@ -106,6 +108,43 @@ class Testing:
         """The controls that learned nothing in cross-validation."""
         choice = self.finished.manifest.details(LINEAR).get("choice", {})
         return (LINEAR,) if LINEAR in self.folders and not choice.get("learned", True) else ()
+
+    def _contest(self, candidates: Mapping[str, Candidate]) -> Contest:
+        """The models that can be shipped, on the validation texts."""
+        validation, folders = self.materials.corpus.validation, dict(self.folders)
+        if len(self.teacher.folders) == len(self.teacher.models) == 1:
+            folders["teacher"] = self.teacher.folders[0]
+        options = {}
+        for name in MODELS:
+            if name in folders and name in candidates:
+                answers = self._validated(name, folders[name])
+                options[name] = Option(
+                    folder=folders[name].relative_to(self.finished.run.root).as_posix(),
+                    predicted=answers.logits.argmax(axis=1),
+                    operations=operations(folders[name], self._tokens(name)["validation"], validation.texts),
+                    parameters=candidates[name].parameters or 0,
+                )
+        return Contest(options, validation.labels)
+
+    def _validated(self, name: str, folder: Path) -> StoredLogits:
+        """A model's answers to the validation texts."""
+        description = f"{name}, validation"
+        if name == "teacher":
+            return self.teacher.logits("validation", self._dtype, description)
+        if is_linear(folder):
+            return self.teacher.labeller.linear(folder, "validation", description)
+        return self.teacher.labeller.encoder(folder, self._tokens(name), "validation", self._dtype, description)
+
+    def _curves(self) -> dict[str, Curve]:
+        """How teacher and student were trained; of a committee, the shortest training."""
+        stages = {"student": ["student"], "teacher": [member.stage for member in self.teacher.members]}
+        found = {}
+        for name, names in stages.items():
+            histories = (self.finished.manifest.details(stage).get("history") or [] for stage in names)
+            curves = [curve for curve in map(Curve.of, histories) if curve is not None]
+            if curves:
+                found[name] = min(curves, key=lambda curve: curve.steps)
+        return found
 
     def _speed(self) -> Speed:
         recipe, texts = self.recipe, self.materials.corpus.test.texts
@@ -126,8 +165,18 @@ class Testing:
         return assemble_metrics(
             self.materials.corpus.test,
             candidates,
-            Plan(self.recipe.evaluation, len(names), self.recipe.seed, seeds, names, copied, self._unlearned),
+            Plan(
+                self.recipe.evaluation,
+                len(names),
+                self.recipe.seed,
+                seeds,
+                names,
+                copied,
+                self._unlearned,
+                self._curves(),
+            ),
             speed=speed,
             seconds={**by_stage, EVALUATION: seconds},
             abstention=abstention,
+            contest=self._contest(candidates),
         )
