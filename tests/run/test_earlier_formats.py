@@ -22,7 +22,7 @@ def earlier(finished_copy: Any, no_clock: None) -> Any:
     settings = json.loads((folder / "linear.json").read_text())
     (folder / "linear.json").write_text(json.dumps({**settings, "format": 2}))
     manifest = json.loads((finished_copy.out / "manifest.json").read_text())
-    manifest["stages"]["linear"]["digest"] = folder_digest(folder)
+    manifest["stages"]["linear"]["details"]["digest"] = folder_digest(folder)
     (finished_copy.out / "manifest.json").write_text(json.dumps(manifest))
     return finished_copy
 
