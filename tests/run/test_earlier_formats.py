@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import understudy
 from understudy.errors import ModelError
+from understudy.models import linear
 from understudy.run.pipeline import distill
-from understudy.storage.files import folder_digest
+
+WRITTEN = linear.FORMAT
 
 
 @pytest.fixture
-def earlier(finished_copy: Any, no_clock: None) -> Any:
-    """The run, with a linear control of format 2."""
-    folder: Path = finished_copy.out / "controls" / "linear"
-    settings = json.loads((folder / "linear.json").read_text())
-    (folder / "linear.json").write_text(json.dumps({**settings, "format": 2}))
-    manifest = json.loads((finished_copy.out / "manifest.json").read_text())
-    manifest["stages"]["linear"]["digest"] = folder_digest(folder)
-    (finished_copy.out / "manifest.json").write_text(json.dumps(manifest))
+def earlier(finished_copy: Any, no_clock: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The run, as a version sees it whose linear models have the next format."""
+    monkeypatch.setattr(linear, "FORMAT", WRITTEN + 1)
     return finished_copy
 
 
@@ -35,13 +31,15 @@ def test_the_run_stays_and_its_report_and_student_are_there(earlier: Any, traine
     assert trained == [] and (earlier.out / "metrics.json").read_bytes() == before
 
 
-def test_what_needs_the_model_says_what_to_do_and_that_helps(earlier: Any, trained: list[str]) -> None:
-    other = earlier.recipe.model_copy(
-        update={"evaluation": earlier.recipe.evaluation.model_copy(update={"resamples": 100})}
-    )
-    with pytest.raises(ModelError, match=r"format 2: expected format .* Delete the folder and run") as caught:
+def test_what_needs_the_model_says_what_to_do_and_that_helps(
+    earlier: Any, trained: list[str], make_recipe: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, folder = make_recipe(evaluation={"resamples": 100}), earlier.out / "controls" / "linear"
+    expected = rf"format {WRITTEN}: expected format {WRITTEN + 1}.* Delete the folder and run the same command again"
+    with pytest.raises(ModelError, match=expected) as caught:
         distill(other, earlier.out, device="cpu", cache_dir=earlier.cache)
-    assert str(earlier.out / "controls" / "linear") in str(caught.value)
-    shutil.rmtree(earlier.out / "controls" / "linear")
+    assert str(folder) in str(caught.value)
+    shutil.rmtree(folder)
+    monkeypatch.setattr(linear, "FORMAT", WRITTEN)  # the format that this version can read again
     distill(other, earlier.out, device="cpu", cache_dir=earlier.cache)
-    assert trained == [] and (earlier.out / "metrics.json").is_file()
+    assert trained == [] and folder.is_dir() and (earlier.out / "metrics.json").is_file()
