@@ -137,7 +137,7 @@ CASES = {
         lambda path: load_record(teacher._Record, path),
         ValueError,
         free={"history"},
-        optional={"nll_before", "nll_after"},
+        optional={"nll_before", "nll_after", "head"},
     ),
     "cached linear": Case(
         written(asdict(linear._Record(1.0, {}))),

@@ -320,6 +320,6 @@ def _format(path: Path) -> int:
     """The format that a settings file names; the current one if it names none, because validation tells more."""
     try:
         found = json.loads(path.read_bytes())["format"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return FORMAT
     return found if isinstance(found, int) else FORMAT

@@ -21,9 +21,9 @@ class EvaluationOptions(Options):
         list[Control],
         Takes("some of no_distillation, linear, frozen, or none for no control", "CONTROL,CONTROL|none"),
     ] = ["no_distillation", "linear", "frozen"]  # noqa: RUF012  # pydantic copies it
-    """Baselines for the student: the same student trained without the teacher, a linear model on n-grams of words and
-    characters, and a logistic regression on the vectors of the frozen encoder. `none` leaves them out, and the verdict
-    says so."""
+    """Baselines for the student. `no_distillation` is the same student trained without the teacher. `linear` is a
+    linear model on n-grams of words and characters. `frozen` is a logistic regression on the vectors of the frozen
+    encoder. `none` leaves them out, and the verdict says so."""
     static: bool = True
     """Whether a static student is distilled as well: the mean of the token embeddings and a linear layer. It takes
     seconds to train and is the fastest to run."""
