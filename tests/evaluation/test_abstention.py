@@ -124,8 +124,8 @@ def test_a_precision_just_below_the_target_is_seldom_accepted() -> None:
 def test_what_is_answered_on_both_sets() -> None:
     validation, validation_labels = two_classes(*[0.9] * 60, *[0.6] * 40), np.array([0] * 60 + [1] * 40)
     test, test_labels = two_classes(0.95, 0.9, 0.89, 0.4), np.array([0, 1, 0, 0])
-    found = abstain(0.95, validation, validation_labels, test, test_labels)
-    assert found == Abstention(0.95, 0.9, Answered(1.0, 0.6), Answered(0.5, 0.5))
+    found = abstain(0.9, validation, validation_labels, test, test_labels)
+    assert found == Abstention(0.9, 0.9, Answered(1.0, 0.6), Answered(0.5, 0.5))
 
 
 def test_no_threshold_answers_nothing() -> None:

@@ -58,7 +58,7 @@ def test_a_hand_computed_case(caplog: pytest.LogCaptureFixture) -> None:
     assert found.nll_after is not None and np.log(3) - 2 / 3 * np.log(2) < found.nll_after < found.nll_before
     assert found.left is None
     assert model.classifier.bias.tolist() == pytest.approx([logit, 0.0], rel=1e-3)
-    assert "student: temperature 2.9" in caplog.text and "held-out loss 1.0486 before and " in caplog.text
+    assert "student: temperature 2.895; " in caplog.text and "held-out loss 1.0486 before and " in caplog.text
     assert "; the calibration error on 60 validation texts changes from 0.2859 to " in caplog.text
 
 
@@ -107,8 +107,8 @@ def encoder(make_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def shop(workshop: Any) -> Any:
-    """The workshop with 60 validation texts, of which a sixth has the other label, so that sure answers are wrong."""
-    labels = (np.arange(60) % 4 == 0).astype(np.int64)
+    """The workshop with 240 validation texts, of which a sixth has the other label, so that sure answers are wrong."""
+    labels = (np.arange(240) % 4 == 0).astype(np.int64)
     texts = [f"a {'good' if label else 'bad'} film and {row}" for row, label in enumerate(labels)]
     labels[::6] = 1 - labels[::6]
     return replace(workshop, corpus=replace(workshop.corpus, validation=Split(texts, text_ids(texts), labels)))
