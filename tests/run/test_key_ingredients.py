@@ -186,11 +186,14 @@ def test_the_figures(tmp_path: Path, make_recipe: Callable[..., Any]) -> None:
     assert {"dtype", "engine", "code", "versions"} <= set(found[0].made_with)
 
 
-def test_every_kind_of_result_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_kind_of_result_has_a_name_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, asked_for: Callable[..., Key]
+) -> None:
     monkeypatch.setattr(keys, "fingerprint", lambda **parts: parts.get("kind"))
     named: list[Any] = [keys.linear_key(corpus()).asked, keys.linear_student_key(Key("x")).asked]
     named.append(keys.scores_key(SimpleNamespace(digest="x"), []).asked)  # type: ignore[arg-type]
-    assert named == ["linear", "linear student", "scores"]
+    named += [asked_for().asked, asked_for(labels=["a", "b"]).asked]
+    assert named == ["linear", "linear student", "scores", "teacher", "teacher"]
 
 
 def test_the_kernel_is_that_of_training(monkeypatch: pytest.MonkeyPatch, make_recipe: Callable[..., Any]) -> None:
@@ -199,3 +202,5 @@ def test_the_kernel_is_that_of_training(monkeypatch: pytest.MonkeyPatch, make_re
     monkeypatch.setattr(keys, "supports_per_text", lambda config: False)
     options = make_recipe(distillation={"precision": "bf16", "attention": "auto"}).distillation
     assert keys._training(options, Path(), CPU)["attention"] == "eager"
+    monkeypatch.setattr(keys, "supports_per_text", lambda config: True)
+    assert keys._training(options, Path(), CPU)["attention"] == "per_text"
