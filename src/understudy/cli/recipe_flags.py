@@ -35,7 +35,7 @@ class RecipeFlags:
             return
         action = {"action": how["action"]} if "action" in how else {}
         default = "required, here or in the recipe" if option.required else f"default: {option.default_words}"
-        limits = f"{option.takes}; " if option.metavar in ("INTEGER", "NUMBER") else ""
+        limits = f"{option.takes}; " if option.metavar.removesuffix("|auto") in ("INTEGER", "NUMBER") else ""
         (group if option.section else self._top).add_argument(
             flag,
             dest=dest,
