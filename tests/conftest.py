@@ -118,7 +118,7 @@ def make_recipe(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recip
     sources = {"train": str(folder / "train.csv"), "test": str(folder / "test.csv")}
     base: dict[str, Any] = {
         "name": "tiny",
-        "data": {**sources, "validation": 0.1, "max_length": 16},
+        "data": {**sources, "text": "text", "label": "label", "validation": 0.1, "max_length": 16},
         "teacher": {"model": str(folder / "encoder"), **training},
         "student": {"layers": 2},
         "distillation": {**training, "temperature": 2.0, "alpha": 0.5},

@@ -75,7 +75,7 @@ def test_dotted_names_exist(page: str) -> None:
 def test_a_wrong_reference_is_noticed() -> None:
     file = PACKAGE / "run" / "stages.py"
     assert found("run/stages.py") == [file] and not found("run/no_such_file.py") and not found("no_such_file.py")
-    assert defines(file, "Stages.execute") and defines(file, "log") and defines(file, "Variant.static")
+    assert defines(file, "Stages.execute") and defines(file, "log") and defines(file, "Stages.manifest")
     assert not defines(file, "Stages.no_such_method") and not defines(file, "execute")
 
 
