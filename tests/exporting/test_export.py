@@ -96,7 +96,7 @@ def test_the_teacher_of_a_run_is_exported_next_to_the_student(finished_copy: Any
     ],
 )
 def test_the_default_place_is_in_the_run(model: str, precision: Any, format: Any, name: str, finished: Any) -> None:
-    folder, run = module._located(finished.out / model)
+    folder, run = module._located(finished.out / model, "student")
     assert run is not None and run.root == finished.out
     assert module._target(folder, run, precision, format, None) == finished.out / "export" / name
 
@@ -138,8 +138,11 @@ def test_a_folder_outside_of_a_run_needs_a_place_and_for_int8_texts(
 
 
 def test_models_that_run_without_pytorch_are_not_exported(finished: Any, exported: Made, tmp_path: Path) -> None:
-    for model in (finished.out / "controls" / "linear", exported("fp32").folder):
-        with pytest.raises(ModelError, match="is not a PyTorch encoder"):
+    for model, reason in (
+        (finished.out / "controls" / "linear", "is a linear model and needs no export"),
+        (exported("fp32").folder, "is not a PyTorch model"),
+    ):
+        with pytest.raises(ModelError, match=reason):
             export(model, out=tmp_path / "out")
 
 

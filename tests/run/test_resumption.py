@@ -42,10 +42,12 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     from transformers import BertForSequenceClassification
 
     from understudy.models.linear import LinearModel
+    from understudy.run import testing
     from understudy.training import student, teacher
 
     done = Work()
     train, forward, fit = student.train, BertForSequenceClassification.forward, LinearModel.fit
+    operations = testing.operations
 
     def counted_train(*arguments: Any, **options: Any) -> Any:
         done.trained.append(options["context"].description)
@@ -60,6 +62,14 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         done.trained.append("linear")
         return fit(*arguments, **options)
 
+    def uncounted_operations(*arguments: Any) -> int:
+        """One pass of made-up tokens counts a model's operations; no text is answered."""
+        before = dict(done.passes)
+        found = operations(*arguments)
+        done.passes = before
+        return found
+
+    monkeypatch.setattr(testing, "operations", uncounted_operations)
     monkeypatch.setattr(student, "train", counted_train)
     monkeypatch.setattr(teacher, "train", counted_train)
     monkeypatch.setattr(LinearModel, "fit", counted_fit)

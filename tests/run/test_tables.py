@@ -144,7 +144,7 @@ def test_a_run_of_a_table(
     assert Evidence.read(run.directory).texts == kept["note"].tolist()
     assert "18 set apart from tickets.csv" in layout.card.read_text(encoding="utf-8")
     texts = ExportTexts.of_run(layout, ["q0", "q1", "q2"])
-    assert not set(kept["note"]) & {*texts.quantisation, *texts.validation.texts}
+    assert not set(kept["note"]) & {*texts.quantisation.texts, *texts.validation.texts}
     # The same table and the run's own recipe resume the run.
     before = run.metrics
     layout.test_texts.unlink()
