@@ -37,6 +37,7 @@ MOST_FITTED = 20_000
 """A head is fitted to at most so many texts."""
 _ITERATIONS = 200
 _NEGLIGIBLE = 0.01
+_LARGEST_NORM = 1.0  # of a class's weights when training starts
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,17 @@ class Head:
         """Shape (texts, classes)."""
         found: np.ndarray = vectors @ self.weight.T + self.bias
         return found
+
+    def moderated(self) -> Head:
+        """The same predicted labels with weights that training can start from.
+
+        Vectors of an untrained encoder differ little between texts, so a regression on them has large weights. The
+        first steps of training move the vectors by more than that, and large weights then give wild logits. Dividing
+        all weights by one number changes no label.
+        """
+        largest = float(np.linalg.norm(self.weight, axis=1).max())
+        factor = np.float32(min(1.0, _LARGEST_NORM / max(largest, 1e-12)))
+        return replace(self, weight=self.weight * factor, bias=self.bias * factor)
 
     def write_to(self, layer: nn.Linear) -> None:
         """Makes these the weights of a layer."""
@@ -256,7 +268,7 @@ def start_head(
     engine = VectorEngine(model, layer, context.hardware, context.hardware.dtype(options.precision))
     each = read or (lambda engine, sample, name: engine.read(sample.tokens, pad_id, name))
     vectors = each(engine, lesson.training, f"{description}, vectors")
-    head = fit_head(vectors.entering, lesson.targets, seed)
+    head = fit_head(vectors.entering, lesson.targets, seed).moderated()
     head.write_to(layer)
     accuracy = None
     if len(lesson.labels):
