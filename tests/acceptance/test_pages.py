@@ -105,12 +105,16 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
 
 
 def gather_fewer_reviews(recipe: Recipe, cache: Path) -> Materials:
-    """For training: every tenth of the reviews that ship with understudy. `check` sees them all."""
+    """For training: fewer of the reviews that ship with understudy. `check` sees them all.
+
+    Half of the training reviews leave 50 for validation, on which a student can be chosen.
+    """
     shipped = sources._shipped_reviews
 
     def fewer(source: str, with_labels: bool) -> sources.Table:
         table = shipped(source, with_labels)
-        return dataclasses.replace(table, texts=table.texts[::10], labels=table.labels and table.labels[::10])
+        step = 2 if source.endswith(":train") else 10
+        return dataclasses.replace(table, texts=table.texts[::step], labels=table.labels and table.labels[::step])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "_shipped_reviews", fewer)

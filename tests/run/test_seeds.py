@@ -67,7 +67,7 @@ def test_more_seeds_for_a_finished_run_and_fewer_again(
     kept = set(figures) - {"seeds", "verdict"}
     assert {name: found[name] for name in kept} == {name: figures[name] for name in kept}
     assert set(run.metrics.seconds) == {
-        "data", "teacher", "soft_labels", "student", "no_distillation", "linear", "evaluation", *REPEATS
+        "data", "teacher", "soft_labels", "student", "no_distillation", "linear", "frozen", "evaluation", *REPEATS
     }  # fmt: skip
     seeds = run.metrics.seeds
     assert seeds is not None and seeds.gain is not None

@@ -94,12 +94,13 @@ def _choose(
         chosen = choice(groups=groups)
         if _suffices(chosen, by_row, labels):
             together = len(texts) - len(np.unique(groups))
+            found, asked = int(chosen.sum()), int(by_row.sum())
             log.info(
-                "%s: %s of %s; %s asked for%s",
+                "%s: %s of %s%s%s",
                 split,
-                counted(int(chosen.sum()), "text"),
+                counted(found, "text"),
                 f"{len(texts):,}",
-                f"{int(by_row.sum()):,}",
+                f"; {asked:,} asked for" if found != asked else "",
                 f"; {kind} texts stay on one side" if together else "",
             )
             return chosen
