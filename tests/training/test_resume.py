@@ -270,6 +270,7 @@ def test_killed_for_good(undisturbed: Any, training: Any, tmp_path: Path) -> Non
         import importlib.util, os, signal, sys
         from pathlib import Path
         path = {str(Path(__file__).with_name("conftest.py"))!r}
+        sys.path.insert(0, str(Path(path).parents[1]))  # it takes from the conftest above
         spec = importlib.util.spec_from_file_location("training_conftest", path)
         conftest = importlib.util.module_from_spec(spec)
         sys.modules["training_conftest"] = conftest
