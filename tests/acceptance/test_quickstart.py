@@ -28,4 +28,4 @@ def test_the_quickstart(tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0
     assert json.loads(again.stdout) == metrics
-    assert again.stderr.count("already finished") == 5
+    assert again.stderr.count("already finished") == 6
