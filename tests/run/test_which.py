@@ -159,6 +159,19 @@ def test_a_run_ends_in_a_recommendation(finished: Any, recommended: str) -> None
     assert found["next_step"]
 
 
+def test_a_control_that_learned_nothing_is_neither_compared_nor_recommended(finished_copy: Any, no_clock: None) -> None:
+    path = finished_copy.out / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["stages"]["linear"]["details"]["choice"]["learned"] = False
+    path.write_text(json.dumps(manifest))
+    (finished_copy.out / "metrics.json").unlink()
+    run = distill(finished_copy.recipe, finished_copy.out, device="cpu", cache_dir=finished_copy.cache)
+    metrics = json.loads((run.directory / "metrics.json").read_text())
+    assert list(metrics["recommendation"]["compared"]) == ["teacher", "student", "frozen"]
+    assert "The linear control has not learned the task" in metrics["verdict"]["text"]
+    assert "the linear n-gram model" not in metrics["verdict"]["text"]
+
+
 def test_a_committee_is_not_recommended(
     make_recipe: Callable[..., Any], tmp_path: Path, no_clock: None, finished: Any
 ) -> None:

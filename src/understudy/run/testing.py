@@ -110,13 +110,13 @@ class Testing:
         return (LINEAR,) if LINEAR in self.folders and not choice.get("learned", True) else ()
 
     def _contest(self, candidates: Mapping[str, Candidate]) -> Contest:
-        """The models that can be shipped, on the validation texts."""
+        """The models that can be shipped and that learned the task, on the validation texts."""
         validation, folders = self.materials.corpus.validation, dict(self.folders)
         if len(self.teacher.folders) == len(self.teacher.models) == 1:
             folders["teacher"] = self.teacher.folders[0]
         options = {}
         for name in MODELS:
-            if name in folders and name in candidates:
+            if name in folders and name in candidates and name not in self._unlearned:
                 answers = self._validated(name, folders[name])
                 options[name] = Option(
                     folder=folders[name].relative_to(self.finished.run.root).as_posix(),
